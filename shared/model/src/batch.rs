@@ -1,0 +1,242 @@
+//! What a request becomes.
+
+use crate::labels::{LabelError, LabelsRef, length_scalar};
+use crate::sample::{Sample, TimeRange, Timestamp};
+
+/// Samples of many series in columns, as one request brought them: nothing is merged, sorted or lost.
+///
+/// The labels of all series lie in one text and all samples in two columns, so that a batch of thousands of series
+/// takes a handful of allocations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    text: String,
+    spans: Vec<Span>,
+    timestamps: Vec<Timestamp>,
+    values: Vec<f64>,
+}
+
+/// Where one series ends in the columns; it starts where the one before ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    text_end: usize,
+    samples_end: usize,
+}
+
+/// One series of a [`Batch`].
+#[derive(Clone, Copy, Debug)]
+pub struct BatchSeries<'a> {
+    /// Which series.
+    pub labels: LabelsRef<'a>,
+    /// When its samples were measured, in the order they came.
+    pub timestamps: &'a [Timestamp],
+    /// Their values.
+    pub values: &'a [f64],
+}
+
+impl BatchSeries<'_> {
+    /// The samples in the order they came.
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.timestamps.iter().zip(self.values).map(|(&timestamp, &value)| Sample { timestamp, value })
+    }
+}
+
+impl Batch {
+    /// A batch without series.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends one series with its samples.
+    pub fn push(&mut self, labels: LabelsRef<'_>, samples: impl IntoIterator<Item = Sample>) {
+        self.text.push_str(labels.as_text());
+        for sample in samples {
+            self.timestamps.push(sample.timestamp);
+            self.values.push(sample.value);
+        }
+        self.spans.push(Span { text_end: self.text.len(), samples_end: self.values.len() });
+    }
+
+    /// The series in the order they came; the same one may come more than once.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchSeries<'_>> {
+        (0..self.spans.len()).map(|index| self.series(index))
+    }
+
+    /// The series at `index`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn series(&self, index: usize) -> BatchSeries<'_> {
+        let start = if index == 0 { Span::default() } else { self.spans[index - 1] };
+        let end = self.spans[index];
+        BatchSeries {
+            labels: LabelsRef::from_valid_text(&self.text[start.text_end..end.text_end]),
+            timestamps: &self.timestamps[start.samples_end..end.samples_end],
+            values: &self.values[start.samples_end..end.samples_end],
+        }
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// How many samples there are.
+    pub fn sample_count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is no series.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// From the oldest to the newest sample; `None` without samples.
+    pub fn time_range(&self) -> Option<TimeRange> {
+        let first = *self.timestamps.first()?;
+        let grow = |range: TimeRange, &time: &Timestamp| range.union(&TimeRange::new(time, time));
+        Some(self.timestamps.iter().fold(TimeRange::new(first, first), grow))
+    }
+}
+
+/// Builds a [`Batch`] from bytes that nobody has checked yet.
+///
+/// Labels are checked as they come (names sorted, unique, not empty); UTF-8 is checked once for the whole batch when
+/// it is finished, which finds exactly the pieces that are not UTF-8, since a length stands between any two.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    text: Vec<u8>,
+    spans: Vec<Span>,
+    timestamps: Vec<Timestamp>,
+    values: Vec<f64>,
+    /// Where the name of the series' last label lies in `text`.
+    last_name: std::ops::Range<usize>,
+}
+
+/// Text that is not UTF-8, found when a batch was finished.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("series {series_index}: label text is not valid UTF-8")]
+pub struct InvalidUtf8 {
+    /// Which series of the batch, counted from 0.
+    pub series_index: usize,
+}
+
+impl BatchBuilder {
+    /// A builder with room for so many series.
+    pub fn with_capacity(series: usize) -> Self {
+        Self {
+            text: Vec::with_capacity(series * 128),
+            spans: Vec::with_capacity(series),
+            timestamps: Vec::with_capacity(series),
+            values: Vec::with_capacity(series),
+            last_name: 0..0,
+        }
+    }
+
+    /// Appends a label to the series that is being built. The value must not be empty: an empty one means absent, and
+    /// the caller decides what to do about it.
+    ///
+    /// # Errors
+    /// When the name is empty, repeated or out of order, or a text is too long.
+    pub fn push_label(&mut self, name: &[u8], value: &[u8]) -> Result<(), LabelError> {
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if name.is_empty() {
+            return Err(LabelError::EmptyName { value: lossy(value) });
+        }
+        let previous = &self.text[self.last_name.clone()];
+        if name <= previous {
+            return Err(if name == previous {
+                LabelError::Duplicate { name: lossy(name) }
+            } else {
+                LabelError::Unsorted { name: lossy(name), previous: lossy(previous) }
+            });
+        }
+        self.push_piece(name)?;
+        self.last_name = self.text.len() - name.len()..self.text.len();
+        self.push_piece(value)
+    }
+
+    /// Appends a sample to the series that is being built.
+    pub fn push_sample(&mut self, sample: Sample) {
+        self.timestamps.push(sample.timestamp);
+        self.values.push(sample.value);
+    }
+
+    /// Ends the series; the next label or sample starts another one.
+    pub fn end_series(&mut self) {
+        self.spans.push(Span { text_end: self.text.len(), samples_end: self.values.len() });
+        self.last_name = 0..0;
+    }
+
+    /// Bytes of label text of the series that is being built.
+    pub fn series_text_bytes(&self) -> usize {
+        self.text.len() - self.spans.last().map_or(0, |span| span.text_end)
+    }
+
+    /// The finished batch.
+    ///
+    /// # Errors
+    /// When a name or value is not UTF-8; says in which series.
+    pub fn finish(self) -> Result<Batch, InvalidUtf8> {
+        let text = String::from_utf8(self.text).map_err(|error| {
+            let offset = error.utf8_error().valid_up_to();
+            InvalidUtf8 { series_index: self.spans.partition_point(|span| span.text_end <= offset) }
+        })?;
+        Ok(Batch { text, spans: self.spans, timestamps: self.timestamps, values: self.values })
+    }
+
+    fn push_piece(&mut self, piece: &[u8]) -> Result<(), LabelError> {
+        let length = length_scalar(piece.len())?;
+        self.text.extend_from_slice(length.encode_utf8(&mut [0; 4]).as_bytes());
+        self.text.extend_from_slice(piece);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Labels;
+
+    fn sample(seconds: i64, value: f64) -> Sample {
+        Sample { timestamp: Timestamp::from_secs(seconds), value }
+    }
+
+    #[test]
+    fn built_from_bytes_or_from_labels_it_is_the_same() {
+        let labels = Labels::from_pairs([("__name__", "up"), ("job", "見張り")]).unwrap();
+        let mut plain = Batch::new();
+        plain.push(labels.as_ref(), [sample(1, 1.0), sample(2, 0.0)]);
+        let mut builder = BatchBuilder::with_capacity(1);
+        builder.push_label(b"__name__", b"up").unwrap();
+        builder.push_label(b"job", "見張り".as_bytes()).unwrap();
+        builder.push_sample(sample(1, 1.0));
+        builder.push_sample(sample(2, 0.0));
+        builder.end_series();
+        assert_eq!(builder.finish().unwrap(), plain);
+        assert_eq!(plain.series(0).labels.to_labels(), labels);
+        assert_eq!(plain.time_range(), Some(TimeRange::new(Timestamp::from_secs(1), Timestamp::from_secs(2))));
+    }
+
+    #[test]
+    fn order_is_checked_within_a_series_only() {
+        let mut builder = BatchBuilder::default();
+        builder.push_label(b"b", b"1").unwrap();
+        builder.end_series();
+        builder.push_label(b"a", b"1").unwrap();
+        assert!(matches!(builder.push_label(b"a", b"2"), Err(LabelError::Duplicate { .. })));
+        builder.push_label(b"b", b"1").unwrap();
+        assert!(matches!(builder.push_label(b"a", b"2"), Err(LabelError::Unsorted { .. })));
+        assert!(matches!(builder.push_label(b"", b"2"), Err(LabelError::EmptyName { .. })));
+    }
+
+    #[test]
+    fn pieces_that_are_utf8_only_together_are_refused() {
+        let mut builder = BatchBuilder::default();
+        builder.push_label(b"fine", b"1").unwrap();
+        builder.end_series();
+        builder.push_label(b"a", &"é".as_bytes()[..1]).unwrap();
+        builder.push_label(b"b", &"é".as_bytes()[1..]).unwrap();
+        builder.end_series();
+        assert_eq!(builder.finish().unwrap_err(), InvalidUtf8 { series_index: 1 });
+    }
+}

@@ -1,0 +1,27 @@
+//! The words everything else is written in.
+//!
+//! Read [`Labels`] first, then [`Batch`] (what a request becomes) and [`Series`] (what a query loads).
+//!
+//! Invariants:
+//! - A [`Labels`] is sorted by name, names are unique, no value is empty, all text is UTF-8: built once, valid ever after.
+//! - Values are moved bit by bit: NaN payloads and staleness markers survive every copy.
+//! - No I/O, no clock, no environment, no async. Nothing here knows a format, a protocol or a store.
+
+mod batch;
+pub mod duration;
+mod error;
+mod labels;
+mod limits;
+mod matcher;
+mod sample;
+mod series;
+mod tenant;
+
+pub use batch::{Batch, BatchBuilder, BatchSeries, InvalidUtf8};
+pub use error::ErrorKind;
+pub use labels::{LabelError, Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
+pub use limits::Limits;
+pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
+pub use sample::{STALE_NAN_BITS, Sample, TimeRange, Timestamp, is_stale, stale_nan};
+pub use series::{Aggregate, Series};
+pub use tenant::{TenantError, TenantId};
