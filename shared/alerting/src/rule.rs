@@ -1,0 +1,1 @@
+//! Rule files, and one evaluation of a rule group.
