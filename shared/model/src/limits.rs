@@ -25,8 +25,6 @@ pub struct Limits {
     pub raw_retention: Duration,
     /// How long rollups are kept and answered.
     pub rollup_retention: Duration,
-    /// Most series of one tenant that received a sample within the last hour.
-    pub active_series_max: usize,
     /// Most steps of a range query.
     pub query_points_max: usize,
     /// Most samples a query may load.
@@ -57,7 +55,6 @@ impl Default for Limits {
             sample_ahead_max: Duration::from_secs(600),
             raw_retention: days(7),
             rollup_retention: days(366),
-            active_series_max: 1_000_000,
             query_points_max: 11_000,
             query_samples_max: 50_000_000,
             query_series_max: 1_000_000,

@@ -1,0 +1,39 @@
+//! What the operator chose, checked once at the start.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use model::{Language, TenantId};
+
+/// The settings of one deployment.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where people reach the pages, without a slash at the end; stands in notifications and reports.
+    pub external_url: String,
+    /// The language of notifications, reports and pages where nothing else says.
+    pub language: Language,
+    /// The time zone of notifications, reports and pages where nothing else says.
+    pub time_zone: TimeZone,
+    /// Whose data a request is about that names no tenant; host metrics, own metrics and default rules live there.
+    pub default_tenant: TenantId,
+    /// How far behind now rules look, so that late samples count.
+    pub query_offset: Duration,
+    /// How often a firing alert is published again.
+    pub resend_delay: Duration,
+    /// How far back an instant selector looks.
+    pub lookback: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            external_url: "http://127.0.0.1:9099".to_owned(),
+            language: Language::Japanese,
+            time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
+            default_tenant: TenantId::default_tenant(),
+            query_offset: Duration::from_secs(30),
+            resend_delay: Duration::from_secs(60),
+            lookback: Duration::from_secs(300),
+        }
+    }
+}
