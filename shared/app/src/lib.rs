@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod error;
+pub mod faults;
 pub mod ingest;
 pub mod memory;
 pub mod ports;
