@@ -1,1 +1,116 @@
-//! The template language of labels and annotations.
+//! The template language of labels and annotations: Go's `text/template` with Prometheus's functions.
+//!
+//! `lex` cuts the text into tokens, `parse` builds a tree, `exec` runs it; `functions`, `humanize` and `print` are
+//! what it calls. Read [`Template`] first.
+//!
+//! The language is whole: pipelines, variables, `if`, `else if`, `range`, `with`, `define`, `template`, `block`,
+//! `break`, `continue`, comments, trimming. What values lack are methods (`.Format` of a time).
+
+mod exec;
+mod functions;
+mod humanize;
+mod lex;
+mod parse;
+mod print;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use model::{Labels, Timestamp};
+
+pub(crate) use functions::{GraphTab, graph_path};
+
+/// Why a template cannot be read or run. Prints as `line: reason`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}: {reason}")]
+pub struct TemplateError {
+    /// The line in the template, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl TemplateError {
+    fn at(source: &str, offset: usize, reason: impl Into<String>) -> Self {
+        let line = 1 + source.bytes().take(offset).filter(|&byte| byte == b'\n').count();
+        Self { line, reason: reason.into() }
+    }
+}
+
+/// What the query of a template gives: each series with its value, or why there is nothing.
+pub type QueryResult = Result<Vec<(Labels, f64)>, String>;
+
+/// What a template of a rule can see.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// `$labels`: those of the sample, the metric name included.
+    pub labels: &'a Labels,
+    /// `$value`
+    pub value: f64,
+    /// `$externalLabels`
+    pub external_labels: &'a BTreeMap<String, String>,
+    /// `$externalURL`: where people reach this server.
+    pub external_url: &'a str,
+    /// `now`: the time of the evaluation.
+    pub now: Timestamp,
+    /// `query`: the result of an expression at that time.
+    pub query: &'a dyn Fn(&str) -> QueryResult,
+}
+
+impl fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Environment");
+        debug.field("labels", self.labels).field("value", &self.value).field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// A template that was read and can be expanded any number of times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    source: Arc<str>,
+    /// `None` for text without actions, which most templates are.
+    tree: Option<Arc<parse::Tree>>,
+}
+
+impl Template {
+    /// The variables that are set in every template of a rule.
+    const VARIABLES: [&'static str; 4] = ["labels", "externalLabels", "externalURL", "value"];
+
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// When it breaks the language's grammar, or names a function or a variable that does not exist.
+    pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        let tree = if source.contains("{{") {
+            Some(Arc::new(parse::parse(source, &Self::VARIABLES)?))
+        } else {
+            None
+        };
+        Ok(Self { source: Arc::from(source), tree })
+    }
+
+    /// The text it was read from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Fills in what the environment holds.
+    ///
+    /// # Errors
+    /// When a function fails, a value has the wrong type, or a limit on output or steps is reached.
+    pub fn expand(&self, environment: &Environment<'_>) -> Result<String, TemplateError> {
+        let Some(tree) = &self.tree else { return Ok(self.source.to_string()) };
+        let (dot, variables) = exec::rule_data(environment);
+        exec::run(&self.source, tree, dot, variables, environment)
+    }
+
+    /// As [`Template::expand`]; a failure becomes the text, so that no alert is ever lost to its template.
+    pub fn expand_or_explain(&self, environment: &Environment<'_>) -> String {
+        self.expand(environment).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

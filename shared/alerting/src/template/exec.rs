@@ -1,0 +1,295 @@
+//! Runs a parse tree.
+
+use std::rc::Rc;
+
+use super::functions;
+use super::parse::{Block, Branch, Command, Node, Operand, Pipe, Tree};
+use super::value::Value;
+use super::{Environment, TemplateError};
+
+/// Most bytes that a template may print.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Most steps that a template may take: nodes of all turns of all ranges.
+const STEPS_MAX: usize = 100_000;
+/// Deepest nesting of named templates.
+const CALL_DEPTH_MAX: usize = 100;
+
+/// Runs a template with the given dot and variables.
+pub(super) fn run(
+    source: &str,
+    tree: &Tree,
+    dot: Value,
+    variables: Vec<(String, Value)>,
+    environment: &Environment<'_>,
+) -> Result<String, TemplateError> {
+    let mut scope = vec![(String::new(), dot.clone())];
+    scope.extend(variables);
+    let mut run = Run { source, tree, environment, scope, output: String::new(), steps: 0, calls: 0 };
+    run.block(&tree.main, &dot)?;
+    Ok(run.output)
+}
+
+struct Run<'a> {
+    source: &'a str,
+    tree: &'a Tree,
+    environment: &'a Environment<'a>,
+    /// Variables, innermost last; `$` is the one without a name.
+    scope: Vec<(String, Value)>,
+    output: String,
+    steps: usize,
+    calls: usize,
+}
+
+/// How a block ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Normal,
+    Break,
+    Continue,
+}
+
+type Step<T> = Result<T, TemplateError>;
+
+impl Run<'_> {
+    fn fail<T>(&self, offset: usize, reason: impl Into<String>) -> Step<T> {
+        Err(TemplateError::at(self.source, offset, reason))
+    }
+
+    fn block(&mut self, block: &Block, dot: &Value) -> Step<Flow> {
+        let outer = self.scope.len();
+        for node in block {
+            let flow = self.node(node, dot)?;
+            if flow != Flow::Normal {
+                self.scope.truncate(outer);
+                return Ok(flow);
+            }
+        }
+        self.scope.truncate(outer);
+        Ok(Flow::Normal)
+    }
+
+    fn node(&mut self, node: &Node, dot: &Value) -> Step<Flow> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return self.fail(0, format!("takes more than {STEPS_MAX} steps"));
+        }
+        match node {
+            Node::Text(text) => self.print(text)?,
+            Node::Action(pipe) => {
+                let value = self.pipe(pipe, dot)?;
+                if pipe.variables.is_empty() {
+                    self.print(&value.printed())?;
+                }
+            }
+            Node::Branch { word: Branch::Range, pipe, then, otherwise } => {
+                return self.range(pipe, then, otherwise, dot);
+            }
+            Node::Branch { word, pipe, then, otherwise } => {
+                let outer = self.scope.len();
+                let value = self.pipe(pipe, dot)?;
+                let inner = if *word == Branch::With { &value } else { dot };
+                let flow = if value.is_true() { self.block(then, inner)? } else { self.block(otherwise, dot)? };
+                self.scope.truncate(outer);
+                return Ok(flow);
+            }
+            Node::Template { name, argument, offset } => self.call_template(name, argument.as_ref(), *offset, dot)?,
+            Node::Break => return Ok(Flow::Break),
+            Node::Continue => return Ok(Flow::Continue),
+        }
+        Ok(Flow::Normal)
+    }
+
+    fn print(&mut self, text: &str) -> Step<()> {
+        self.output.push_str(text);
+        if self.output.len() > OUTPUT_BYTES_MAX {
+            return self.fail(0, format!("prints more than {OUTPUT_BYTES_MAX} bytes"));
+        }
+        Ok(())
+    }
+
+    fn range(&mut self, pipe: &Pipe, then: &Block, otherwise: &Block, dot: &Value) -> Step<Flow> {
+        let outer = self.scope.len();
+        let value = self.commands(pipe, dot)?;
+        let turns = match turns(&value) {
+            Ok(turns) => turns,
+            Err(reason) => return self.fail(pipe.offset, reason),
+        };
+        if turns.is_empty() {
+            return self.block(otherwise, dot);
+        }
+        for (key, item) in turns {
+            let values = match pipe.variables.len() {
+                2 => vec![key, item.clone()],
+                _ => vec![item.clone()],
+            };
+            for (name, value) in pipe.variables.iter().zip(values) {
+                self.set(name, value, pipe.declares);
+            }
+            let flow = self.block(then, &item)?;
+            self.scope.truncate(outer);
+            if flow == Flow::Break {
+                break;
+            }
+        }
+        Ok(Flow::Normal)
+    }
+
+    fn call_template(&mut self, name: &str, argument: Option<&Pipe>, offset: usize, dot: &Value) -> Step<()> {
+        let tree = self.tree;
+        let Some(block) = tree.named.get(name) else {
+            return self.fail(offset, format!("template {name:?} not defined"));
+        };
+        let dot = match argument {
+            Some(pipe) => self.pipe(pipe, dot)?,
+            None => Value::Nil,
+        };
+        self.calls += 1;
+        if self.calls > CALL_DEPTH_MAX {
+            return self.fail(offset, format!("templates call each other deeper than {CALL_DEPTH_MAX}"));
+        }
+        let outer = std::mem::replace(&mut self.scope, vec![(String::new(), dot.clone())]);
+        self.block(block, &dot)?;
+        self.scope = outer;
+        self.calls -= 1;
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, value: Value, declares: bool) {
+        let existing = self.scope.iter_mut().rev().find(|(known, _)| !declares && known == name);
+        match existing {
+            Some(slot) => slot.1 = value,
+            None => self.scope.push((name.to_owned(), value)),
+        }
+    }
+
+    /// The value of a pipeline, kept in its variables.
+    fn pipe(&mut self, pipe: &Pipe, dot: &Value) -> Step<Value> {
+        let value = self.commands(pipe, dot)?;
+        for name in &pipe.variables {
+            self.set(name, value.clone(), pipe.declares);
+        }
+        Ok(value)
+    }
+
+    fn commands(&mut self, pipe: &Pipe, dot: &Value) -> Step<Value> {
+        let mut value = None;
+        for command in &pipe.commands {
+            value = Some(self.command(command, dot, value)?);
+        }
+        Ok(value.unwrap_or(Value::Nil))
+    }
+
+    fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Value> {
+        let (first, rest) = command.operands.split_first().expect("the parser gives every command an operand");
+        if let Operand::Function(name) = first {
+            return self.function(name, rest, command.offset, dot, piped);
+        }
+        if !rest.is_empty() || piped.is_some() {
+            return self.fail(command.offset, "can't give arguments to something that is no function");
+        }
+        if *first == Operand::Nil {
+            return self.fail(command.offset, "nil is not a command");
+        }
+        self.operand(first, command.offset, dot)
+    }
+
+    fn function(
+        &mut self,
+        name: &'static str,
+        rest: &[Operand],
+        offset: usize,
+        dot: &Value,
+        piped: Option<Value>,
+    ) -> Step<Value> {
+        if name == "and" || name == "or" {
+            return self.logic(name == "or", rest, offset, dot, piped);
+        }
+        let mut arguments = Vec::with_capacity(rest.len() + 1);
+        for operand in rest {
+            arguments.push(self.operand(operand, offset, dot)?);
+        }
+        arguments.extend(piped);
+        match functions::call(name, &arguments, self.environment) {
+            Ok(value) => Ok(value),
+            Err(reason) => self.fail(offset, format!("error calling {name}: {reason}")),
+        }
+    }
+
+    /// `and` and `or`: the first operand that decides, or the last one; those behind it are not looked at.
+    fn logic(&mut self, or: bool, rest: &[Operand], offset: usize, dot: &Value, piped: Option<Value>) -> Step<Value> {
+        let mut last = None;
+        for operand in rest {
+            let value = self.operand(operand, offset, dot)?;
+            if value.is_true() == or {
+                return Ok(value);
+            }
+            last = Some(value);
+        }
+        match piped.or(last) {
+            Some(value) => Ok(value),
+            None => self.fail(offset, "and and or want an operand"),
+        }
+    }
+
+    fn operand(&mut self, operand: &Operand, offset: usize, dot: &Value) -> Step<Value> {
+        let (start, fields): (Value, &[String]) = match operand {
+            Operand::Nil => return Ok(Value::Nil),
+            Operand::Bool(value) => return Ok(Value::Bool(*value)),
+            Operand::Int(value) => return Ok(Value::Int(*value)),
+            Operand::Float(value) => return Ok(Value::Float(*value)),
+            Operand::Text(text) => return Ok(Value::text(text)),
+            Operand::Dot => return Ok(dot.clone()),
+            Operand::Function(name) => return self.function(name, &[], offset, dot, None),
+            Operand::Fields(fields) => (dot.clone(), fields),
+            Operand::Variable(name, fields) => (self.variable(name), fields),
+            Operand::Pipe(pipe, fields) => (self.pipe(pipe, dot)?, fields),
+        };
+        match fields.iter().try_fold(start, |value, name| value.field(name)) {
+            Ok(value) => Ok(value),
+            Err(reason) => self.fail(offset, reason),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Value {
+        let found = self.scope.iter().rev().find(|(known, _)| known == name);
+        found.map_or(Value::Nil, |(_, value)| value.clone())
+    }
+}
+
+/// The keys and items that a `range` walks over, in order of key.
+fn turns(value: &Value) -> Result<Vec<(Value, Value)>, String> {
+    let number = |index: usize| Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
+    match value {
+        Value::Nil => Ok(Vec::new()),
+        Value::List(items) => Ok(items.iter().enumerate().map(|(index, item)| (number(index), item.clone())).collect()),
+        Value::Texts(map) => Ok(map.iter().map(|(key, text)| (Value::text(key), Value::text(text))).collect()),
+        Value::Map(map) => Ok(map.iter().map(|(key, item)| (Value::text(key), item.clone())).collect()),
+        Value::Int(count) => {
+            let count = usize::try_from(*count).unwrap_or(0).min(STEPS_MAX);
+            Ok((0..count).map(|index| (number(index), number(index))).collect())
+        }
+        Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::Record(..) | Value::Time(_) | Value::Duration(_) => {
+            Err(format!("range can't iterate over {}", value.type_name()))
+        }
+    }
+}
+
+/// The data that Prometheus hands to the templates of a rule.
+pub(super) fn rule_data(environment: &Environment<'_>) -> (Value, Vec<(String, Value)>) {
+    let labels: std::collections::BTreeMap<String, String> =
+        environment.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let labels = Value::Texts(Rc::new(labels));
+    let external_labels = Value::Texts(Rc::new(environment.external_labels.clone()));
+    let external_url = Value::text(environment.external_url);
+    let value = Value::Float(environment.value);
+    let fields = [
+        ("Labels", labels.clone()),
+        ("ExternalLabels", external_labels.clone()),
+        ("ExternalURL", external_url.clone()),
+        ("Value", value.clone()),
+    ];
+    let variables =
+        [("labels", labels), ("externalLabels", external_labels), ("externalURL", external_url), ("value", value)];
+    let named = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    (Value::Record("template.AlertData", Rc::new(fields.into_iter().collect())), named)
+}

@@ -1,0 +1,92 @@
+//! What a template computes with.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::print;
+
+/// A value of the template language.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// Nothing at all: a missing field of nothing.
+    Nil,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Rc<str>),
+    /// Text to text; what is missing is the empty text.
+    Texts(Rc<BTreeMap<String, String>>),
+    /// Named values; what is missing is nothing.
+    Map(Rc<BTreeMap<String, Value>>),
+    /// Fixed fields; a field that is missing is an error.
+    Record(&'static str, Rc<BTreeMap<&'static str, Value>>),
+    List(Rc<Vec<Value>>),
+    /// Seconds since the epoch.
+    Time(f64),
+    /// Seconds.
+    Duration(f64),
+}
+
+impl Value {
+    pub(super) fn text(text: impl AsRef<str>) -> Self {
+        Self::Text(Rc::from(text.as_ref()))
+    }
+
+    /// What Go calls the type, for messages.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Nil => "nil",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float64",
+            Self::Text(_) => "string",
+            Self::Texts(_) => "map[string]string",
+            Self::Map(_) => "map[string]interface {}",
+            Self::Record(name, _) => name,
+            Self::List(_) => "[]interface {}",
+            Self::Time(_) => "time.Time",
+            Self::Duration(_) => "time.Duration",
+        }
+    }
+
+    /// Whether it counts as true: not zero and not empty.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Nil => false,
+            Self::Bool(value) => *value,
+            Self::Int(value) => *value != 0,
+            Self::Float(value) | Self::Duration(value) => *value != 0.0,
+            Self::Text(text) => !text.is_empty(),
+            Self::Texts(map) => !map.is_empty(),
+            Self::Map(map) => !map.is_empty(),
+            Self::Record(..) | Self::Time(_) => true,
+            Self::List(items) => !items.is_empty(),
+        }
+    }
+
+    /// A field of it.
+    pub(super) fn field(&self, name: &str) -> Result<Self, String> {
+        match self {
+            Self::Nil => Ok(Self::Nil),
+            Self::Texts(map) => Ok(Self::text(map.get(name).map_or("", String::as_str))),
+            Self::Map(map) => Ok(map.get(name).cloned().unwrap_or(Self::Nil)),
+            Self::Record(_, fields) => fields.get(name).cloned().ok_or_else(|| self.no_field(name)),
+            Self::Bool(_)
+            | Self::Int(_)
+            | Self::Float(_)
+            | Self::Text(_)
+            | Self::List(_)
+            | Self::Time(_)
+            | Self::Duration(_) => Err(self.no_field(name)),
+        }
+    }
+
+    fn no_field(&self, name: &str) -> String {
+        format!("can't evaluate field {name} in type {}", self.type_name())
+    }
+
+    /// How an action prints it.
+    pub(super) fn printed(&self) -> String {
+        if *self == Self::Nil { "<no value>".to_owned() } else { print::plain(self) }
+    }
+}
