@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Matcher;
 
-use crate::functions::Function;
+use crate::functions::{Function, ValueType};
 
 /// Where in the text something stands: byte offsets, the end excluded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,13 +32,62 @@ impl PartialEq for Expr {
     }
 }
 
+impl Expr {
+    /// An expression of that form.
+    pub(crate) fn new(kind: ExprKind, span: Span) -> Self {
+        let depth = kind.children().map(|child| child.depth).max().unwrap_or(0) + 1;
+        Self { kind, span, depth }
+    }
+
+    /// The type of its value.
+    pub fn value_type(&self) -> ValueType {
+        match &self.kind {
+            ExprKind::Number(_) => ValueType::Scalar,
+            ExprKind::Text(_) => ValueType::String,
+            ExprKind::Selector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
+            ExprKind::Range(_) | ExprKind::Subquery(_) => ValueType::RangeVector,
+            ExprKind::Unary { operand, .. } => operand.value_type(),
+            ExprKind::Binary(binary) => {
+                let scalars = [&binary.left, &binary.right].map(|side| side.value_type() == ValueType::Scalar);
+                if scalars == [true, true] { ValueType::Scalar } else { ValueType::InstantVector }
+            }
+            ExprKind::Call(call) => call.function.returns,
+            ExprKind::Paren(inner) => inner.value_type(),
+        }
+    }
+
+    /// The expression without the parentheses around it.
+    pub(crate) fn without_parens(&self) -> &Self {
+        let mut inner = self;
+        while let ExprKind::Paren(next) = &inner.kind {
+            inner = next;
+        }
+        inner
+    }
+}
+
+impl ExprKind {
+    /// The expressions right inside, in the order of the text.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Expr> {
+        let (two, many): ([Option<&Expr>; 2], &[Expr]) = match self {
+            Self::Number(_) | Self::Text(_) | Self::Selector(_) | Self::Range(_) => ([None, None], &[]),
+            Self::Subquery(subquery) => ([Some(&subquery.expr), None], &[]),
+            Self::Unary { operand: inner, .. } | Self::Paren(inner) => ([Some(inner), None], &[]),
+            Self::Binary(binary) => ([Some(&binary.left), Some(&binary.right)], &[]),
+            Self::Aggregate(aggregation) => ([aggregation.parameter.as_ref(), Some(&aggregation.expr)], &[]),
+            Self::Call(call) => ([None, None], &call.arguments),
+        };
+        two.into_iter().flatten().chain(many)
+    }
+}
+
 /// The forms an expression has.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// A number, or a duration in the place of one.
     Number(Number),
     /// A quoted text.
-    Text(String),
+    Text(TextLiteral),
     /// An instant selector.
     Selector(Box<Selector>),
     /// A range selector.
@@ -75,6 +124,13 @@ impl PartialEq for Number {
     fn eq(&self, other: &Self) -> bool {
         self.value.to_bits() == other.value.to_bits() && self.as_duration == other.as_duration
     }
+}
+
+/// A quoted text; escapes can put bytes into it that are not UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextLiteral {
+    /// What stands between the quotes, escapes replaced.
+    pub bytes: Vec<u8>,
 }
 
 /// An instant selector: `name{matchers} offset 5m @ 10`.
@@ -196,6 +252,10 @@ pub enum BinaryOp {
     Pow,
     /// `atan2`
     Atan2,
+    /// `</`: a histogram without what lies above.
+    TrimUpper,
+    /// `>/`: a histogram without what lies below.
+    TrimLower,
     /// `==`
     Equal,
     /// `!=`
@@ -227,6 +287,8 @@ impl BinaryOp {
             Self::Mod => "%",
             Self::Pow => "^",
             Self::Atan2 => "atan2",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
             Self::Equal => "==",
             Self::NotEqual => "!=",
             Self::Less => "<",

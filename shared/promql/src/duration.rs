@@ -51,6 +51,8 @@ fn calculate(op: BinaryOp, left: f64, right: f64) -> Result<f64, EvalError> {
         BinaryOp::Mod => Ok(left % right),
         BinaryOp::Pow => Ok(left.powf(right)),
         BinaryOp::Atan2
+        | BinaryOp::TrimUpper
+        | BinaryOp::TrimLower
         | BinaryOp::Equal
         | BinaryOp::NotEqual
         | BinaryOp::Less

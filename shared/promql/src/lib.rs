@@ -35,17 +35,21 @@ mod duration;
 mod error;
 mod eval;
 mod functions;
+mod lexer;
 mod parser;
+mod print;
+mod quote;
 mod selection;
 mod value;
 
 pub use ast::{
     AggregateOp, Aggregation, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extent, Group, Grouping,
     Matching, MatchingLabels, Number, RangeSelector, Selector, Shift, Side, Span, Subquery,
+    TextLiteral,
 };
 pub use error::{EvalError, ParseError, SourceError};
 pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
-pub use parser::parse;
+pub use parser::{parse, parse_limited};
 pub use selection::{Deadline, Params, Profile, Selection, selections};
 pub use value::{Output, Value, format_float};

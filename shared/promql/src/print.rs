@@ -1,0 +1,177 @@
+//! Writes expressions back, in the one canonical form.
+
+use std::fmt;
+use std::time::Duration;
+
+use model::{METRIC_NAME, MatchOp, Matcher};
+
+use crate::ast::{
+    Aggregation, At, Binary, DurationExpr, Expr, ExprKind, Extent, Grouping, MatchingLabels, Number, Selector, Shift,
+    Side, Subquery,
+};
+use crate::parser::is_reserved;
+use crate::quote::{quote, quote_bytes};
+use crate::value::format_float;
+
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ExprKind::Number(number) => number.fmt(f),
+            ExprKind::Text(text) => f.write_str(&quote_bytes(&text.bytes)),
+            ExprKind::Selector(selector) => {
+                write!(f, "{selector}{}{}", extent(selector.extent), selector.shift)
+            }
+            ExprKind::Range(range) => {
+                let selector = &range.selector;
+                write!(f, "{selector}[{}]{}{}", range.range, extent(selector.extent), selector.shift)
+            }
+            ExprKind::Subquery(subquery) => subquery.fmt(f),
+            ExprKind::Unary { negative, operand } => write!(f, "{}{operand}", if *negative { "-" } else { "+" }),
+            ExprKind::Binary(binary) => binary.fmt(f),
+            ExprKind::Aggregate(aggregation) => aggregation.fmt(f),
+            ExprKind::Call(call) => {
+                let arguments: Vec<String> = call.arguments.iter().map(Expr::to_string).collect();
+                write!(f, "{}({})", call.function.name, arguments.join(", "))
+            }
+            ExprKind::Paren(inner) => write!(f, "({inner})"),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.as_duration && let Some(millis) = crate::duration::whole_millis(self.value) {
+            return DurationExpr::Millis(millis).fmt(f);
+        }
+        f.write_str(&format_float(self.value))
+    }
+}
+
+/// The name and the braces; modifiers stand behind the window.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain_name = self.name.as_deref().filter(|name| is_plain(name, ":") && !is_reserved(&name.to_ascii_lowercase()));
+        let quoted_name = self.name.as_deref().filter(|_| plain_name.is_none());
+        let is_name = |matcher: &&Matcher| {
+            matcher.name() == METRIC_NAME
+                && matcher.op() == MatchOp::Equal
+                && self.name.as_deref() == Some(matcher.value())
+        };
+        let written = self.matchers.iter().filter(|matcher| !is_name(matcher)).map(|matcher| {
+            let name = label(matcher.name());
+            format!("{name}{}{}", matcher.op().as_str(), quote(matcher.value()))
+        });
+        let parts: Vec<String> = quoted_name.map(quote).into_iter().chain(written).collect();
+        f.write_str(plain_name.unwrap_or(""))?;
+        if parts.is_empty() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
+    }
+}
+
+impl fmt::Display for Shift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            None => {}
+            #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ms")]
+            Some(At::Millis(millis)) => write!(f, " @ {:.3}", millis as f64 / 1000.0)?,
+            Some(At::Start) => f.write_str(" @ start()")?,
+            Some(At::End) => f.write_str(" @ end()")?,
+        }
+        self.offset.as_ref().map_or(Ok(()), |offset| write!(f, " offset {offset}"))
+    }
+}
+
+impl fmt::Display for Subquery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}:", self.expr, self.range)?;
+        if let Some(step) = &self.step {
+            step.fmt(f)?;
+        }
+        write!(f, "]{}", self.shift)
+    }
+}
+
+impl fmt::Display for DurationExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Millis(millis) => {
+                let sign = if *millis < 0 { "-" } else { "" };
+                write!(f, "{sign}{}", model::duration::format(Duration::from_millis(millis.unsigned_abs())))
+            }
+            Self::Number(number) => number.fmt(f),
+            Self::Step => f.write_str("step()"),
+            Self::Range => f.write_str("range()"),
+            Self::Negative(inner) => write!(f, "-{inner}"),
+            Self::Paren(inner) => write!(f, "({inner})"),
+            Self::MinOf(left, right) => write!(f, "min_of({left}, {right})"),
+            Self::MaxOf(left, right) => write!(f, "max_of({left}, {right})"),
+            Self::Binary(op, left, right) => write!(f, "{left} {} {right}", op.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.left, self.op.as_str())?;
+        if self.returns_bool {
+            f.write_str(" bool")?;
+        }
+        match &self.matching.labels {
+            Some(MatchingLabels::On(labels)) => write!(f, " on ({})", list(labels))?,
+            Some(MatchingLabels::Ignoring(labels)) if !labels.is_empty() || self.matching.group.is_some() => {
+                write!(f, " ignoring ({})", list(labels))?;
+            }
+            Some(MatchingLabels::Ignoring(_)) | None => {}
+        }
+        if let Some(group) = &self.matching.group {
+            let word = if group.many == Side::Left { "group_left" } else { "group_right" };
+            write!(f, " {word} ({})", list(&group.include))?;
+        }
+        match (self.matching.fill_left, self.matching.fill_right) {
+            (None, None) => {}
+            (Some(left), Some(right)) if left == right => write!(f, " fill ({left})")?,
+            (left, right) => {
+                left.map_or(Ok(()), |left| write!(f, " fill_left ({left})"))?;
+                right.map_or(Ok(()), |right| write!(f, " fill_right ({right})"))?;
+            }
+        }
+        write!(f, " {}", self.right)
+    }
+}
+
+impl fmt::Display for Aggregation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.op.as_str())?;
+        match &self.grouping {
+            Grouping::By(labels) if labels.is_empty() => {}
+            Grouping::By(labels) => write!(f, " by ({}) ", list(labels))?,
+            Grouping::Without(labels) => write!(f, " without ({}) ", list(labels))?,
+        }
+        f.write_str("(")?;
+        if let Some(parameter) = &self.parameter {
+            write!(f, "{parameter}, ")?;
+        }
+        write!(f, "{})", self.expr)
+    }
+}
+
+const fn extent(extent: Option<Extent>) -> &'static str {
+    match extent {
+        None => "",
+        Some(Extent::Anchored) => " anchored",
+        Some(Extent::Smoothed) => " smoothed",
+    }
+}
+
+fn list(labels: &[String]) -> String {
+    labels.iter().map(|name| label(name)).collect::<Vec<_>>().join(", ")
+}
+
+fn label(name: &str) -> String {
+    if is_plain(name, "") { name.to_owned() } else { quote(name) }
+}
+
+/// Whether a name needs no quotes; `also` lists further characters it may have.
+pub(crate) fn is_plain(name: &str, also: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || also.contains(c);
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(allowed)
+}
