@@ -132,6 +132,12 @@ impl BatchBuilder {
         }
     }
 
+    /// A builder with room for what a message of so many bytes can hold, when the message needs more bytes for a label
+    /// than we do (as protobuf does), so that label text is never moved while it grows.
+    pub fn with_room(message_bytes: usize) -> Self {
+        Self { text: Vec::with_capacity(message_bytes), ..Self::with_capacity(0) }
+    }
+
     /// Appends a label to the series that is being built. The value must not be empty: an empty one means absent, and
     /// the caller decides what to do about it.
     ///
@@ -164,6 +170,12 @@ impl BatchBuilder {
     /// Ends the series; the next label or sample starts another one.
     pub fn end_series(&mut self) {
         self.spans.push(Span { text_end: self.text.len(), samples_end: self.values.len() });
+        self.last_name = 0..0;
+    }
+
+    /// Forgets the labels of the series that is being built, which has no sample; the next label starts another one.
+    pub fn discard_series(&mut self) {
+        self.text.truncate(self.text.len() - self.series_text_bytes());
         self.last_name = 0..0;
     }
 

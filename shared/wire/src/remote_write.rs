@@ -1,0 +1,358 @@
+//! Prometheus remote write 1.0: a snappy block of the protobuf message `WriteRequest`.
+//!
+//! Decoded by hand, straight from the slice into the columns of a [`Batch`]: no message structs, no allocation per
+//! label or sample. Float samples only: native histograms, exemplars and metadata are passed over and counted (native
+//! histograms come in a later version). Unknown fields are passed over, as protobuf demands.
+
+use std::fmt;
+
+use model::{Batch, BatchBuilder, LabelError, Limits, METRIC_NAME, Sample, Timestamp};
+
+use crate::error::{BodyError, ProtobufError, SeriesError, WireError, excerpt};
+use crate::protobuf::{BYTES, FIXED64, Reader, VARINT, put_bytes, put_varint, tag};
+use crate::series::{Checks, SeriesSoFar};
+use crate::snappy;
+
+/// The content type of remote write 1.0.
+pub const CONTENT_TYPE: &str = "application/x-protobuf";
+/// The content encoding of remote write 1.0.
+pub const CONTENT_ENCODING: &str = "snappy";
+/// The value of the header `X-Prometheus-Remote-Write-Version`.
+pub const VERSION: &str = "0.1.0";
+
+/// `WriteRequest`.
+mod request {
+    pub(super) const SERIES: u64 = 1;
+    pub(super) const METADATA: u64 = 3;
+}
+
+/// `TimeSeries`.
+mod series {
+    pub(super) const LABEL: u64 = 1;
+    pub(super) const SAMPLE: u64 = 2;
+    pub(super) const EXEMPLAR: u64 = 3;
+    pub(super) const HISTOGRAM: u64 = 4;
+}
+
+/// `Label`.
+mod label {
+    pub(super) const NAME: u64 = 1;
+    pub(super) const VALUE: u64 = 2;
+}
+
+/// `Sample`.
+mod sample {
+    pub(super) const VALUE: u64 = 1;
+    pub(super) const TIMESTAMP: u64 = 2;
+}
+
+const REQUEST_FIELDS: &[(u64, &str, u8)] =
+    &[(request::SERIES, "timeseries", BYTES), (request::METADATA, "metadata", BYTES)];
+const SERIES_FIELDS: &[(u64, &str, u8)] = &[
+    (series::LABEL, "labels", BYTES),
+    (series::SAMPLE, "samples", BYTES),
+    (series::EXEMPLAR, "exemplars", BYTES),
+    (series::HISTOGRAM, "histograms", BYTES),
+];
+const LABEL_FIELDS: &[(u64, &str, u8)] = &[(label::NAME, "name", BYTES), (label::VALUE, "value", BYTES)];
+const SAMPLE_FIELDS: &[(u64, &str, u8)] =
+    &[(sample::VALUE, "value", FIXED64), (sample::TIMESTAMP, "timestamp", VARINT)];
+
+/// What a request held.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// All series with float samples, in the order they came.
+    pub batch: Batch,
+    /// Native histogram samples that were passed over.
+    pub histograms_skipped: usize,
+    /// Exemplars that were passed over.
+    pub exemplars_skipped: usize,
+    /// Metric metadata entries that were passed over.
+    pub metadata_skipped: usize,
+    /// Labels with an empty value, which means absent: they were left out of their series.
+    pub empty_labels_dropped: usize,
+}
+
+/// Why a request cannot be read at all, whatever its body: answer 415 with this text, upon which senders fall back to
+/// what they list as the older form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnsupportedMedia {
+    /// Another content type, above all remote write 2.0.
+    ContentType(String),
+    /// Another compression.
+    ContentEncoding(String),
+}
+
+impl std::error::Error for UnsupportedMedia {}
+
+impl fmt::Display for UnsupportedMedia {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentType(found) if found.contains("io.prometheus.write.v2") => {
+                write!(f, "remote write 2.0 ({found}) is not supported, send remote write 1.0 ({CONTENT_TYPE})")
+            }
+            Self::ContentType(found) => write!(f, "content type {found:?} is not supported, send {CONTENT_TYPE}"),
+            Self::ContentEncoding(found) => {
+                write!(f, "content encoding {found:?} is not supported, send {CONTENT_ENCODING}")
+            }
+        }
+    }
+}
+
+/// Decides by its headers whether a request can be remote write 1.0.
+///
+/// Missing headers are fine: several clients declare neither encoding nor version and send snappy all the same. The
+/// version header decides nothing: the content type says which message it is.
+///
+/// # Errors
+/// When the content type or the encoding is another one.
+pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), UnsupportedMedia> {
+    if let Some(content_type) = content_type.filter(|text| !text.trim().is_empty()) {
+        let mut parts = content_type.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let other_message = parts.filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("proto") && value.trim() != "prometheus.WriteRequest"
+        });
+        if other_message || !media.eq_ignore_ascii_case(CONTENT_TYPE) {
+            return Err(UnsupportedMedia::ContentType(excerpt(content_type.as_bytes())));
+        }
+    }
+    match content_encoding.map(str::trim) {
+        None | Some("") => Ok(()),
+        Some(encoding) if encoding.eq_ignore_ascii_case(CONTENT_ENCODING) => Ok(()),
+        Some(encoding) => Err(UnsupportedMedia::ContentEncoding(excerpt(encoding.as_bytes()))),
+    }
+}
+
+/// Decodes a request that arrives now.
+///
+/// # Errors
+/// When the body is too large, is no snappy block or no `WriteRequest`, or when any of its series breaks a rule or a
+/// limit; then nothing of it is taken.
+pub fn decode(body: &[u8], limits: &Limits, now: Timestamp) -> Result<Decoded, WireError> {
+    if body.len() > limits.body_bytes_max {
+        let (size_bytes, limit_bytes) = (body.len(), limits.body_bytes_max);
+        return Err(BodyError::TooLarge { size_bytes, limit_bytes }.into());
+    }
+    decode_message(&snappy::decompress(body, limits.decoded_bytes_max)?, limits, now)
+}
+
+/// Decodes a `WriteRequest` that is not compressed.
+///
+/// # Errors
+/// As [`decode`], save for what only a compressed body can have.
+pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result<Decoded, WireError> {
+    let mut decoder = Decoder {
+        checks: Checks::new(limits, now),
+        builder: BatchBuilder::with_room(message.len()),
+        skipped: Decoded::default(),
+    };
+    let mut series_index = 0;
+    let mut reader = Reader::new(message);
+    while let Some(field) = reader.tag()? {
+        if field == tag(request::SERIES, BYTES) {
+            let series = reader.message()?;
+            decoder.series(series).map_err(|refused| refused.at(series_index, series))?;
+            series_index += 1;
+        } else if field == tag(request::METADATA, BYTES) {
+            reader.bytes()?;
+            decoder.skipped.metadata_skipped += 1;
+        } else {
+            reader.skip(field, REQUEST_FIELDS)?;
+        }
+    }
+    let batch = decoder.builder.finish().map_err(|_| first_invalid_utf8(message))?;
+    Ok(Decoded { batch, ..decoder.skipped })
+}
+
+/// Encodes a batch as the body of a request, compressed.
+pub fn encode(batch: &Batch) -> Vec<u8> {
+    snappy::compress(&encode_message(batch))
+}
+
+/// Encodes a batch as a `WriteRequest`, not compressed.
+pub fn encode_message(batch: &Batch) -> Vec<u8> {
+    let mut message = Vec::new();
+    let (mut series_bytes, mut piece) = (Vec::new(), Vec::new());
+    for one in batch.iter() {
+        series_bytes.clear();
+        for (name, value) in one.labels.iter() {
+            piece.clear();
+            put_bytes(&mut piece, label::NAME, name.as_bytes());
+            put_bytes(&mut piece, label::VALUE, value.as_bytes());
+            put_bytes(&mut series_bytes, series::LABEL, &piece);
+        }
+        for sample in one.samples() {
+            piece.clear();
+            put_sample(&mut piece, sample);
+            put_bytes(&mut series_bytes, series::SAMPLE, &piece);
+        }
+        put_bytes(&mut message, request::SERIES, &series_bytes);
+    }
+    message
+}
+
+fn put_sample(out: &mut Vec<u8>, one: Sample) {
+    put_varint(out, tag(sample::VALUE, FIXED64));
+    out.extend_from_slice(&one.value.to_bits().to_le_bytes());
+    put_varint(out, tag(sample::TIMESTAMP, VARINT));
+    put_varint(out, one.timestamp.as_millis().cast_unsigned());
+}
+
+struct Decoder<'a> {
+    checks: Checks<'a>,
+    builder: BatchBuilder,
+    skipped: Decoded,
+}
+
+/// Why a series was refused, before it is known which one it was.
+enum Refused {
+    Protobuf(ProtobufError),
+    Series(SeriesError),
+}
+
+impl From<ProtobufError> for Refused {
+    fn from(error: ProtobufError) -> Self {
+        Self::Protobuf(error)
+    }
+}
+
+impl From<SeriesError> for Refused {
+    fn from(error: SeriesError) -> Self {
+        Self::Series(error)
+    }
+}
+
+impl From<LabelError> for Refused {
+    fn from(error: LabelError) -> Self {
+        Self::Series(error.into())
+    }
+}
+
+impl Refused {
+    #[cold]
+    fn at(self, series_index: usize, series: Reader<'_>) -> WireError {
+        match self {
+            Self::Protobuf(error) => error.into(),
+            Self::Series(cause) => WireError::Series { series_index, metric: metric_name(series), cause },
+        }
+    }
+}
+
+impl Decoder<'_> {
+    fn series(&mut self, mut reader: Reader<'_>) -> Result<(), Refused> {
+        let whole = reader;
+        let mut so_far = SeriesSoFar::default();
+        while let Some(field) = reader.tag()? {
+            if field == tag(series::LABEL, BYTES) {
+                let (name, value) = read_label(reader.message()?)?;
+                self.checks.label(&mut so_far, name, value)?;
+                if value.is_empty() {
+                    self.skipped.empty_labels_dropped += 1;
+                } else {
+                    self.builder.push_label(name, value)?;
+                }
+            } else if field == tag(series::SAMPLE, BYTES) {
+                let sample = read_sample(reader.message()?)?;
+                self.checks.sample(&mut so_far, sample.timestamp)?;
+                self.builder.push_sample(sample);
+            } else if field == tag(series::EXEMPLAR, BYTES) {
+                reader.bytes()?;
+                self.skipped.exemplars_skipped += 1;
+            } else if field == tag(series::HISTOGRAM, BYTES) {
+                reader.bytes()?;
+                self.skipped.histograms_skipped += 1;
+            } else {
+                reader.skip(field, SERIES_FIELDS)?;
+            }
+        }
+        so_far.finish()?;
+        if so_far.samples() > 0 {
+            self.builder.end_series();
+            return Ok(());
+        }
+        self.builder.discard_series();
+        invalid_utf8(whole).map_or(Ok(()), |cause| Err(cause.into()))
+    }
+}
+
+#[inline]
+fn read_label(mut reader: Reader<'_>) -> Result<(&[u8], &[u8]), ProtobufError> {
+    let (mut name, mut value): (&[u8], &[u8]) = (&[], &[]);
+    while let Some(field) = reader.tag()? {
+        if field == tag(label::NAME, BYTES) {
+            name = reader.bytes()?;
+        } else if field == tag(label::VALUE, BYTES) {
+            value = reader.bytes()?;
+        } else {
+            reader.skip(field, LABEL_FIELDS)?;
+        }
+    }
+    Ok((name, value))
+}
+
+#[inline]
+fn read_sample(mut reader: Reader<'_>) -> Result<Sample, ProtobufError> {
+    let mut read = Sample { timestamp: Timestamp::default(), value: 0.0 };
+    while let Some(field) = reader.tag()? {
+        if field == tag(sample::VALUE, FIXED64) {
+            read.value = reader.double()?;
+        } else if field == tag(sample::TIMESTAMP, VARINT) {
+            read.timestamp = Timestamp::from_millis(reader.varint()?.cast_signed());
+        } else {
+            reader.skip(field, SAMPLE_FIELDS)?;
+        }
+    }
+    Ok(read)
+}
+
+/// The labels of a series as far as they can be read.
+fn labels_of(mut reader: Reader<'_>) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        while let Ok(Some(field)) = reader.tag() {
+            if field == tag(series::LABEL, BYTES) {
+                return reader.message().and_then(read_label).ok();
+            }
+            reader.skip(field, &[]).ok()?;
+        }
+        None
+    })
+}
+
+/// The metric name of a series that was refused, for the message.
+fn metric_name(series: Reader<'_>) -> Option<String> {
+    let (_, value) = labels_of(series).find(|(name, _)| *name == METRIC_NAME.as_bytes())?;
+    (!value.is_empty()).then(|| excerpt(value))
+}
+
+/// What is not UTF-8 in a series.
+fn invalid_utf8(series: Reader<'_>) -> Option<SeriesError> {
+    labels_of(series).find_map(|(name, value)| {
+        if str::from_utf8(name).is_err() {
+            return Some(SeriesError::NameNotUtf8 { label: excerpt(name) });
+        }
+        str::from_utf8(value).is_err().then(|| SeriesError::ValueNotUtf8 { label: excerpt(name) })
+    })
+}
+
+/// Names the first label of a message that is not UTF-8, after it was found that there is one.
+#[cold]
+fn first_invalid_utf8(message: &[u8]) -> WireError {
+    let mut reader = Reader::new(message);
+    let mut series_index = 0;
+    while let Ok(Some(field)) = reader.tag() {
+        if field != tag(request::SERIES, BYTES) {
+            reader.skip(field, &[]).expect("the whole message was read before");
+            continue;
+        }
+        let series = reader.message().expect("the whole message was read before");
+        if let Some(cause) = invalid_utf8(series) {
+            return WireError::Series { series_index, metric: metric_name(series), cause };
+        }
+        series_index += 1;
+    }
+    unreachable!("a label text that is not UTF-8 was found when the batch was finished")
+}
+
+#[cfg(test)]
+mod tests;
