@@ -1,1 +1,3 @@
+//! The tests of the whole: architecture, contracts, and the product driven from outside.
 
+mod contract;
