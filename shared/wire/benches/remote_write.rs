@@ -4,6 +4,8 @@
 //! `MIHARI_BENCH`, else the one recorded body among the fixtures. `shuffled` has the same series in random order, so
 //! that nothing is won by neighbours that look alike.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot read its input has nothing to measure")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -34,6 +34,26 @@ impl<'a> Reader<'a> {
         Self { rest: message, end: message.len() }
     }
 
+    /// What was not read yet.
+    #[inline]
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Where that starts, in bytes from the start of the whole message.
+    #[inline]
+    pub(crate) const fn offset(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// Passes over so many bytes; `false` and nothing done when there are fewer.
+    #[inline]
+    pub(crate) fn advance(&mut self, bytes: usize) -> bool {
+        let rest = self.rest.get(bytes..);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
     /// The tag of the next field; `None` at the end.
     #[inline]
     pub(crate) fn tag(&mut self) -> Result<Option<u64>, ProtobufError> {
@@ -143,7 +163,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     fn error(&self, problem: ProtobufProblem) -> ProtobufError {
-        ProtobufError { offset: self.end - self.rest.len(), problem }
+        ProtobufError { offset: self.offset(), problem }
     }
 }
 

@@ -5,6 +5,7 @@
 //! histograms come in a later version). Unknown fields are passed over, as protobuf demands.
 
 use std::fmt;
+use std::ops::Range;
 
 use model::{Batch, BatchBuilder, LabelError, Limits, METRIC_NAME, Sample, Timestamp};
 
@@ -39,6 +40,13 @@ mod label {
     pub(super) const NAME: u64 = 1;
     pub(super) const VALUE: u64 = 2;
 }
+
+const LABEL_TAG: u8 = 0x0a;
+const NAME_TAG: u8 = 0x0a;
+const VALUE_TAG: u8 = 0x12;
+const SAMPLE_TAG: u8 = 0x12;
+const SAMPLE_VALUE_TAG: u8 = 0x09;
+const TIMESTAMP_TAG: u8 = 0x10;
 
 /// `Sample`.
 mod sample {
@@ -152,7 +160,7 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
     while let Some(field) = reader.tag()? {
         if field == tag(request::SERIES, BYTES) {
             let series = reader.message()?;
-            decoder.series(series).map_err(|refused| refused.at(series_index, series))?;
+            decoder.series(message, series).map_err(|refused| refused.at(series_index, series))?;
             series_index += 1;
         } else if field == tag(request::METADATA, BYTES) {
             reader.bytes()?;
@@ -240,9 +248,18 @@ impl Refused {
 }
 
 impl Decoder<'_> {
-    fn series(&mut self, mut reader: Reader<'_>) -> Result<(), Refused> {
+    /// Reads one series of `message`.
+    fn series(&mut self, message: &[u8], mut reader: Reader<'_>) -> Result<(), Refused> {
         let whole = reader;
         let mut so_far = SeriesSoFar::default();
+        while let Some(label) = ShortLabel::read(message, &mut reader) {
+            self.checks.label(&mut so_far, &message[label.name.clone()], &message[label.value.clone()])?;
+            self.builder.push_label_within(message, label.name, label.value)?;
+        }
+        while let Some(sample) = read_usual_sample(&mut reader) {
+            self.checks.sample(&mut so_far, sample.timestamp)?;
+            self.builder.push_sample(sample);
+        }
         while let Some(field) = reader.tag()? {
             if field == tag(series::LABEL, BYTES) {
                 let (name, value) = read_label(reader.message()?)?;
@@ -274,6 +291,51 @@ impl Decoder<'_> {
         self.builder.discard_series();
         invalid_utf8(whole).map_or(Ok(()), |cause| Err(cause.into()))
     }
+}
+
+/// A label in the form that nearly all of them have: name, then a value that is not empty, all lengths in one byte.
+struct ShortLabel {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+impl ShortLabel {
+    /// Takes the next field if it is such a label, and nothing otherwise.
+    #[inline]
+    fn read(message: &[u8], reader: &mut Reader<'_>) -> Option<Self> {
+        let &[LABEL_TAG, label_length, NAME_TAG, name_length, ..] = reader.rest() else { return None };
+        let (label_length, name_length) = (usize::from(label_length), usize::from(name_length));
+        let name = reader.offset() + 4;
+        let value = name + name_length + 2;
+        let &[VALUE_TAG, value_length] = message.get(value - 2..value)? else { return None };
+        let value_length = usize::from(value_length);
+        let short = label_length < 0x80 && value_length > 0 && name_length + value_length + 4 == label_length;
+        if !short || !reader.advance(2 + label_length) {
+            return None;
+        }
+        Some(Self { name: name..name + name_length, value: value..value + value_length })
+    }
+}
+
+/// Takes the next field if it is a sample in the form that nearly all of them have, and nothing otherwise: value, then
+/// a timestamp of six bytes, which are the years 2004 to 2109.
+#[inline]
+fn read_usual_sample(reader: &mut Reader<'_>) -> Option<Sample> {
+    let bytes = reader.rest().first_chunk::<18>()?;
+    let &[SAMPLE_TAG, 16, SAMPLE_VALUE_TAG, v0, v1, v2, v3, v4, v5, v6, v7, TIMESTAMP_TAG, t0, t1, t2, t3, t4, t5] =
+        bytes
+    else {
+        return None;
+    };
+    let packed = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
+    if packed & 0x8080_8080_8080 != 0x0080_8080_8080 {
+        return None;
+    }
+    let pairs = (packed & 0x007f_007f_007f) | (packed & 0x7f00_7f00_7f00) >> 1;
+    let millis = (pairs & 0x3fff) | (pairs & 0x3fff_0000) >> 2 | (pairs & 0x3fff_0000_0000) >> 4;
+    reader.advance(18);
+    let value = f64::from_bits(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]));
+    Some(Sample { timestamp: Timestamp::from_millis(millis.cast_signed()), value })
 }
 
 #[inline]

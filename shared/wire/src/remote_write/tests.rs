@@ -173,6 +173,17 @@ fn a_label_with_an_empty_value_is_absent() {
 }
 
 #[test]
+fn times_of_every_length_read_back() {
+    let times: Vec<i64> = (0..63).flat_map(|bits| [1_i64 << bits, (1_i64 << bits) - 1, -(1_i64 << bits)]).collect();
+    let unlimited = Limits { sample_age_max: Duration::MAX, sample_ahead_max: Duration::MAX, ..Limits::default() };
+    let samples: Vec<Vec<u8>> = times.iter().map(|&millis| sample_at(Timestamp::from_millis(millis), 1.5)).collect();
+    let message = one_series(&[name("up"), samples.concat()]);
+    let decoded = decode_message(&message, &unlimited, Timestamp::default()).unwrap();
+    let read: Vec<i64> = decoded.batch.series(0).timestamps.iter().map(|time| time.as_millis()).collect();
+    assert_eq!(read, times);
+}
+
+#[test]
 fn an_empty_request_is_an_empty_batch() {
     let decoded = decode(&snappy::compress(b""), &Limits::default(), NOW).unwrap();
     assert_eq!(decoded, Decoded::default());
