@@ -1,0 +1,263 @@
+//! The table of texts.
+
+use model::Language;
+
+/// Declares the keys and both texts of each: Japanese, then English.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $key:ident => $ja:literal, $en:literal;)*) => {
+        /// The key of a text; what it says is in the table of this file.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "the text itself says what a key is for")]
+        pub enum Text { $($(#[$doc])* $key,)* }
+
+        impl Text {
+            /// Every key.
+            pub const ALL: &'static [Self] = &[$(Self::$key,)*];
+
+            /// The text, with places `{0}`, `{1}` for values in some.
+            pub const fn in_language(self, language: Language) -> &'static str {
+                match language {
+                    Language::Japanese => match self { $(Self::$key => $ja,)* },
+                    Language::English => match self { $(Self::$key => $en,)* },
+                }
+            }
+        }
+    };
+}
+
+texts! {
+    // The frame of every page.
+    SkipToContent => "本文へ移動", "Skip to content";
+    MainNavigation => "主なページ", "Main pages";
+    NavOverview => "概要", "Overview";
+    NavAlerts => "アラート", "Alerts";
+    NavExplore => "探索", "Explore";
+    NavReports => "レポート", "Reports";
+    NavStatus => "稼働状況", "Status";
+    Tenant => "テナント", "Tenant";
+    SignedInAs => "{0} としてログイン中", "Signed in as {0}";
+    SignOut => "ログアウト", "Sign out";
+    LanguageChoice => "言語", "Language";
+    TimeZone => "タイムゾーン", "Time zone";
+    Apply => "適用", "Apply";
+    TimesShownIn => "時刻の表示：{0}（{1}）", "Times are shown in {0} ({1})";
+    TimeRange => "表示期間", "Time range";
+    CustomRange => "期間を指定", "Custom range";
+    From => "開始", "From";
+    To => "終了", "To";
+    Last15m => "15分", "15m";
+    Last1h => "1時間", "1h";
+    Last6h => "6時間", "6h";
+    Last24h => "24時間", "24h";
+    Last7d => "7日", "7d";
+    UpdatedAt => "{0} 現在", "As of {0}";
+    LiveOn => "自動更新中", "Live";
+    LivePaused => "更新を停止中", "Paused";
+    LiveLost => "接続が切れました。再接続しています…", "Connection lost, trying again…";
+    Pause => "更新を止める", "Pause updates";
+    Resume => "更新を再開", "Resume updates";
+    NoScript => "自動更新と値の読み取りには JavaScript が必要です。それ以外はこのまま使えます。",
+        "Without JavaScript this page does not refresh by itself; everything else works.";
+    DetailColumn => "詳細", "Details";
+
+    // States; always together with a shape.
+    StateCritical => "重大", "Critical";
+    StateWarning => "警告", "Warning";
+    StateInfo => "情報", "Info";
+    StateOk => "正常", "OK";
+    StateUnknown => "データなし", "No data";
+    StateFiring => "発報中", "Firing";
+    StatePending => "保留中", "Pending";
+    StateInactive => "待機中", "Inactive";
+    StateResolved => "解消", "Resolved";
+    StateFailing => "評価失敗", "Failing";
+
+    // Charts.
+    ShowAsTable => "表で見る", "Show as table";
+    ChartTableCaption => "{0}の値", "Values of {0}";
+    Time => "時刻", "Time";
+    Minimum => "最小", "Min";
+    Mean => "平均", "Mean";
+    Maximum => "最大", "Max";
+    Last => "最新", "Last";
+    Percentile95 => "95パーセンタイル", "95th percentile";
+    NoDataInRange => "この期間のデータはありません", "No data in this range";
+    ChartDescription => "{0} から {1} まで、{2} 系列。{3}", "From {0} to {1}, {2} series. {3}";
+    ChartKeys => "左右の矢印キーで値を読み取れます", "Left and right arrow keys read out values";
+    SeriesLeftOut => "ほか {0} 系列は省略", "{0} more series are not shown";
+    SeriesLast => "{0}：最新 {1}", "{0}: last {1}";
+
+    // Overview.
+    Overview => "概要", "Overview";
+    AlertsFiring => "{0} 件のアラートが発報中", "Alerts firing: {0}";
+    NothingFiring => "発報中のアラートはありません", "No alert is firing";
+    RulesWatching => "{0} 件のアラートルールで監視しています", "Alert rules on watch: {0}";
+    PendingCount => "保留中 {0} 件", "Pending: {0}";
+    FailingCount => "評価に失敗したルール {0} 件", "Rules that fail to evaluate: {0}";
+    AllAlerts => "すべてのアラート", "All alerts";
+    Since => "{0} から", "since {0}";
+    CurrentValues => "現在の値", "Right now";
+    Cpu => "CPU 使用率", "CPU usage";
+    Memory => "メモリ使用率", "Memory usage";
+    Swap => "スワップ使用率", "Swap usage";
+    Disk => "ディスク使用率", "Disk usage";
+    DiskThroughput => "ディスク入出力", "Disk throughput";
+    Network => "ネットワーク入出力", "Network throughput";
+    Load => "ロードアベレージ（1分）", "Load average (1 min)";
+    Connections => "TCP 接続数", "TCP connections";
+    ResponseTime => "応答時間", "Response time";
+    Requests => "リクエスト数", "Requests";
+    ErrorRate => "エラー率", "Error rate";
+    SamplesReceived => "受信サンプル数", "Samples received";
+    Read => "読み込み", "read";
+    Write => "書き込み", "write";
+    Receive => "受信", "received";
+    Transmit => "送信", "sent";
+    Average => "平均", "mean";
+    Of => "{0} ／ {1}", "{0} of {1}";
+    Highest => "最大：{0}", "Highest: {0}";
+    ResourcesSection => "リソース", "Resources";
+    PerformanceSection => "パフォーマンス", "Performance";
+    WaitingForSecondCollection => "2 回目の収集を待っています", "Waiting for the second collection";
+    ReceivingSection => "受信状況", "What is being received";
+    ActiveSeries => "系列数", "Series";
+    SamplesPerSecond => "サンプル／秒", "Samples per second";
+    StorageUsed => "使用ストレージ", "Storage used";
+    BytesPerSample => "1 サンプルあたり", "Per sample";
+    NewestSample => "最新のサンプル", "Newest sample";
+    Ago => "{0}前", "{0} ago";
+    NotYet => "まだありません", "None yet";
+    Job => "ジョブ", "Job";
+    Instance => "インスタンス", "Instance";
+    SeriesCount => "系列", "Series";
+    Freshness => "最終受信", "Last received";
+    Up => "応答", "Up";
+    UpYes => "あり", "Yes";
+    UpNo => "なし", "No";
+    FreshNow => "受信中", "Fresh";
+    FreshLate => "遅れ", "Late";
+    FreshGone => "途絶", "Gone";
+    NoSources => "まだ何も届いていません。Prometheus の remote_write を {0} に向けてください。",
+        "Nothing has arrived yet. Point a Prometheus remote_write at {0}.";
+    SourcesLeftOut => "ほか {0} 件", "{0} more";
+
+    // Alerts.
+    Alerts => "アラート", "Alerts";
+    ActiveAlerts => "有効なアラート", "Active alerts";
+    NoActiveAlerts => "有効なアラートはありません", "No active alerts";
+    History => "履歴", "History";
+    NoHistory => "この期間に状態の変化はありません", "No changes of state in this range";
+    HistoryTimeline => "アラートの時系列図", "Timeline of alerts";
+    HistoryDescription => "{0} から {1} まで、{2} 件のアラート。内容は下の表にもあります。",
+        "From {0} to {1}, alerts: {2}. The table below says the same.";
+    Alert => "アラート", "Alert";
+    Change => "変化", "Change";
+    Labels => "ラベル", "Labels";
+    Value => "値", "Value";
+    Severity => "重要度", "Severity";
+    Rules => "アラートルール", "Alert rules";
+    RecordingRules => "レコーディングルール", "Recording rules";
+    RuleGroup => "ルールグループ", "Rule group";
+    Expression => "条件式", "Expression";
+    HoldFor => "継続時間", "For";
+    EveryInterval => "{0} ごとに評価", "Evaluated every {0}";
+    LastEvaluation => "最終評価 {0}", "last evaluated {0}";
+    NoRules => "ルールはまだありません", "There are no rules yet";
+    State => "状態", "State";
+    Rule => "ルール", "Rule";
+    ActiveSince => "発生時刻", "Active since";
+
+    // Explore.
+    Explore => "探索", "Explore";
+    Query => "PromQL クエリ", "PromQL query";
+    RunQuery => "実行", "Run";
+    ExploreHint => "例：{0}", "Try: {0}";
+    Results => "結果", "Results";
+    QueryRefused => "クエリを実行できませんでした", "The query was refused";
+    Warnings => "注意", "Warnings";
+    Series => "系列", "Series";
+
+    // Reports.
+    Reports => "レポート", "Reports";
+    DailyReports => "日次レポート", "Daily reports";
+    DailyReport => "日次レポート", "Daily report";
+    ReportDate => "対象日", "Day";
+    ReportWritten => "作成時刻", "Written";
+    ReportStatus => "区分", "State";
+    ReportFinal => "確定", "Final";
+    ReportSoFar => "途中経過", "So far";
+    ReportOpen => "開く", "Open";
+    ReportDownloadHtml => "HTML を保存", "Download HTML";
+    ReportDownloadJson => "JSON を保存", "Download JSON";
+    ReportOf => "{0} のレポート", "report of {0}";
+    NoReports => "レポートはまだありません。日次レポートは毎日 {0} に前日分が作成されます。",
+        "No reports yet. A daily report of the day before is written every day at {0}.";
+    ReportDisabled => "日次レポートは設定で無効になっています", "Daily reports are switched off in the configuration";
+    Formats => "形式", "Formats";
+
+    // Status.
+    Status => "稼働状況", "Status";
+    Storage => "ストレージ", "Storage";
+    StorageKind => "種類", "Kind";
+    KindWal => "先行書き込みログ", "Write-ahead log";
+    KindChunks => "チャンク", "Chunks";
+    KindBlocks => "時間ブロック", "Hour blocks";
+    KindRollups => "ロールアップ {0}", "Rollups {0}";
+    Samples => "サンプル数", "Samples";
+    Size => "サイズ", "Size";
+    Total => "合計", "Total";
+    Retention => "保存期間", "Retention";
+    RetentionRaw => "生データ", "Raw samples";
+    RetentionRollups => "ロールアップ", "Rollups";
+    Version => "バージョン", "Version";
+    Address => "アドレス", "Address";
+    Process => "プロセス", "This process";
+    StartedAt => "起動時刻", "Started";
+    Watermark => "チャンク化済み", "Cut into chunks up to";
+
+    // Login and errors.
+    Login => "ログイン", "Sign in";
+    LoginToken => "アクセストークン", "Access token";
+    LoginHint => "「mihari token create」で作成したトークンを入力してください。",
+        "Enter a token made with “mihari token create”.";
+    LoginFailed => "トークンが正しくないか、失効しています", "This token is wrong or no longer valid";
+    ErrorInvalid => "リクエストに誤りがあります", "The request is not valid";
+    ErrorForbidden => "このページを見る権限がありません", "You may not see this page";
+    ErrorNotFound => "ページが見つかりません", "There is no such page";
+    ErrorUnavailable => "一時的に応答できません", "Not available right now";
+    ErrorInternal => "内部エラーが発生しました", "Something broke on our side";
+    BackToOverview => "概要へ戻る", "Back to the overview";
+    PanelFailed => "読み込めませんでした：{0}", "Could not be loaded: {0}";
+
+    // The daily report.
+    ReportTitle => "日次パフォーマンスレポート", "Daily performance report";
+    ReportAudience => "対象：運用チーム", "For the operations team";
+    ReportPeriod => "対象期間", "Period";
+    ReportGenerated => "作成", "Written";
+    ReportSoFarNote => "この日はまだ終わっていません。{0} までの途中経過です。",
+        "This day is not over: these are the figures up to {0}.";
+    PerformanceSummary => "パフォーマンス概要", "Performance summary";
+    AlertStatistics => "アラート統計", "Alert statistics";
+    ResourceUsage => "リソース使用率", "Resource usage";
+    MainMetrics => "主要メトリクス", "Main metrics";
+    Metric => "メトリクス", "Metric";
+    DayBefore => "前日", "Day before";
+    ChangeFromDayBefore => "前日比", "Change";
+    Unchanged => "変化なし", "no change";
+    OverThreshold => "しきい値超過", "Over threshold";
+    OverFor => "{0} 超：{1}", "over {0}: {1}";
+    NotExceeded => "超過なし", "never";
+    AlertsFired => "発報", "Fired";
+    AlertsResolved => "解消", "Resolved";
+    AlertsStillFiring => "継続中", "Still firing";
+    FiringTime => "発報時間", "Time firing";
+    LongestFiring => "最長", "Longest";
+    AlertsNone => "この日に発報したアラートはありません", "No alert fired on this day";
+    AlertsMore => "前日より {0} 件多い", "{0} more than the day before";
+    AlertsFewer => "前日より {0} 件少ない", "{0} fewer than the day before";
+    AlertsSame => "前日と同数", "As many as the day before";
+    SummaryQuiet => "重大なしきい値の超過はありませんでした。", "No critical threshold was exceeded.";
+    SummaryExceeded => "重大なしきい値を超えた項目：{0}", "Critical thresholds were exceeded by: {0}";
+    ReportNoData => "この日のデータはありません", "There is no data for this day";
+    MeanLine => "{0}（前日）", "{0} (day before)";
+}

@@ -1,0 +1,95 @@
+//! Mihari itself: what it keeps, for how long, and which process this is.
+
+use maud::{Markup, html};
+
+use super::overview::{Intake, number};
+use super::{Frame, scrolling, section};
+use crate::{Text, Unit};
+
+/// What the page shows.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// What is kept, one row a kind.
+    pub storage: Vec<StorageRow>,
+    /// What comes in.
+    pub intake: Intake,
+    /// Retention and the like: name and value.
+    pub retention: Vec<(String, String)>,
+    /// The process: name and value.
+    pub process: Vec<(String, String)>,
+}
+
+/// What is kept of one kind.
+#[derive(Clone, Debug)]
+pub struct StorageRow {
+    /// Which kind.
+    pub kind: String,
+    /// How many series, where that is counted.
+    pub series: Option<f64>,
+    /// How many samples, where that is counted.
+    pub samples: Option<f64>,
+    /// How many bytes.
+    pub size_bytes: f64,
+}
+
+/// The content of the page.
+pub fn content(status: &Status, frame: &Frame) -> Markup {
+    let reader = &frame.reader;
+    let total = status.storage.iter().map(|row| row.size_bytes).sum();
+    html! {
+        (section("storage", reader.text(Text::Storage), &html! {
+            ul.tiles {
+                (figure(reader.text(Text::StorageUsed), Unit::Bytes, total))
+                (figure(reader.text(Text::BytesPerSample), Unit::Bytes, status.intake.bytes_per_sample.unwrap_or(f64::NAN)))
+                (figure(reader.text(Text::ActiveSeries), Unit::Count, status.intake.series.unwrap_or(f64::NAN)))
+                (figure(reader.text(Text::SamplesPerSecond), Unit::PerSecond, status.intake.samples_per_second.unwrap_or(f64::NAN)))
+            }
+            (storage_table(status, total, frame))
+        }))
+        (section("retention", reader.text(Text::Retention), &facts(&status.retention)))
+        (section("process", reader.text(Text::Process), &facts(&status.process)))
+    }
+}
+
+fn figure(label: &str, unit: Unit, value: f64) -> Markup {
+    html! { li.tile { p.tile-label { (label) } p.reading { (number(unit, value)) } } }
+}
+
+fn storage_table(status: &Status, total: f64, frame: &Frame) -> Markup {
+    let reader = &frame.reader;
+    let name = reader.text(Text::Storage);
+    let count = |value: Option<f64>| Unit::Count.format(value.unwrap_or(f64::NAN));
+    scrolling(
+        name,
+        &html! {
+            table {
+                caption.unseen { (name) }
+                thead { tr {
+                    th scope="col" { (reader.text(Text::StorageKind)) }
+                    th.amount scope="col" { (reader.text(Text::Series)) }
+                    th.amount scope="col" { (reader.text(Text::Samples)) }
+                    th.amount scope="col" { (reader.text(Text::Size)) }
+                } }
+                tbody { @for row in &status.storage {
+                    tr {
+                        th scope="row" { (row.kind) }
+                        td.amount { (count(row.series)) }
+                        td.amount { (count(row.samples)) }
+                        td.amount { (Unit::Bytes.format(row.size_bytes)) }
+                    }
+                } }
+                tfoot { tr {
+                    th scope="row" { (reader.text(Text::Total)) }
+                    td {} td {}
+                    td.amount { (Unit::Bytes.format(total)) }
+                } }
+            }
+        },
+    )
+}
+
+fn facts(facts: &[(String, String)]) -> Markup {
+    html! {
+        dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
+    }
+}
