@@ -58,8 +58,6 @@ impl Alert {
 pub struct Fingerprint(pub u64);
 
 impl Fingerprint {
-    const OFFSET: u64 = 14_695_981_039_346_656_037;
-    const PRIME: u64 = 1_099_511_628_211;
     const SEPARATOR: u8 = 0xff;
 
     /// The fingerprint of a label set.
@@ -68,8 +66,15 @@ impl Fingerprint {
             let piece = |text: &'_ str| text.bytes().chain([Self::SEPARATOR]).collect::<Vec<u8>>();
             [piece(name), piece(value)].into_iter().flatten()
         });
-        Self(bytes.fold(Self::OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(Self::PRIME)))
+        Self(fnv(bytes))
     }
+}
+
+/// FNV-1a with 64 bits.
+pub(crate) fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    const OFFSET: u64 = 14_695_981_039_346_656_037;
+    const PRIME: u64 = 1_099_511_628_211;
+    bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
 impl fmt::Display for Fingerprint {

@@ -48,5 +48,6 @@ fn yaml_reason(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first_line = text.lines().next().unwrap_or("").trim();
     let without_place = first_line.split(" at line ").next().unwrap_or(first_line);
-    without_place.trim_start_matches("error: ").to_owned()
+    let without_advice = without_place.split(", set DuplicateKeyPolicy").next().unwrap_or(without_place);
+    without_advice.trim_start_matches("error: ").to_owned()
 }

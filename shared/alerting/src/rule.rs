@@ -1,1 +1,124 @@
-//! Rule files, and one evaluation of a rule group.
+//! Rule files, and one evaluation of a rule.
+//!
+//! Read [`RuleGroup`] (what [`parse`] reads from a file), then [`step`]: it takes a rule, the [`RuleState`] of the last
+//! evaluation and what the expression gave, and returns an [`Outcome`]: the next state, the samples to write, the
+//! alerts to send and the transitions for the history. The states of a group lie in one [`GroupState`].
+//!
+//! The state machine is that of Prometheus (`rules/alerting.go`). It differs where nobody else would end an alert: a
+//! receiver of ours never ends an alert by itself, so an alert that was announced and is given up (its rule is gone,
+//! the group's limit was exceeded, `for` became longer) is *withdrawn*: announced as resolved, again and again.
+
+mod codec;
+mod file;
+mod state;
+mod step;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Labels, Timestamp};
+
+use crate::template::Template;
+
+pub use file::{CheckExpr, parse};
+pub use state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
+pub use step::{Moment, Outcome, Reason, RuleResult, Transition, TransitionState, retire, step};
+
+/// The interval of a group that names none.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The label with the rule's name, on every alert.
+pub const ALERT_NAME: &str = "alertname";
+
+/// Rules that run one after the other at the same times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleGroup {
+    /// The file it stands in.
+    pub file: String,
+    /// Its name, unique in the file.
+    pub name: String,
+    /// From one evaluation to the next.
+    pub interval: Duration,
+    /// How far back the rules look from the time they run; the deployment's setting when there is none.
+    pub query_offset: Option<Duration>,
+    /// Most alerts or series that one rule may give.
+    pub limit: Option<usize>,
+    /// In the order they run.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The alert's name, or the metric name of the recorded series.
+    pub name: String,
+    /// What it asks, in the query language.
+    pub expr: String,
+    /// Labels it sets, the group's included; an empty one removes. Templates only in alert rules.
+    pub labels: BTreeMap<String, Template>,
+    /// What it does with the answer.
+    pub kind: RuleKind,
+}
+
+/// What a rule does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RuleKind {
+    /// Stores the answer as new series.
+    Recording,
+    /// Raises an alert for each series of the answer.
+    Alerting {
+        /// How long an alert is pending before it fires (`for`).
+        hold: Duration,
+        /// How long it goes on firing after the condition ended.
+        keep_firing_for: Duration,
+        /// Text for people.
+        annotations: BTreeMap<String, Template>,
+    },
+}
+
+impl RuleGroup {
+    /// Names the group among all groups of a tenant.
+    pub fn key(&self) -> String {
+        format!("{};{}", self.file, self.name)
+    }
+
+    /// The newest time at or before `now` at which the group runs.
+    ///
+    /// Groups of longer intervals are spread over whole minutes by a hash of their key, so that they do not all run in
+    /// the same minute; a finer spread would only delay them, since the tick comes once a minute.
+    pub fn slot(&self, now: Timestamp) -> Timestamp {
+        let interval = self.interval.max(Duration::from_millis(1));
+        let minutes = interval.as_secs() / 60;
+        let offset = Duration::from_secs(crate::alert::fnv(self.key().bytes()).checked_rem(minutes).unwrap_or(0) * 60);
+        (now - offset).align_down(interval) + offset
+    }
+
+    /// The identity of each rule, in order: see [`Rule::identity`]; rules that share one are told apart by number.
+    pub fn identities(&self) -> Vec<String> {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let mut number = |rule: &Rule| {
+            let identity = rule.identity();
+            let count = seen.entry(identity.clone()).or_default();
+            *count += 1;
+            if *count == 1 { identity } else { format!("{identity} #{count}") }
+        };
+        self.rules.iter().map(&mut number).collect()
+    }
+}
+
+impl Rule {
+    /// What stays the same while a rule is edited: kind, name and labels. A rule with the same identity takes over the
+    /// state, whatever else has changed.
+    fn identity(&self) -> String {
+        let labels = self.labels.iter().map(|(name, value)| (name.as_str(), value.source()));
+        let labels = Labels::from_pairs(labels).unwrap_or_default();
+        let kind = match self.kind {
+            RuleKind::Recording => "record",
+            RuleKind::Alerting { .. } => "alert",
+        };
+        format!("{kind} {}{labels}", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

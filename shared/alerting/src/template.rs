@@ -91,6 +91,11 @@ impl Template {
         Ok(Self { source: Arc::from(source), tree })
     }
 
+    /// A text that is taken as it is, whatever stands in it.
+    pub fn plain(source: &str) -> Self {
+        Self { source: Arc::from(source), tree: None }
+    }
+
     /// The text it was read from.
     pub fn source(&self) -> &str {
         &self.source
