@@ -1,7 +1,7 @@
 //! Bytes from outside to the model, never trusting the input.
 //!
-//! Read [`remote_write::decode`] first (what Prometheus and vmagent push); [`WireError`] is everything that can be
-//! wrong with what was sent.
+//! Read [`remote_write::decode`] first (what Prometheus and vmagent push), then [`exposition`] (the text that a
+//! `/metrics` page holds); [`WireError`] is everything that can be wrong with what was sent.
 //!
 //! Invariants:
 //! - Any bytes give a result or an error: nothing here panics, and no request allocates or works more than in
@@ -12,6 +12,7 @@
 //!   plain text, `now` as an argument.
 
 mod error;
+pub mod exposition;
 mod protobuf;
 pub mod remote_write;
 mod series;
