@@ -1,1 +1,29 @@
-//! Who is told what, and when.
+//! Who is told what, when and why: from alerts to notifications, as Alertmanager does it.
+//!
+//! Read [`Config`] (an Alertmanager configuration file as it was read), [`Group`] (alerts that are notified together,
+//! with the notification log of each integration), then [`plan`] (what a due group does) and [`Group::record`] (what
+//! came of it).
+//!
+//! Invariants:
+//! - A notification that was decided stands in its group as an [`Intent`] before it is delivered, and becomes a
+//!   [`LogEntry`] when it was: a crash in between leads to the same message under the same idempotency key.
+//! - One log entry, one notification: the sequence number of a group only grows.
+//! - Every decision, also the one to say nothing, carries its reason.
+//! - What a configuration file asks for and cannot be done is refused by name, never ignored.
+
+mod config;
+mod group;
+mod held;
+mod matchers;
+mod mute;
+mod plan;
+
+pub use config::{Config, Email, GroupBy, Integration, Receiver, Route, Secret, Slack, Target, Webhook, parse};
+pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};
+pub use held::{Arrival, Held};
+pub use matchers::{MatchersError, parse_matchers};
+pub use mute::{InhibitRule, Inhibitor, Mute, Silence, SilenceError, SilenceState};
+pub use plan::{Decision, Input, Notification, Plan, Quiet, Reason, Verdict, idempotency_key, plan};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! An Alertmanager configuration file, checked and with everything inherited filled in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use model::{Labels, Language, Matcher, matches_all};
+
+use super::mute::InhibitRule;
+use crate::ConfigError;
+
+mod read;
+
+/// Reads an Alertmanager configuration file.
+///
+/// The file is real Alertmanager YAML, read strictly. Beyond Alertmanager it knows two things, both of which
+/// Alertmanager accepts and takes for ordinary names: the mail server `outbox.invalid:25` (or none at all) stands for
+/// the outbox folder, and the language of a recipient (see [`Integration::language`]).
+///
+/// # Errors
+/// When it is no YAML, has an unknown field, asks for something that is not supported yet, or contradicts itself.
+pub fn parse(file: &str, yaml: &str) -> Result<Config, ConfigError> {
+    read::config(file, yaml)
+}
+
+/// Whom to notify of which alerts, and when: a whole Alertmanager configuration file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// After how long an alert counts as ended whose sender did not say when it ends.
+    pub resolve_timeout: Duration,
+    /// The routing tree.
+    pub route: Route,
+    /// The receivers by name; every route's receiver is among them.
+    pub receivers: BTreeMap<String, Receiver>,
+    /// Which alerts mute which others.
+    pub inhibit_rules: Vec<InhibitRule>,
+}
+
+impl Config {
+    /// The routes that an alert is led to: depth first, the children of a node in order until the first one that
+    /// matches and does not continue; the node itself where no child matches.
+    pub fn routes_of(&self, labels: &Labels) -> Vec<&Route> {
+        let mut found = Vec::new();
+        self.route.lead(labels, &mut found);
+        found
+    }
+
+    /// The route with this key that leads to this receiver.
+    pub fn route(&self, key: &str, receiver: &str) -> Option<&Route> {
+        self.route.find(key, receiver)
+    }
+}
+
+/// A node of the routing tree, with what it inherits filled in.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The matchers from the root to here, as they stand in group keys: `{}/{severity="critical"}`.
+    pub key: String,
+    /// What an alert must fulfil to get here from the parent.
+    pub matchers: Vec<Matcher>,
+    /// Whether the nodes after it see the alert, too.
+    pub goes_on: bool,
+    /// Who is notified.
+    pub receiver: String,
+    /// Which labels make a group.
+    pub group_by: GroupBy,
+    /// How long a new group collects alerts before its first notification.
+    pub group_wait: Duration,
+    /// How long after a notification the group looks again.
+    pub group_interval: Duration,
+    /// After how long an unchanged group is notified again, at the next group interval.
+    pub repeat_interval: Duration,
+    /// The nodes below.
+    pub routes: Vec<Route>,
+}
+
+impl Route {
+    /// The labels of the group that an alert belongs to on this route.
+    pub fn group_labels(&self, labels: &Labels) -> Labels {
+        match &self.group_by {
+            GroupBy::All => labels.clone(),
+            GroupBy::Labels(names) => labels.with_only(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+        }
+    }
+
+    /// Collects the routes for an alert; says whether it matched here.
+    fn lead<'a>(&'a self, labels: &Labels, found: &mut Vec<&'a Self>) -> bool {
+        if !matches_all(&self.matchers, labels.as_ref()) {
+            return false;
+        }
+        let before = found.len();
+        for child in &self.routes {
+            if child.lead(labels, found) && !child.goes_on {
+                break;
+            }
+        }
+        if found.len() == before {
+            found.push(self);
+        }
+        true
+    }
+
+    fn find(&self, key: &str, receiver: &str) -> Option<&Self> {
+        if self.key == key && self.receiver == receiver {
+            return Some(self);
+        }
+        self.routes.iter().find_map(|child| child.find(key, receiver))
+    }
+}
+
+/// Which labels make a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// All of them (`...`): every alert is a group of its own.
+    All,
+    /// Alerts with equal values of these are one group.
+    Labels(BTreeSet<String>),
+}
+
+/// A named destination.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Its name.
+    pub name: String,
+    /// The ways to it; each is notified and logged for itself.
+    pub integrations: Vec<Integration>,
+}
+
+/// One way to a receiver.
+#[derive(Clone, Debug)]
+pub struct Integration {
+    /// What it is and its place among its kind in the receiver: `slack/0`.
+    pub key: String,
+    /// Whether it is told when alerts end.
+    pub send_resolved: bool,
+    /// The language its recipient reads; `None` where the file does not say.
+    ///
+    /// A receiver whose name ends in `.ja` or `.en` says it for all its integrations; the header `Content-Language` of
+    /// a mail says it for that mail.
+    pub language: Option<Language>,
+    /// Where to.
+    pub target: Target,
+}
+
+/// Where an integration leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An incoming webhook of Slack.
+    Slack(Slack),
+    /// A mail.
+    Email(Email),
+    /// A generic webhook.
+    Webhook(Webhook),
+}
+
+/// An incoming webhook of Slack, or of what understands the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slack {
+    /// Where to post.
+    pub url: Secret,
+    /// The channel to name in the message; the webhook's own when empty.
+    pub channel: String,
+}
+
+/// A mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Email {
+    /// The sender.
+    pub from: String,
+    /// The mailboxes.
+    pub to: Vec<String>,
+    /// The server, `host:port`; the outbox folder when there is none.
+    pub smarthost: Option<String>,
+}
+
+/// A generic webhook, which gets Alertmanager's JSON of version 4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Where to post.
+    pub url: Secret,
+    /// Most alerts in a message; 0 for all.
+    pub max_alerts: usize,
+}
+
+/// A text that must not be seen, such as a URL that holds a token: prints as `<secret>`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the delivery only.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+use super::*;
+
+const FULL: &str = r#"
+global:
+  smtp_smarthost: mail.example.com:587
+  smtp_from: mihari@example.com
+  slack_api_url: https://hooks.slack.com/services/T0/B0/xyz
+  resolve_timeout: 10m
+route:
+  receiver: everyone
+  group_by: [alertname]
+  routes:
+    - matchers: ['severity="critical"', 'team=~"a|b"']
+      receiver: on-call.en
+      group_wait: 10s
+      repeat_interval: 1h
+      continue: true
+      routes:
+        - match: {zone: 2}
+          group_by: ['...']
+    - match_re:
+        severity: warning|info
+      receiver: mail
+receivers:
+  - name: everyone
+  - name: on-call.en
+    slack_configs:
+      - channel: '#alerts-critical'
+        send_resolved: true
+    webhook_configs:
+      - url: http://127.0.0.1:8080/hook
+        max_alerts: 5
+  - name: mail
+    email_configs:
+      - to: 'a@example.com, Ops <ops@example.com>'
+        headers: {Content-Language: ja}
+      - to: c@example.com
+        smarthost: outbox.invalid:25
+inhibit_rules:
+  - source_matchers: [severity=critical]
+    target_match: {severity: warning}
+    equal: [instance]
+"#;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+fn keys_of(config: &Config, pairs: &[(&str, &str)]) -> Vec<String> {
+    config.routes_of(&labels(pairs)).iter().map(|route| format!("{} -> {}", route.key, route.receiver)).collect()
+}
+
+#[test]
+fn a_file_is_read_with_what_its_parts_inherit() {
+    let config = parse("am.yml", FULL).unwrap();
+    assert_eq!(config.resolve_timeout, Duration::from_secs(600));
+    let critical = &config.route.routes[0];
+    assert_eq!(critical.key, r#"{}/{severity="critical",team=~"a|b"}"#);
+    assert_eq!((critical.group_wait, critical.group_interval), (Duration::from_secs(10), Duration::from_secs(300)));
+    let zone = &critical.routes[0];
+    assert_eq!((zone.receiver.as_str(), &zone.group_by), ("on-call.en", &GroupBy::All));
+    assert_eq!(zone.repeat_interval, Duration::from_secs(3600));
+    assert!(!zone.goes_on, "continue is not inherited");
+    assert_eq!(config.inhibit_rules.len(), 1);
+}
+
+#[test]
+fn integrations_know_their_place_their_language_and_whether_they_hear_of_the_end() {
+    let config = parse("am.yml", FULL).unwrap();
+    let list = |name: &str| {
+        let of = |one: &Integration| (one.key.clone(), one.send_resolved, one.language);
+        config.receivers[name].integrations.iter().map(of).collect::<Vec<_>>()
+    };
+    let english = Some(Language::English);
+    assert_eq!(list("on-call.en"), [("slack/0".to_owned(), true, english), ("webhook/0".to_owned(), true, english)]);
+    assert_eq!(
+        list("mail"),
+        [("email/0".to_owned(), false, Some(Language::Japanese)), ("email/1".to_owned(), false, None)]
+    );
+    let Target::Email(first) = &config.receivers["mail"].integrations[0].target else { panic!("it is a mail") };
+    assert_eq!(first.to, ["a@example.com", "Ops <ops@example.com>"]);
+    assert_eq!(first.smarthost.as_deref(), Some("mail.example.com:587"));
+    let Target::Email(second) = &config.receivers["mail"].integrations[1].target else { panic!("it is a mail") };
+    assert_eq!(second.smarthost, None, "the outbox");
+}
+
+#[test]
+fn alerts_are_led_depth_first_until_a_node_does_not_continue() {
+    let config = parse("am.yml", FULL).unwrap();
+    let critical = r#"{}/{severity="critical",team=~"a|b"} -> on-call.en"#;
+    assert_eq!(keys_of(&config, &[("severity", "critical"), ("team", "a")]), [critical]);
+    assert_eq!(
+        keys_of(&config, &[("severity", "critical"), ("team", "b"), ("zone", "2")]),
+        [r#"{}/{severity="critical",team=~"a|b"}/{zone="2"} -> on-call.en"#]
+    );
+    assert_eq!(keys_of(&config, &[("severity", "critical")]), ["{} -> everyone"]);
+    assert_eq!(keys_of(&config, &[("severity", "info")]), [r#"{}/{severity=~"warning|info"} -> mail"#]);
+}
+
+#[test]
+fn with_continue_the_nodes_after_it_see_the_alert_too() {
+    let yaml = "
+route:
+  receiver: r
+  routes:
+    - {match_re: {test: '^[12]$'}, receiver: one, continue: true}
+    - {match: {test: 2}, receiver: two}
+    - {match: {test: 2}, receiver: three}
+receivers: [{name: r}, {name: one}, {name: two}, {name: three}]
+";
+    let config = parse("am.yml", yaml).unwrap();
+    assert_eq!(keys_of(&config, &[("test", "1")]), [r#"{}/{test=~"^[12]$"} -> one"#]);
+    assert_eq!(keys_of(&config, &[("test", "2")]), [r#"{}/{test=~"^[12]$"} -> one"#, r#"{}/{test="2"} -> two"#]);
+}
+
+fn refused(yaml: &str) -> String {
+    parse("am.yml", yaml).unwrap_err().to_string()
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_place() {
+    let with_receiver = |body: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n{body}");
+    let cases = [
+        ("BAD".to_owned(), "am.yml:1:1: "),
+        (String::new(), "am.yml:0:0: there is no route"),
+        ("route: {receiver: x}\n".to_owned(), "am.yml:1:19: there is no receiver \"x\""),
+        ("route: {group_by: [a]}\n".to_owned(), "am.yml:0:0: the root route has no receiver"),
+        (
+            "route: {receiver: r, matchers: [a=b]}\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:1:19: the root route must match all alerts: it cannot have matchers",
+        ),
+        (
+            "route:\n  receiver: r\n  continue: true\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:3:13: the root route cannot have `continue`",
+        ),
+        (
+            "route:\n  receiver: r\n  group_wait: soon\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:3:15: \"soon\" is not a duration such as 30s, 5m or 1h30m",
+        ),
+        (
+            "route:\n  receiver: r\n  repeat_interval: 0s\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:3:20: an interval of zero would never rest",
+        ),
+        (
+            "route:\n  receiver: r\n  group_by: [a, '...']\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:3:13: `group_by` has `...`, which is all labels, and others beside it",
+        ),
+        (
+            "route:\n  receiver: r\n  group_by: [a, a]\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:3:13: label \"a\" stands in `group_by` twice",
+        ),
+        (
+            "route:\n  receiver: r\n  routes:\n    - matchers: [severity]\nreceivers: [{name: r}]".to_owned(),
+            "am.yml:4:18: invalid matchers \"severity\": it ends where one of = != =~ !~ should be",
+        ),
+        (
+            "route: {receiver: r}\nreceivers: [{name: r}, {name: r}]".to_owned(),
+            "am.yml:2:31: there are two receivers \"r\"",
+        ),
+        (
+            with_receiver("    slack_configs: [{channel: '#x'}]"),
+            "am.yml:4:21: there is no `api_url` here and no `slack_api_url` in `global`",
+        ),
+        (
+            with_receiver("    webhook_configs: [{url: 'ftp://x'}]"),
+            "am.yml:4:29: this is not a URL with http:// or https:// and a host",
+        ),
+        (
+            with_receiver("    email_configs: [{to: a@b}]"),
+            "am.yml:4:21: there is no `from` here and no `smtp_from` in `global`",
+        ),
+        (
+            with_receiver("    email_configs: [{to: nobody, from: a@b}]"),
+            "am.yml:4:26: \"nobody\" is not a mail address",
+        ),
+        (
+            with_receiver("    email_configs: [{to: a@b, from: a@b, smarthost: x}]"),
+            "am.yml:4:53: \"x\" is not host:port",
+        ),
+    ];
+    for (yaml, expected) in cases {
+        let reason = refused(&yaml);
+        assert!(reason.starts_with(expected), "{yaml}\ngave     {reason}\nexpected {expected}");
+    }
+}
+
+#[test]
+fn what_alertmanager_knows_and_we_do_not_is_refused_by_name() {
+    let body = |line: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n{line}\n");
+    let cases = [
+        (body("    pagerduty_configs: [{routing_key: x}]"), "`pagerduty_configs` is not supported yet"),
+        (body("    slack_configs: [{api_url: 'http://x', title: x}]"), "`title` is not supported yet"),
+        (
+            body("    email_configs: [{to: a@b, from: a@b, headers: {Subject: x}}]"),
+            "header `Subject` is not supported yet",
+        ),
+        ("global: {smtp_auth_password: x}\n".to_owned(), "`smtp_auth_password` is not supported yet"),
+        ("templates: ['/etc/*.tmpl']\n".to_owned(), "`templates` is not supported yet"),
+        ("route: {receiver: r, mute_time_intervals: [x]}\n".to_owned(), "`mute_time_intervals` is not supported yet"),
+        ("time_intervals: []\n".to_owned(), "`time_intervals` is not supported yet"),
+    ];
+    for (yaml, expected) in cases {
+        let reason = refused(&yaml);
+        assert!(reason.ends_with(expected), "{yaml}\ngave {reason}");
+    }
+    assert!(refused("routes: {}\n").contains("unknown field `routes`"), "{}", refused("routes: {}\n"));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let config = parse("am.yml", FULL).unwrap();
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("xyz") && !printed.contains("8080"), "{printed}");
+    assert!(printed.contains("<secret>"));
+}
+
+#[test]
+fn the_default_file_tells_everybody_of_both_ends_and_needs_no_server() {
+    let yaml = include_str!("../../../../../infra/config/alertmanager.yml");
+    let config = parse("alertmanager.yml", yaml).unwrap();
+    for receiver in config.receivers.values() {
+        assert!(!receiver.integrations.is_empty(), "{}", receiver.name);
+        for integration in &receiver.integrations {
+            assert!(integration.send_resolved, "{} {}", receiver.name, integration.key);
+            let Target::Email(email) = &integration.target else { panic!("only mails need no account") };
+            assert_eq!(email.smarthost, None, "the outbox");
+        }
+    }
+    let receiver = |severity: &str| keys_of(&config, &[("alertname", "x"), ("severity", severity)]);
+    assert_eq!(receiver("critical"), [r#"{}/{severity="critical"} -> critical"#]);
+    assert_eq!(receiver("warning"), [r#"{}/{severity="warning"} -> warning"#]);
+    assert_eq!(receiver("other"), ["{} -> info"]);
+    let critical = config.routes_of(&labels(&[("severity", "critical")]))[0];
+    assert_eq!(critical.group_wait, Duration::from_secs(10));
+}
+
+/// The commented examples work once their comment signs are gone.
+#[test]
+fn the_examples_in_the_default_file_work() {
+    let yaml = include_str!("../../../../../infra/config/alertmanager.yml");
+    let examples =
+        ["slack_api_url:", "slack_configs:", "  - channel:", "    send_resolved:", "webhook_configs:", "  - url:"];
+    let uncomment = |line: &str| match line.trim_start().strip_prefix("# ") {
+        Some(rest) if examples.iter().any(|example| rest.starts_with(example)) => line.replacen("# ", "", 1),
+        Some(_) | None => line.to_owned(),
+    };
+    let yaml: Vec<String> = yaml.lines().map(uncomment).collect();
+    let config = parse("alertmanager.yml", &yaml.join("\n")).unwrap();
+    let keys: Vec<&str> = config.receivers["critical"].integrations.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["email/0", "slack/0", "webhook/0"]);
+}
