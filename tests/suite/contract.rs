@@ -58,3 +58,55 @@ mod memory {
         tests::messenger_contract!(super::messenger());
     }
 }
+
+mod embedded {
+    use std::sync::Arc;
+
+    use ::embedded::LocalTopic;
+    use app::ports::{ObjectStore, StateStore, Wal};
+    use tempfile::TempDir;
+    use tests::Subject;
+    use tests::topic::TopicSubject;
+
+    /// A data folder of its own, which lives as long as what opens it.
+    fn folder() -> TempDir {
+        tempfile::tempdir().expect("a folder for a test")
+    }
+
+    fn open(dir: &TempDir) -> ::embedded::Store {
+        ::embedded::open(dir.path()).expect("a data folder")
+    }
+
+    fn wal() -> Subject<dyn Wal> {
+        let dir = folder();
+        Subject::new(move || -> Arc<dyn Wal> { open(&dir).wal })
+    }
+
+    fn objects() -> Subject<dyn ObjectStore> {
+        let dir = folder();
+        Subject::new(move || -> Arc<dyn ObjectStore> { open(&dir).objects })
+    }
+
+    fn state() -> Subject<dyn StateStore> {
+        let dir = folder();
+        Subject::new(move || -> Arc<dyn StateStore> { open(&dir).state })
+    }
+
+    fn topic() -> TopicSubject {
+        let topic = Arc::new(LocalTopic::new());
+        TopicSubject { topic: topic.clone(), receive: Box::new(move || topic.try_recv(usize::MAX)) }
+    }
+
+    mod wal {
+        tests::wal_contract!(super::wal());
+    }
+    mod objects {
+        tests::object_store_contract!(super::objects());
+    }
+    mod state {
+        tests::state_store_contract!(super::state());
+    }
+    mod topic {
+        tests::topic_contract!(super::topic());
+    }
+}
