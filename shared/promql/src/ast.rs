@@ -13,6 +13,10 @@ pub struct Span {
     pub start: usize,
     /// One past the last byte.
     pub end: usize,
+    /// The line of the first byte, counted from 1.
+    pub line: usize,
+    /// The column of the first byte in bytes, counted from 1.
+    pub column: usize,
 }
 
 /// An expression and where it was written. Two are equal when they mean the same, wherever they stand.

@@ -1,11 +1,28 @@
-//! Answers expressions.
+//! Answers expressions: one pass over the tree, each node giving columns over all steps at once.
 
-use model::Series;
+mod aggregate;
+mod annotations;
+mod binary;
+mod calendar;
+mod call;
+mod float;
+mod histogram;
+mod labels;
+mod select;
+mod vector;
+mod window;
 
-use crate::ast::Expr;
+use std::sync::Arc;
+
+use model::{Labels, Sample, Series, Timestamp};
+
+use self::annotations::Annotations;
+use self::vector::{Grid, Vector, is_present};
+use crate::ast::{Expr, ExprKind, Selector};
 use crate::error::{EvalError, SourceError};
-use crate::selection::Params;
-use crate::value::Output;
+use crate::functions::{FunctionId, ValueType};
+use crate::selection::{Params, Profile, millis};
+use crate::value::{Output, Value};
 
 /// Where the series of an expression's selectors come from.
 pub trait Source {
@@ -21,7 +38,242 @@ pub trait Source {
 /// # Errors
 /// When the expression has no answer on this data, a limit is reached, the deadline passes or the source fails.
 pub fn evaluate(expr: &Expr, source: &dyn Source, params: &Params) -> Result<Output, EvalError> {
-    params.deadline.check()?;
-    let _ = (expr, source);
-    Err(EvalError::execution("evaluation is being built"))
+    let grid = query_grid(params)?;
+    let mut evaluator = Evaluator { source, params, annotations: Annotations::default(), samples: 0 };
+    let value = evaluator.answer(expr, grid)?;
+    let (warnings, infos) = evaluator.annotations.finish();
+    Ok(Output { value, warnings, infos })
+}
+
+fn query_grid(params: &Params) -> Result<Grid, EvalError> {
+    let (start, end, step) = (params.start.as_millis(), params.end.as_millis(), millis(params.step));
+    let refuse = |message: &str| Err(EvalError::Parameters { message: message.to_owned() });
+    if end < start {
+        return refuse("end timestamp must not be before start time");
+    }
+    if params.is_instant() {
+        return if start == end {
+            Ok(Grid { start, step: 0, count: 1 })
+        } else {
+            refuse("zero or negative query resolution step widths are not accepted. Try a positive integer")
+        };
+    }
+    if step == 0 {
+        return refuse("query resolution step width must be at least a millisecond");
+    }
+    let limit = params.limits.query_points_max;
+    let intervals = end.saturating_sub(start) / step;
+    match usize::try_from(intervals) {
+        Ok(intervals) if intervals <= limit => Ok(Grid { start, step, count: intervals + 1 }),
+        Ok(_) | Err(_) => Err(EvalError::Points { limit }),
+    }
+}
+
+/// The value of an expression over a grid.
+#[derive(Debug)]
+enum Evaluated {
+    /// One number a step.
+    Scalar(Vec<f64>),
+    /// A text.
+    Text(Vec<u8>),
+    /// Series over the steps.
+    Vector(Vector),
+}
+
+/// The state of one evaluation.
+struct Evaluator<'a> {
+    source: &'a dyn Source,
+    params: &'a Params,
+    annotations: Annotations,
+    /// Samples loaded so far.
+    samples: usize,
+}
+
+type Result_<T> = Result<T, EvalError>;
+
+impl Evaluator<'_> {
+    fn answer(&mut self, expr: &Expr, grid: Grid) -> Result_<Value> {
+        let is_instant = self.params.is_instant();
+        if expr.value_type() == ValueType::RangeVector {
+            if is_instant {
+                return self.range_answer(expr, grid);
+            }
+            let message = "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
+            return Err(EvalError::Parameters { message: message.to_owned() });
+        }
+        match self.eval(expr, grid)? {
+            Evaluated::Scalar(values) if is_instant => Ok(Value::Scalar(sample(self.params.start, values[0]))),
+            Evaluated::Scalar(values) => {
+                let mut vector = Vector::new(grid.count);
+                vector.push(Labels::empty(), false, &values);
+                Ok(matrix(&vector, grid))
+            }
+            Evaluated::Text(bytes) if is_instant => Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned())),
+            Evaluated::Text(_) => {
+                let message = "invalid expression type \"string\" for range query, must be Scalar or instant Vector";
+                Err(EvalError::Parameters { message: message.to_owned() })
+            }
+            Evaluated::Vector(vector) => {
+                let vector = vector.drop_names_now()?;
+                if !is_instant {
+                    return Ok(matrix(&vector, grid));
+                }
+                let rows = vector.labels.into_iter().zip(vector.values).filter(|(_, value)| is_present(*value));
+                Ok(Value::Vector(rows.map(|(labels, value)| (labels, sample(self.params.start, value))).collect()))
+            }
+        }
+    }
+
+    /// The value of an expression at each time of the grid.
+    fn eval(&mut self, expr: &Expr, grid: Grid) -> Result_<Evaluated> {
+        self.params.deadline.check()?;
+        if grid.count > 1 && !matches!(expr.kind, ExprKind::Number(_) | ExprKind::Text(_)) && is_step_invariant(expr) {
+            let once = self.eval_varying(expr, Grid { count: 1, ..grid })?;
+            return Ok(match once {
+                Evaluated::Scalar(values) => Evaluated::Scalar(vec![values[0]; grid.count]),
+                Evaluated::Text(bytes) => Evaluated::Text(bytes),
+                Evaluated::Vector(vector) => {
+                    self.check_size(vector.rows(), grid.count)?;
+                    Evaluated::Vector(vector.broadcast(grid.count))
+                }
+            });
+        }
+        self.eval_varying(expr, grid)
+    }
+
+    fn eval_varying(&mut self, expr: &Expr, grid: Grid) -> Result_<Evaluated> {
+        match &expr.kind {
+            ExprKind::Number(number) => Ok(Evaluated::Scalar(vec![number.value; grid.count])),
+            ExprKind::Text(text) => Ok(Evaluated::Text(text.bytes.clone())),
+            ExprKind::Selector(selector) => self.selector(selector, grid).map(Evaluated::Vector),
+            ExprKind::Range(_) | ExprKind::Subquery(_) => Err(misplaced(expr, "an instant vector or a scalar")),
+            ExprKind::Unary { negative, operand } => self.unary(*negative, operand, grid),
+            ExprKind::Binary(binary) => self.binary(binary, grid),
+            ExprKind::Aggregate(aggregation) => self.aggregate(aggregation, grid).map(Evaluated::Vector),
+            ExprKind::Call(call) => self.call(call, expr.span, grid),
+            ExprKind::Paren(inner) => self.eval(inner, grid),
+        }
+    }
+
+    fn unary(&mut self, negative: bool, operand: &Expr, grid: Grid) -> Result_<Evaluated> {
+        Ok(match self.eval(operand, grid)? {
+            Evaluated::Scalar(values) if negative => Evaluated::Scalar(values.into_iter().map(|value| -value).collect()),
+            Evaluated::Vector(vector) if negative => Evaluated::Vector(self.named(vector.map(|value| -value))?),
+            other @ (Evaluated::Scalar(_) | Evaluated::Text(_) | Evaluated::Vector(_)) => other,
+        })
+    }
+
+    /// A vector whose names are dropped now where the profile says so.
+    fn named(&self, vector: Vector) -> Result_<Vector> {
+        match self.params.profile {
+            Profile::Extended => Ok(vector),
+            Profile::Prometheus => vector.drop_names_now(),
+        }
+    }
+
+    fn vector(&mut self, expr: &Expr, grid: Grid) -> Result_<Vector> {
+        match self.eval(expr, grid)? {
+            Evaluated::Vector(vector) => Ok(vector),
+            Evaluated::Scalar(_) | Evaluated::Text(_) => Err(misplaced(expr, "an instant vector")),
+        }
+    }
+
+    fn scalar(&mut self, expr: &Expr, grid: Grid) -> Result_<Vec<f64>> {
+        match self.eval(expr, grid)? {
+            Evaluated::Scalar(values) => Ok(values),
+            Evaluated::Vector(_) | Evaluated::Text(_) => Err(misplaced(expr, "a scalar")),
+        }
+    }
+
+    fn text(&mut self, expr: &Expr, grid: Grid) -> Result_<Vec<u8>> {
+        match self.eval(expr, grid)? {
+            Evaluated::Text(bytes) => Ok(bytes),
+            Evaluated::Vector(_) | Evaluated::Scalar(_) => Err(misplaced(expr, "a string")),
+        }
+    }
+
+    /// Refuses a vector larger than any query may load.
+    fn check_size(&self, rows: usize, steps: usize) -> Result_<()> {
+        let limit = self.params.limits.query_samples_max;
+        let size = rows.saturating_mul(steps);
+        if size <= limit {
+            return Ok(());
+        }
+        let what = format!("result of {rows} series at {steps} steps");
+        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+    }
+
+    /// The series of a selector, in the order of their labels, counted against the limits.
+    fn load(&mut self, selector: &Selector) -> Result_<Vec<Series>> {
+        let mut series = self.source.series(selector.index)?;
+        let limits = &self.params.limits;
+        if series.len() > limits.query_series_max {
+            let (what, limit) = (format!("selector of {} series", series.len()), limits.query_series_max);
+            return Err(EvalError::Limit { what, limit_name: "query_series_max", limit });
+        }
+        self.samples += series.iter().map(Series::len).sum::<usize>();
+        if self.samples > limits.query_samples_max {
+            let (what, limit) = (format!("load of {} samples", self.samples), limits.query_samples_max);
+            return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
+        }
+        if !series.is_sorted_by(|left, right| left.labels <= right.labels) {
+            series.sort_by(|left, right| left.labels.cmp(&right.labels));
+        }
+        Ok(series)
+    }
+}
+
+/// The parser lets no expression of a wrong type through; one built by hand may have one.
+fn misplaced(expr: &Expr, expected: &str) -> EvalError {
+    EvalError::execution(format!("{expr} is a {} where {expected} is needed", expr.value_type()))
+}
+
+/// Whether an expression has the same value at each step.
+fn is_step_invariant(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Selector(selector) => selector.shift.at.is_some(),
+        ExprKind::Range(range) => range.selector.shift.at.is_some(),
+        ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
+        ExprKind::Call(call) => {
+            let sees_time = matches!(
+                call.function.id,
+                FunctionId::Time | FunctionId::Timestamp | FunctionId::PredictLinear
+            ) || call.arguments.is_empty();
+            !sees_time && call.arguments.iter().all(is_step_invariant)
+        }
+        ExprKind::Number(_)
+        | ExprKind::Text(_)
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary(_)
+        | ExprKind::Aggregate(_)
+        | ExprKind::Paren(_) => expr.kind.children().all(is_step_invariant),
+    }
+}
+
+const fn sample(timestamp: Timestamp, value: f64) -> Sample {
+    Sample { timestamp, value }
+}
+
+/// The rows as series, in the order of their labels.
+fn matrix(vector: &Vector, grid: Grid) -> Value {
+    let all_times: Arc<[Timestamp]> = grid.times().map(Timestamp::from_millis).collect();
+    let mut series: Vec<Series> = (0..vector.rows())
+        .filter_map(|row| present_samples(vector.labels[row].clone(), vector.row(row), &all_times))
+        .collect();
+    series.sort_by(|left, right| left.labels.cmp(&right.labels));
+    Value::Matrix(series)
+}
+
+/// A row without the steps that have no sample; `None` when none has.
+fn present_samples(labels: Labels, row: &[f64], all_times: &Arc<[Timestamp]>) -> Option<Series> {
+    let count = row.iter().filter(|value| is_present(**value)).count();
+    let series = |timestamps, values| Some(Series { labels, timestamps, values, weights: None, resolution: None });
+    if count == row.len() {
+        return series(Arc::clone(all_times), row.to_vec());
+    }
+    if count == 0 {
+        return None;
+    }
+    let present = || row.iter().zip(all_times.iter()).filter(|(value, _)| is_present(**value));
+    series(present().map(|(_, time)| *time).collect(), present().map(|(value, _)| *value).collect())
 }

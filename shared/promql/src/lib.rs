@@ -40,6 +40,7 @@ mod parser;
 mod print;
 mod quote;
 mod selection;
+pub mod testing;
 mod value;
 
 pub use ast::{

@@ -52,6 +52,8 @@ pub fn parse_limited(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
 struct Parser<'a> {
     text: &'a str,
     token: Token,
+    /// Where each line begins; the first entry is 0.
+    line_starts: Vec<usize>,
     /// Where the token before ended.
     previous_end: usize,
     mode: Mode,
@@ -68,7 +70,9 @@ type Parsed<T> = Result<T, ParseError>;
 impl<'a> Parser<'a> {
     fn new(text: &'a str) -> Parsed<Self> {
         let token = lex(text, 0, Mode::Expression)?;
-        Ok(Self { text, token, previous_end: 0, mode: Mode::Expression, parens: 0, nesting: 0, selectors: 0 })
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+        let mode = Mode::Expression;
+        Ok(Self { text, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
     }
 
     /// Operators of at least that precedence, and what they stand between.
@@ -121,10 +125,10 @@ impl<'a> Parser<'a> {
         let matching = self.matching()?;
         let right_min = if op == BinaryOp::Pow { precedence } else { precedence + 1 };
         let right = self.expression(right_min)?;
-        let span = Span { start: left.span.start, end: right.span.end };
+        let start = left.span.start;
         let binary = Binary { op, left, right, returns_bool, matching };
-        check::binary(&binary).map_err(|message| self.error_at(span.start, message))?;
-        self.build(ExprKind::Binary(Box::new(binary)), span.start)
+        check::binary(&binary).map_err(|message| self.error_at(start, message))?;
+        self.build(ExprKind::Binary(Box::new(binary)), start)
     }
 
     fn matching(&mut self) -> Parsed<Matching> {
@@ -332,7 +336,9 @@ impl<'a> Parser<'a> {
 
     /// A node of the tree, unless it lies too deep.
     fn build(&self, kind: ExprKind, start: usize) -> Parsed<Expr> {
-        let expr = Expr::new(kind, Span { start, end: self.previous_end });
+        let line = self.line_starts.partition_point(|line_start| *line_start <= start);
+        let column = start - self.line_starts[line - 1] + 1;
+        let expr = Expr::new(kind, Span { start, end: self.previous_end, line, column });
         if expr.depth > DEPTH_MAX { Err(self.error_at(start, too_deep())) } else { Ok(expr) }
     }
 

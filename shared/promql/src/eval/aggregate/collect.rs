@@ -1,0 +1,175 @@
+//! Aggregations that need all samples of a group at once.
+
+use hashbrown::HashMap;
+use model::Labels;
+
+use super::super::float::quantile;
+use super::super::vector::{ABSENT, Grid, Vector, is_present};
+use super::super::{Evaluator, Result_};
+use super::Groups;
+use crate::ast::{AggregateOp, Aggregation};
+use crate::error::EvalError;
+use crate::value::format_float;
+
+/// Refuses parameters that mean nothing.
+pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<()> {
+    for &parameter in parameters {
+        let message = match op {
+            AggregateOp::LimitRatio if parameter.is_nan() => "Ratio value is NaN".to_owned(),
+            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter.is_nan() => {
+                "Parameter value is NaN".to_owned()
+            }
+            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter >= 9.223_372_036_854_775e18 => {
+                format!("Scalar value {} overflows int64", format_float(parameter))
+            }
+            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter <= -9.223_372_036_854_775e18 => {
+                format!("Scalar value {} underflows int64", format_float(parameter))
+            }
+            _ => continue,
+        };
+        return Err(EvalError::execution(message));
+    }
+    Ok(())
+}
+
+/// The quantile of each group at each step.
+pub(super) fn quantiles(vector: &Vector, groups: &Groups, parameters: &[f64]) -> Vector {
+    let mut result = Vector::new(vector.steps);
+    let mut samples: Vec<f64> = Vec::new();
+    for (rows, labels) in rows_of(groups).iter().zip(&groups.labels) {
+        let row = result.push_absent(labels.clone(), false);
+        for (step, slot) in row.iter_mut().enumerate() {
+            samples.clear();
+            let column = rows.iter().map(|row| vector.values[row * vector.steps + step]);
+            samples.extend(column.filter(|value| is_present(*value)));
+            if !samples.is_empty() {
+                *slot = quantile(parameters[step], &mut samples);
+            }
+        }
+    }
+    result
+}
+
+/// `topk`, `bottomk`, `limitk`, `limit_ratio`: some samples of each group, as they are.
+pub(super) fn chosen(op: AggregateOp, vector: &Vector, groups: &Groups, parameters: &[f64]) -> Vector {
+    let mut kept = vec![false; vector.values.len()];
+    // For a single step: the rows in the order to be shown.
+    let mut order: Vec<usize> = Vec::new();
+    let mut samples: Vec<(f64, usize)> = Vec::new();
+    for rows in rows_of(groups) {
+        for (step, &parameter) in parameters.iter().enumerate() {
+            samples.clear();
+            let column = rows.iter().map(|&row| (vector.values[row * vector.steps + step], row));
+            samples.extend(column.filter(|(value, _)| is_present(*value)));
+            match op {
+                AggregateOp::LimitRatio => samples.retain(|(_, row)| in_ratio(&vector.labels[*row], parameter)),
+                _ => take_best(op, parameter, &mut samples),
+            }
+            for &(_, row) in &samples {
+                kept[row * vector.steps + step] = true;
+            }
+            order.extend(samples.iter().map(|(_, row)| *row).filter(|_| vector.steps == 1));
+        }
+    }
+    if vector.steps != 1 {
+        let has_samples = |row: &usize| kept[row * vector.steps..(row + 1) * vector.steps].contains(&true);
+        order = (0..vector.rows()).filter(has_samples).collect();
+    }
+    let mut masked = vector.clone();
+    for (value, kept) in masked.values.iter_mut().zip(kept) {
+        *value = if kept { *value } else { ABSENT };
+    }
+    masked.select_rows(&order)
+}
+
+/// Leaves the best samples in order; of equal ones those that came first. What is not a number is never better.
+#[expect(clippy::cast_possible_truncation, reason = "a number beyond all samples saturates, which takes all")]
+#[expect(clippy::cast_sign_loss, reason = "a negative number becomes zero, which takes none")]
+fn take_best(op: AggregateOp, parameter: f64, samples: &mut Vec<(f64, usize)>) {
+    let wanted = (parameter as usize).min(samples.len());
+    if wanted == 0 || op == AggregateOp::LimitK {
+        samples.truncate(wanted);
+        return;
+    }
+    let by_rank = |left: &(f64, usize), right: &(f64, usize)| {
+        let by_value = left.0.partial_cmp(&right.0).unwrap_or(std::cmp::Ordering::Equal);
+        let by_value = if op == AggregateOp::TopK { by_value.reverse() } else { by_value };
+        left.0.is_nan().cmp(&right.0.is_nan()).then(by_value).then(left.1.cmp(&right.1))
+    };
+    if wanted < samples.len() {
+        samples.select_nth_unstable_by(wanted - 1, by_rank);
+        samples.truncate(wanted);
+    }
+    samples.sort_unstable_by(by_rank);
+}
+
+/// Whether a series is among the given share of all, chosen by its hash; a negative share takes the others.
+#[expect(clippy::cast_precision_loss, reason = "a share of all hashes")]
+fn in_ratio(labels: &Labels, ratio: f64) -> bool {
+    let position = (labels.id().0 >> 64) as f64 / 2f64.powi(64);
+    if ratio >= 0.0 { position < ratio } else { position >= 1.0 + ratio }
+}
+
+fn rows_of(groups: &Groups) -> Vec<Vec<usize>> {
+    let mut rows = vec![Vec::new(); groups.labels.len()];
+    for (row, &group) in groups.of_row.iter().enumerate() {
+        rows[group].push(row);
+    }
+    rows
+}
+
+impl Evaluator<'_> {
+    /// How often each value occurs; the value becomes a label.
+    pub(super) fn count_values(&mut self, aggregation: &Aggregation, grid: Grid) -> Result_<Vector> {
+        let Some(parameter) = &aggregation.parameter else {
+            return Err(EvalError::execution("count_values needs the name of a label"));
+        };
+        let bytes = self.text(parameter, grid)?;
+        let name = match String::from_utf8(bytes) {
+            Ok(name) if !name.is_empty() => name,
+            Ok(_) => return Err(EvalError::execution("invalid label name \"\"")),
+            Err(error) => {
+                let shown = crate::quote::quote_bytes(error.as_bytes());
+                return Err(EvalError::execution(format!("invalid label name {shown}")));
+            }
+        };
+        let vector = self.vector(&aggregation.expr, grid)?;
+        let groups = Groups::new(&vector, &aggregation.grouping);
+        let mut known: HashMap<(usize, u64), usize> = HashMap::new();
+        let mut result = Vector::new(vector.steps);
+        for (row, &group) in groups.of_row.iter().enumerate() {
+            for (step, &value) in vector.row(row).iter().enumerate().filter(|(_, value)| is_present(**value)) {
+                let key = (group, if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() });
+                let target = *known.entry(key).or_insert(result.rows());
+                if target == result.rows() {
+                    self.check_size(target + 1, vector.steps)?;
+                    let labels = groups.labels[group].to_builder().set(&name, &format_float(value)).build();
+                    result.push_absent(labels.map_err(|error| EvalError::execution(error.to_string()))?, false);
+                }
+                let slot = &mut result.values[target * vector.steps + step];
+                *slot = if is_present(*slot) { *slot + 1.0 } else { 1.0 };
+            }
+        }
+        add_up_same_labels(result)
+    }
+}
+
+/// The new label may have replaced the one that told two groups apart.
+fn add_up_same_labels(vector: Vector) -> Result_<Vector> {
+    let mut first_rows: HashMap<Labels, usize> = HashMap::new();
+    let mut result = Vector::new(vector.steps);
+    for row in 0..vector.rows() {
+        let target = *first_rows.entry_ref(&vector.labels[row]).or_insert(result.rows());
+        if target == result.rows() {
+            result.push(vector.labels[row].clone(), false, vector.row(row));
+            continue;
+        }
+        let start = target * vector.steps;
+        for (into, &value) in result.values[start..].iter_mut().zip(vector.row(row)) {
+            if is_present(value) {
+                *into = if is_present(*into) { *into + value } else { value };
+            }
+        }
+    }
+    Ok(result)
+}

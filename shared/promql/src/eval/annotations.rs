@@ -1,0 +1,41 @@
+//! What is noteworthy about an answer.
+
+use std::collections::BTreeSet;
+
+use crate::ast::Span;
+
+/// The most annotations of a kind that an answer carries.
+const SHOWN_MAX: usize = 10;
+
+/// Warnings and infos, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Annotations {
+    warnings: BTreeSet<String>,
+    infos: BTreeSet<String>,
+}
+
+impl Annotations {
+    /// The answer may be wrong.
+    pub(crate) fn warn(&mut self, span: Span, message: &str) {
+        self.warnings.insert(format!("PromQL warning: {message} ({}:{})", span.line, span.column));
+    }
+
+    /// The question may be wrong.
+    pub(crate) fn inform(&mut self, span: Span, message: &str) {
+        self.infos.insert(format!("PromQL info: {message} ({}:{})", span.line, span.column));
+    }
+
+    /// Warnings, then infos.
+    pub(crate) fn finish(self) -> (Vec<String>, Vec<String>) {
+        (shorten(self.warnings, "warning"), shorten(self.infos, "info"))
+    }
+}
+
+fn shorten(all: BTreeSet<String>, kind: &str) -> Vec<String> {
+    let omitted = all.len().saturating_sub(SHOWN_MAX);
+    let mut shown: Vec<String> = all.into_iter().take(SHOWN_MAX).collect();
+    if omitted > 0 {
+        shown.push(format!("{omitted} more {kind} annotations omitted"));
+    }
+    shown
+}

@@ -1,0 +1,409 @@
+//! Operators between two values.
+
+use hashbrown::HashMap;
+use model::{Labels, LabelsBuilder, METRIC_NAME};
+
+use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::{Evaluated, Evaluator, Result_, misplaced};
+use crate::ast::{Binary, BinaryOp, Group, Matching, MatchingLabels, Side, Span};
+use crate::error::EvalError;
+
+impl Evaluator<'_> {
+    pub(super) fn binary(&mut self, binary: &Binary, grid: Grid) -> Result_<Evaluated> {
+        let span = binary.left.span;
+        let (left, right) = (self.eval(&binary.left, grid)?, self.eval(&binary.right, grid)?);
+        match (left, right) {
+            (Evaluated::Scalar(left), Evaluated::Scalar(right)) => {
+                // Of two numbers a comparison always gives 0 or 1.
+                let values = left.iter().zip(&right).map(|(left, right)| number(binary.op, *left, *right));
+                Ok(Evaluated::Scalar(values.collect()))
+            }
+            (Evaluated::Vector(vector), Evaluated::Scalar(scalars)) => {
+                self.with_scalar(binary, vector, &scalars, Side::Right, span).map(Evaluated::Vector)
+            }
+            (Evaluated::Scalar(scalars), Evaluated::Vector(vector)) => {
+                self.with_scalar(binary, vector, &scalars, Side::Left, span).map(Evaluated::Vector)
+            }
+            (Evaluated::Vector(left), Evaluated::Vector(right)) => {
+                let vector = if binary.op.is_set() {
+                    set_operation(binary.op, &binary.matching, left, &right)
+                } else {
+                    self.between_vectors(binary, &left, &right)?
+                };
+                self.named(vector).map(Evaluated::Vector)
+            }
+            (Evaluated::Text(_), _) => Err(misplaced(&binary.left, "a scalar or an instant vector")),
+            (_, Evaluated::Text(_)) => Err(misplaced(&binary.right, "a scalar or an instant vector")),
+        }
+    }
+
+    /// Each sample with the number of its step; a comparison keeps the sample, whichever side it stands on.
+    fn with_scalar(
+        &mut self,
+        binary: &Binary,
+        mut vector: Vector,
+        scalars: &[f64],
+        side: Side,
+        span: Span,
+    ) -> Result_<Vector> {
+        let op = binary.op;
+        self.inform_of_trim(op, &vector, span);
+        for row in vector.values.chunks_exact_mut(vector.steps.max(1)) {
+            for (value, &scalar) in row.iter_mut().zip(scalars) {
+                if !is_present(*value) {
+                    continue;
+                }
+                let (left, right) = if side == Side::Left { (scalar, *value) } else { (*value, scalar) };
+                *value = outcome(op, binary.returns_bool, left, right, *value);
+            }
+        }
+        if !op.is_comparison() || binary.returns_bool {
+            vector.drop_all_names();
+        }
+        self.named(vector)
+    }
+
+    fn inform_of_trim(&mut self, op: BinaryOp, vector: &Vector, span: Span) {
+        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) && vector.rows() > 0 {
+            let message = format!(
+                "incompatible sample types encountered for binary operator {}: float {} float",
+                crate::quote::quote(op.as_str()),
+                op.as_str()
+            );
+            self.annotations.inform(span, &message);
+        }
+    }
+
+    /// Arithmetic and comparison of the series that match.
+    fn between_vectors(&mut self, binary: &Binary, left: &Vector, right: &Vector) -> Result_<Vector> {
+        self.inform_of_trim(binary.op, left, binary.left.span);
+        let many_side = binary.matching.group.as_ref().map_or(Side::Left, |group| group.many);
+        let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
+        let mut signatures = Signatures::default();
+        let many_ids = signatures.of(many, &binary.matching);
+        let one_ids = signatures.of(one, &binary.matching);
+        let many_rows = rows_by_signature(&many_ids, signatures.count());
+        let one_rows = rows_by_signature(&one_ids, signatures.count());
+        check_one_side(many, one, &one_rows, &binary.matching, many_side)?;
+        let mut join = Join { binary, many_side, vector: Vector::new(left.steps), taken: Vec::new() };
+        for (many_rows, one_rows) in many_rows.iter().zip(&one_rows) {
+            join.group(many, many_rows, one, one_rows)?;
+        }
+        Ok(join.vector)
+    }
+}
+
+/// Joins the rows that share a signature.
+struct Join<'a> {
+    binary: &'a Binary,
+    many_side: Side,
+    vector: Vector,
+    /// In a one-to-one match: the steps that have a result already.
+    taken: Vec<bool>,
+}
+
+impl Join<'_> {
+    fn group(&mut self, many: &Vector, many_rows: &[usize], one: &Vector, one_rows: &[usize]) -> Result_<()> {
+        let matching = &self.binary.matching;
+        let first_result = self.vector.rows();
+        self.taken.clear();
+        self.taken.resize(self.vector.steps, false);
+        for &many_row in many_rows {
+            for &one_row in one_rows {
+                let labels = result_labels(self.binary, &many.labels[many_row], &one.labels[one_row])?;
+                let drop_name = self.binary.returns_bool || many.drop_names[many_row];
+                self.pair(labels, drop_name, many.row(many_row), one.row(one_row));
+            }
+            if one_rows.is_empty() || matching.fill_left.is_some() || matching.fill_right.is_some() {
+                self.fill_one(many, many_row, one, one_rows)?;
+            }
+        }
+        for &one_row in one_rows {
+            self.fill_many(many, many_rows, one, one_row)?;
+        }
+        self.check_unique(first_result)
+    }
+
+    /// Appends the results of two rows.
+    fn pair(&mut self, labels: Labels, drop_name: bool, many: &[f64], one: &[f64]) {
+        let (op, returns_bool) = (self.binary.op, self.binary.returns_bool);
+        let (left, right) = if self.many_side == Side::Left { (many, one) } else { (one, many) };
+        let row = self.vector.push_absent(labels, drop_name);
+        for ((slot, &left), &right) in row.iter_mut().zip(left).zip(right) {
+            if is_present(left) && is_present(right) {
+                *slot = outcome(op, returns_bool, left, right, left);
+            }
+        }
+        self.vector.pop_if_empty();
+    }
+
+    /// A number stands in for the one side where it is missing.
+    fn fill_one(&mut self, many: &Vector, many_row: usize, one: &Vector, one_rows: &[usize]) -> Result_<()> {
+        let matching = &self.binary.matching;
+        let fill = if self.many_side == Side::Left { matching.fill_right } else { matching.fill_left };
+        let Some(fill) = fill else { return Ok(()) };
+        let labels = result_labels(self.binary, &many.labels[many_row], &Labels::empty())?;
+        let filled = missing(one, one_rows, fill.value);
+        let drop_name = self.binary.returns_bool || many.drop_names[many_row];
+        self.pair(labels, drop_name, many.row(many_row), &filled);
+        Ok(())
+    }
+
+    /// A number stands in for the many side where it is missing.
+    fn fill_many(&mut self, many: &Vector, many_rows: &[usize], one: &Vector, one_row: usize) -> Result_<()> {
+        let matching = &self.binary.matching;
+        let fill = if self.many_side == Side::Left { matching.fill_left } else { matching.fill_right };
+        let Some(fill) = fill else { return Ok(()) };
+        let shared = signature_labels(&one.labels[one_row], false, matching);
+        let labels = result_labels(self.binary, &shared, &one.labels[one_row])?;
+        let filled = missing(many, many_rows, fill.value);
+        self.pair(labels, self.binary.returns_bool, &filled, one.row(one_row));
+        Ok(())
+    }
+
+    /// Refuses a step with two results: of one signature in a one-to-one match, of one label set otherwise.
+    fn check_unique(&mut self, first_result: usize) -> Result_<()> {
+        let results = first_result..self.vector.rows();
+        if results.len() < 2 {
+            return Ok(());
+        }
+        if self.binary.matching.group.is_some() {
+            return self.check_unique_labels(results);
+        }
+        for row in results {
+            for (taken, &value) in self.taken.iter_mut().zip(self.vector.row(row)) {
+                if is_present(value) && std::mem::replace(taken, true) {
+                    let message =
+                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+                    return Err(EvalError::execution(message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_unique_labels(&self, results: std::ops::Range<usize>) -> Result_<()> {
+        let mut rows_before: HashMap<&Labels, Vec<usize>> = HashMap::new();
+        for row in results {
+            let rows = rows_before.entry(&self.vector.labels[row]).or_default();
+            if rows.iter().any(|&other| overlap(self.vector.row(other), self.vector.row(row))) {
+                let message = "multiple matches for labels: grouping labels must ensure unique matches";
+                return Err(EvalError::execution(message));
+            }
+            rows.push(row);
+        }
+        Ok(())
+    }
+}
+
+/// A column of a number where none of the rows has a sample.
+fn missing(vector: &Vector, rows: &[usize], fill: f64) -> Vec<f64> {
+    let has_sample = |step: usize| rows.iter().any(|&row| is_present(vector.row(row)[step]));
+    (0..vector.steps).map(|step| if has_sample(step) { ABSENT } else { fill }).collect()
+}
+
+fn overlap(left: &[f64], right: &[f64]) -> bool {
+    left.iter().zip(right).any(|(left, right)| is_present(*left) && is_present(*right))
+}
+
+/// Refuses two series of the one side with the same signature at a step, as soon as the other side has any series.
+fn check_one_side(
+    many: &Vector,
+    one: &Vector,
+    one_rows: &[Vec<usize>],
+    matching: &Matching,
+    many_side: Side,
+) -> Result_<()> {
+    for rows in one_rows.iter().filter(|rows| rows.len() > 1) {
+        for (position, &row) in rows.iter().enumerate() {
+            for &other in &rows[..position] {
+                let both = |step: &usize| is_present(one.row(row)[*step]) && is_present(one.row(other)[*step]);
+                let any_many = |step: usize| (0..many.rows()).any(|row| is_present(many.row(row)[step]));
+                if (0..one.steps).filter(both).any(any_many) {
+                    return Err(duplicates(&one.labels[other], &one.labels[row], matching, many_side));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn duplicates(first: &Labels, second: &Labels, matching: &Matching, many_side: Side) -> EvalError {
+    let group = full_labels(&signature_labels(first, false, matching));
+    let side = if many_side == Side::Left { "right" } else { "left" };
+    let mut series = [first, second];
+    series.sort();
+    let [first, second] = series.map(full_labels);
+    EvalError::execution(format!(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
+         [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+    ))
+}
+
+/// All labels in braces, the metric name among them.
+fn full_labels(labels: &Labels) -> String {
+    let written: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={}", crate::quote::quote(value))).collect();
+    format!("{{{}}}", written.join(", "))
+}
+
+/// Numbers for the label sets that decide about matching.
+#[derive(Default)]
+struct Signatures {
+    known: HashMap<Labels, usize>,
+}
+
+impl Signatures {
+    fn of(&mut self, vector: &Vector, matching: &Matching) -> Vec<usize> {
+        let rows = vector.labels.iter().zip(&vector.drop_names);
+        rows.map(|(labels, drop_name)| {
+            let next = self.known.len();
+            *self.known.entry(signature_labels(labels, *drop_name, matching)).or_insert(next)
+        })
+        .collect()
+    }
+
+    fn count(&self) -> usize {
+        self.known.len()
+    }
+}
+
+fn signature_labels(labels: &Labels, drop_name: bool, matching: &Matching) -> Labels {
+    match &matching.labels {
+        Some(MatchingLabels::On(on)) => {
+            let names: Vec<&str> =
+                on.iter().map(String::as_str).filter(|name| !drop_name || *name != METRIC_NAME).collect();
+            labels.with_only(&names)
+        }
+        Some(MatchingLabels::Ignoring(ignored)) => {
+            let names: Vec<&str> = ignored.iter().map(String::as_str).chain([METRIC_NAME]).collect();
+            labels.without(&names)
+        }
+        None => labels.without(&[METRIC_NAME]),
+    }
+}
+
+fn rows_by_signature(ids: &[usize], count: usize) -> Vec<Vec<usize>> {
+    let mut rows = vec![Vec::new(); count];
+    for (row, &id) in ids.iter().enumerate() {
+        rows[id].push(row);
+    }
+    rows
+}
+
+/// The labels of the many side, as the operator and the matching leave them.
+fn result_labels<'a>(binary: &'a Binary, many: &Labels, one: &Labels) -> Result_<Labels> {
+    let matching = &binary.matching;
+    let dropped = if binary.op.is_comparison() { many.clone() } else { many.without(&[METRIC_NAME]) };
+    let Some(Group { include, .. }) = &matching.group else {
+        let list = |names: &'a [String]| names.iter().map(String::as_str).collect::<Vec<&'a str>>();
+        return Ok(match &matching.labels {
+            None => dropped,
+            Some(MatchingLabels::On(on)) => dropped.with_only(&list(on)),
+            Some(MatchingLabels::Ignoring(ignored)) => dropped.without(&list(ignored)),
+        });
+    };
+    if include.is_empty() {
+        return Ok(dropped);
+    }
+    let mut builder: LabelsBuilder = dropped.to_builder();
+    for name in include {
+        builder.set(name, one.get(name).unwrap_or(""));
+    }
+    builder.build().map_err(|error| EvalError::execution(error.to_string()))
+}
+
+/// `and`, `or`, `unless`.
+fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Vector) -> Vector {
+    let mut signatures = Signatures::default();
+    let left_ids = signatures.of(&left, matching);
+    let right_ids = signatures.of(right, matching);
+    let steps = left.steps;
+    let presence = |vector: &Vector, ids: &[usize], count: usize| {
+        let mut present = vec![false; count * steps];
+        for (row, &id) in ids.iter().enumerate() {
+            for (present, &value) in present[id * steps..(id + 1) * steps].iter_mut().zip(vector.row(row)) {
+                *present |= is_present(value);
+            }
+        }
+        present
+    };
+    let keep = |vector: &mut Vector, ids: &[usize], present: &[bool], wanted: bool| {
+        for (row, &id) in ids.iter().enumerate() {
+            for step in 0..steps {
+                if present[id * steps + step] != wanted {
+                    vector.values[row * steps + step] = ABSENT;
+                }
+            }
+        }
+        without_empty_rows(vector)
+    };
+    match op {
+        BinaryOp::Or => {
+            let present = presence(&left, &left_ids, signatures.count());
+            let rest = keep(&mut right.clone(), &right_ids, &present, false);
+            left.append(rest);
+            left
+        }
+        _ => {
+            let present = presence(right, &right_ids, signatures.count());
+            keep(&mut left, &left_ids, &present, op == BinaryOp::And)
+        }
+    }
+}
+
+fn without_empty_rows(vector: &Vector) -> Vector {
+    let has_samples = |row: &usize| vector.row(*row).iter().copied().any(is_present);
+    let kept: Vec<usize> = (0..vector.rows()).filter(has_samples).collect();
+    vector.select_rows(&kept)
+}
+
+/// What two numbers give: of a comparison the kept value or nothing, or 0 and 1.
+#[inline]
+fn outcome(op: BinaryOp, returns_bool: bool, left: f64, right: f64, kept: f64) -> f64 {
+    if !op.is_comparison() {
+        return number(op, left, right);
+    }
+    match (compares(op, left, right), returns_bool) {
+        (true, true) => 1.0,
+        (false, true) => 0.0,
+        (true, false) => kept,
+        (false, false) => ABSENT,
+    }
+}
+
+#[inline]
+#[expect(clippy::float_cmp, reason = "the language compares exactly")]
+fn compares(op: BinaryOp, left: f64, right: f64) -> bool {
+    match op {
+        BinaryOp::Equal => left == right,
+        BinaryOp::NotEqual => left != right,
+        BinaryOp::Less => left < right,
+        BinaryOp::LessOrEqual => left <= right,
+        BinaryOp::Greater => left > right,
+        BinaryOp::GreaterOrEqual => left >= right,
+        _ => false,
+    }
+}
+
+/// What two numbers give as a number.
+#[inline]
+fn number(op: BinaryOp, left: f64, right: f64) -> f64 {
+    match op {
+        BinaryOp::Add => left + right,
+        BinaryOp::Sub => left - right,
+        BinaryOp::Mul => left * right,
+        BinaryOp::Div => left / right,
+        BinaryOp::Mod => left % right,
+        BinaryOp::Pow => left.powf(right),
+        BinaryOp::Atan2 => left.atan2(right),
+        // Numbers have nothing that could be trimmed, and sets are of series.
+        BinaryOp::TrimUpper | BinaryOp::TrimLower | BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => ABSENT,
+        BinaryOp::Equal
+        | BinaryOp::NotEqual
+        | BinaryOp::Less
+        | BinaryOp::LessOrEqual
+        | BinaryOp::Greater
+        | BinaryOp::GreaterOrEqual => f64::from(u8::from(compares(op, left, right))),
+    }
+}

@@ -1,0 +1,224 @@
+//! Function calls.
+
+use model::{Labels, TimeRange, Timestamp};
+
+use super::select::Pick;
+use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::{Evaluated, Evaluator, Result_, calendar, float};
+use crate::ast::{Call, Expr, ExprKind, Span};
+use crate::error::EvalError;
+use crate::functions::FunctionId;
+use crate::selection::millis;
+
+impl Evaluator<'_> {
+    pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result_<Evaluated> {
+        let arguments = &call.arguments;
+        let id = call.function.id;
+        if let Some(change) = elementwise(id) {
+            let vector = self.vector(&arguments[0], grid)?.map(change);
+            return self.named(vector).map(Evaluated::Vector);
+        }
+        match id {
+            FunctionId::Time => Ok(Evaluated::Scalar(grid.seconds())),
+            FunctionId::Pi => Ok(Evaluated::Scalar(vec![std::f64::consts::PI; grid.count])),
+            FunctionId::Start | FunctionId::End | FunctionId::Range | FunctionId::Step => {
+                Ok(Evaluated::Scalar(vec![self.of_query(id); grid.count]))
+            }
+            FunctionId::MinOf | FunctionId::MaxOf => {
+                let (left, right) = (self.scalar(&arguments[0], grid)?, self.scalar(&arguments[1], grid)?);
+                let choose = if id == FunctionId::MinOf { float::min } else { float::max };
+                Ok(Evaluated::Scalar(left.iter().zip(&right).map(|(left, right)| choose(*left, *right)).collect()))
+            }
+            FunctionId::Scalar => self.to_scalar(&arguments[0], grid),
+            FunctionId::Vector => {
+                let values = self.scalar(&arguments[0], grid)?;
+                let mut vector = Vector::new(grid.count);
+                vector.push(Labels::empty(), false, &values);
+                Ok(Evaluated::Vector(vector))
+            }
+            FunctionId::Info => Err(EvalError::Unsupported { name: call.function.name.to_owned() }),
+            _ => self.vector_call(call, span, grid),
+        }
+    }
+
+    /// Functions that give a vector.
+    fn vector_call(&mut self, call: &Call, span: Span, grid: Grid) -> Result_<Evaluated> {
+        let arguments = &call.arguments;
+        let vector = match call.function.id {
+            FunctionId::Timestamp => self.timestamp(&arguments[0], grid)?,
+            FunctionId::Absent => self.absent(&arguments[0], grid)?,
+            FunctionId::AbsentOverTime => self.absent_over_time(&arguments[0], grid)?,
+            FunctionId::Clamp | FunctionId::ClampMin | FunctionId::ClampMax => self.clamp(call, grid)?,
+            FunctionId::Round => self.round(call, grid)?,
+            FunctionId::Sort => sorted(self.vector(&arguments[0], grid)?, false),
+            FunctionId::SortDesc => sorted(self.vector(&arguments[0], grid)?, true),
+            FunctionId::SortByLabel => self.sort_by_label(call, grid, false)?,
+            FunctionId::SortByLabelDesc => self.sort_by_label(call, grid, true)?,
+            FunctionId::LabelReplace => self.label_replace(call, grid)?,
+            FunctionId::LabelJoin => self.label_join(call, grid)?,
+            FunctionId::HistogramQuantile => self.histogram_quantile(call, grid)?,
+            FunctionId::HistogramQuantiles => self.histogram_quantiles(call, grid)?,
+            FunctionId::HistogramFraction => self.histogram_fraction(call, grid)?,
+            FunctionId::HistogramAvg
+            | FunctionId::HistogramCount
+            | FunctionId::HistogramSum
+            | FunctionId::HistogramStddev
+            | FunctionId::HistogramStdvar => {
+                // These are about native histograms alone: a number is none.
+                self.vector(&arguments[0], grid)?;
+                Vector::new(grid.count)
+            }
+            id => {
+                if let Some(part) = calendar::part(id) {
+                    let vector = self.times_or_now(arguments, grid)?.map(part);
+                    return self.named(vector).map(Evaluated::Vector);
+                }
+                return match self.over_time(call, grid)? {
+                    Some(evaluated) => Ok(evaluated),
+                    None => Err(EvalError::Unsupported { name: format!("{} at byte {}", call.function.name, span.start) }),
+                };
+            }
+        };
+        Ok(Evaluated::Vector(vector))
+    }
+
+    /// What a function says about the query itself, in seconds.
+    fn of_query(&self, id: FunctionId) -> f64 {
+        let range = TimeRange::new(self.params.start, self.params.end);
+        let step = Timestamp::from_millis(millis(self.params.step));
+        match id {
+            FunctionId::Start => range.start.as_secs_f64(),
+            FunctionId::End => range.end.as_secs_f64(),
+            FunctionId::Range => range.end.since(range.start).as_secs_f64(),
+            _ => step.as_secs_f64(),
+        }
+    }
+
+    /// The one sample of each step; not a number where there is none or more than one.
+    fn to_scalar(&mut self, argument: &Expr, grid: Grid) -> Result_<Evaluated> {
+        let vector = self.vector(argument, grid)?;
+        let mut found = vec![ABSENT; grid.count];
+        let mut many = vec![false; grid.count];
+        for row in 0..vector.rows() {
+            for (step, &value) in vector.row(row).iter().enumerate().filter(|(_, value)| is_present(**value)) {
+                many[step] |= is_present(found[step]);
+                found[step] = value;
+            }
+        }
+        let only = |(value, many): (f64, bool)| if many || !is_present(value) { f64::NAN } else { value };
+        Ok(Evaluated::Scalar(found.into_iter().zip(many).map(only).collect()))
+    }
+
+    /// Times of samples: of a selector's the ones they were taken at, else the steps'.
+    fn timestamp(&mut self, argument: &Expr, grid: Grid) -> Result_<Vector> {
+        let mut vector = match &argument.without_parens().kind {
+            ExprKind::Selector(selector) => self.pick(selector, grid, Pick::Time)?,
+            _ => {
+                let times = grid.seconds();
+                self.vector(argument, grid)?.map_with_step(|_, step| times[step])
+            }
+        };
+        vector.drop_all_names();
+        self.named(vector)
+    }
+
+    fn clamp(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let arguments = &call.arguments;
+        let vector = self.vector(&arguments[0], grid)?;
+        let first = self.scalar(&arguments[1], grid)?;
+        let vector = match call.function.id {
+            FunctionId::ClampMin => vector.map_with_step(|value, step| float::max(first[step], value)),
+            FunctionId::ClampMax => vector.map_with_step(|value, step| float::min(first[step], value)),
+            _ => {
+                let second = self.scalar(&arguments[2], grid)?;
+                vector.map_with_step(|value, step| {
+                    let (low, high) = (first[step], second[step]);
+                    if high < low { ABSENT } else { float::max(low, float::min(high, value)) }
+                })
+            }
+        };
+        self.named(vector)
+    }
+
+    /// To the nearest multiple, halves up.
+    fn round(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let vector = self.vector(&call.arguments[0], grid)?;
+        let nearest = match call.arguments.get(1) {
+            Some(nearest) => self.scalar(nearest, grid)?,
+            None => vec![1.0; grid.count],
+        };
+        // Multiplying by the inverse is exact more often than dividing.
+        let vector = vector.map_with_step(|value, step| {
+            let inverse = 1.0 / nearest[step];
+            (value * inverse + 0.5).floor() / inverse
+        });
+        self.named(vector)
+    }
+
+    /// The argument of a function of dates; the time of the step when there is none.
+    fn times_or_now(&mut self, arguments: &[Expr], grid: Grid) -> Result_<Vector> {
+        match arguments.first() {
+            Some(argument) => self.vector(argument, grid),
+            None => {
+                let mut vector = Vector::new(grid.count);
+                vector.push(Labels::empty(), false, &grid.seconds());
+                Ok(vector)
+            }
+        }
+    }
+}
+
+/// Series by the value of their only step, what is not a number last; over several steps their order means nothing.
+fn sorted(vector: Vector, descending: bool) -> Vector {
+    if vector.steps != 1 {
+        return vector;
+    }
+    let mut order: Vec<usize> = (0..vector.rows()).collect();
+    order.sort_by(|&left, &right| {
+        let (left, right) = (vector.values[left], vector.values[right]);
+        let by_value = left.partial_cmp(&right).unwrap_or(std::cmp::Ordering::Equal);
+        left.is_nan().cmp(&right.is_nan()).then(if descending { by_value.reverse() } else { by_value })
+    });
+    vector.select_rows(&order)
+}
+
+/// The functions of each sample alone.
+fn elementwise(id: FunctionId) -> Option<fn(f64) -> f64> {
+    Some(match id {
+        FunctionId::Abs => f64::abs,
+        FunctionId::Ceil => f64::ceil,
+        FunctionId::Floor => f64::floor,
+        FunctionId::Sgn => sign,
+        FunctionId::Sqrt => f64::sqrt,
+        FunctionId::Exp => f64::exp,
+        FunctionId::Ln => f64::ln,
+        FunctionId::Log2 => f64::log2,
+        FunctionId::Log10 => f64::log10,
+        FunctionId::Sin => f64::sin,
+        FunctionId::Cos => f64::cos,
+        FunctionId::Tan => f64::tan,
+        FunctionId::Asin => f64::asin,
+        FunctionId::Acos => f64::acos,
+        FunctionId::Atan => f64::atan,
+        FunctionId::Sinh => f64::sinh,
+        FunctionId::Cosh => f64::cosh,
+        FunctionId::Tanh => f64::tanh,
+        FunctionId::Asinh => f64::asinh,
+        FunctionId::Acosh => f64::acosh,
+        FunctionId::Atanh => f64::atanh,
+        FunctionId::Rad => f64::to_radians,
+        FunctionId::Deg => f64::to_degrees,
+        _ => return None,
+    })
+}
+
+/// -1, 1 or the number itself: zeros and what is no number have no sign.
+fn sign(value: f64) -> f64 {
+    if value < 0.0 {
+        -1.0
+    } else if value > 0.0 {
+        1.0
+    } else {
+        value
+    }
+}

@@ -1,0 +1,296 @@
+//! Quantiles and fractions of classic histograms: series that differ only in their upper bound, `le`.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use model::{Labels, METRIC_NAME};
+
+use super::vector::{Grid, Vector, is_present};
+use super::{Evaluator, Result_};
+use crate::ast::{Call, Expr};
+use crate::error::EvalError;
+use crate::quote::quote;
+
+/// The label that holds a bucket's upper bound.
+const BUCKET_LABEL: &str = "le";
+
+/// Counts that differ by less, relatively, differ by rounding only.
+const SMALL_DELTA: f64 = 1e-12;
+
+/// How many observations are at most so great.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bucket {
+    upper_bound: f64,
+    count: f64,
+}
+
+/// The series of one histogram.
+struct Histogram {
+    /// Its labels without the upper bound.
+    labels: Labels,
+    /// Upper bounds and the rows that hold their counts, by bound.
+    rows: Vec<(f64, usize)>,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn histogram_quantile(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let quantiles = self.scalar(&call.arguments[0], grid)?;
+        self.check_quantiles(&quantiles, call.arguments[0].span);
+        let buckets = self.vector(&call.arguments[1], grid)?;
+        let histograms = self.histograms(&buckets, &call.arguments[1]);
+        let vector = self.quantiles(&buckets, &histograms, &quantiles, &call.arguments[1]);
+        self.named(vector)
+    }
+
+    pub(super) fn histogram_quantiles(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let arguments = &call.arguments;
+        let label = self.label_name(&arguments[1], grid, "label name in histogram_quantiles()")?;
+        let buckets = self.vector(&arguments[0], grid)?;
+        let mut all = Vector::new(grid.count);
+        let mut asked = Vec::new();
+        for argument in &arguments[2..] {
+            let quantiles = self.scalar(argument, grid)?;
+            self.check_quantiles(&quantiles, argument.span);
+            asked.push(quantiles);
+        }
+        let histograms = self.histograms(&buckets, &arguments[0]);
+        if let Some(taken) = histograms.iter().find(|histogram| histogram.labels.get(&label).is_some()) {
+            let message = format!("label {} is already used by {}", quote(&label), taken.labels);
+            return Err(EvalError::execution(message));
+        }
+        for quantiles in &asked {
+            let mut vector = self.quantiles(&buckets, &histograms, quantiles, &arguments[0]);
+            let shown = bound_text(quantiles.first().copied().unwrap_or(f64::NAN));
+            for labels in &mut vector.labels {
+                let built = labels.to_builder().set(&label, &shown).build();
+                *labels = built.map_err(|error| EvalError::execution(error.to_string()))?;
+            }
+            all.append(vector);
+        }
+        self.named(all)
+    }
+
+    pub(super) fn histogram_fraction(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let lower = self.scalar(&call.arguments[0], grid)?;
+        let upper = self.scalar(&call.arguments[1], grid)?;
+        let buckets = self.vector(&call.arguments[2], grid)?;
+        let histograms = self.histograms(&buckets, &call.arguments[2]);
+        let vector = each_step(&buckets, &histograms, |_, step, found| {
+            coalesce(found);
+            fraction(lower[step], upper[step], found)
+        });
+        self.named(vector)
+    }
+
+    /// The quantile of each histogram at each step.
+    fn quantiles(&mut self, buckets: &Vector, histograms: &[Histogram], asked: &[f64], expr: &Expr) -> Vector {
+        let mut forced: BTreeSet<&str> = BTreeSet::new();
+        let vector = each_step(buckets, histograms, |histogram, step, found| {
+            let (value, was_forced) = bucket_quantile(asked[step], found);
+            if was_forced {
+                forced.insert(histogram.labels.get(METRIC_NAME).unwrap_or(""));
+            }
+            value
+        });
+        for name in forced {
+            let message = format!(
+                "input to histogram_quantile needed to be fixed for monotonicity (see \
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name {}",
+                quote(name)
+            );
+            self.annotations.inform(expr.span, &message);
+        }
+        vector
+    }
+
+    /// Finds the series of each histogram, in the order they appear.
+    fn histograms(&mut self, buckets: &Vector, expr: &Expr) -> Vec<Histogram> {
+        let mut known: HashMap<Labels, usize> = HashMap::new();
+        let mut histograms: Vec<Histogram> = Vec::new();
+        for (row, labels) in buckets.labels.iter().enumerate() {
+            let written = labels.get(BUCKET_LABEL).unwrap_or("");
+            let Some(upper_bound) = read_bound(written) else {
+                let name = quote(labels.get(METRIC_NAME).unwrap_or(""));
+                let label = quote(BUCKET_LABEL);
+                let message = format!(
+                    "bucket label {label} is missing or has a malformed value of {} for metric name {name}",
+                    quote(written)
+                );
+                self.annotations.warn(expr.span, &message);
+                continue;
+            };
+            let rest = labels.without(&[BUCKET_LABEL]);
+            let index = *known.entry_ref(&rest).or_insert(histograms.len());
+            if index == histograms.len() {
+                histograms.push(Histogram { labels: rest, rows: Vec::new() });
+            }
+            histograms[index].rows.push((upper_bound, row));
+        }
+        for histogram in &mut histograms {
+            histogram.rows.sort_by(|left, right| left.0.total_cmp(&right.0));
+        }
+        histograms
+    }
+}
+
+/// Numbers as other languages write them: `+Inf`, `1e0`, `.2`.
+fn read_bound(written: &str) -> Option<f64> {
+    written.parse().ok()
+}
+
+/// One row a histogram, from its buckets at each step.
+fn each_step<'a>(
+    buckets: &Vector,
+    histograms: &'a [Histogram],
+    mut value: impl FnMut(&'a Histogram, usize, &mut Vec<Bucket>) -> f64,
+) -> Vector {
+    let mut vector = Vector::new(buckets.steps);
+    let mut found: Vec<Bucket> = Vec::new();
+    for histogram in histograms {
+        let row = vector.push_absent(histogram.labels.clone(), true);
+        for (step, slot) in row.iter_mut().enumerate() {
+            found.clear();
+            for &(upper_bound, bucket_row) in &histogram.rows {
+                let count = buckets.values[bucket_row * buckets.steps + step];
+                if is_present(count) {
+                    found.push(Bucket { upper_bound, count });
+                }
+            }
+            if !found.is_empty() {
+                *slot = value(histogram, step, &mut found);
+            }
+        }
+        vector.pop_if_empty();
+    }
+    vector
+}
+
+/// Adds up buckets of the same bound, written differently.
+#[expect(clippy::float_cmp, reason = "the same bound in two texts is the same number")]
+fn coalesce(buckets: &mut Vec<Bucket>) {
+    buckets.dedup_by(|next, kept| {
+        let same = next.upper_bound == kept.upper_bound;
+        if same {
+            kept.count += next.count;
+        }
+        same
+    });
+}
+
+fn ends_in_infinity(buckets: &[Bucket]) -> bool {
+    buckets.last().is_some_and(|bucket| bucket.upper_bound == f64::INFINITY)
+}
+
+/// The quantile by linear interpolation within its bucket, and whether counts that fell had to be raised.
+fn bucket_quantile(quantile: f64, buckets: &mut Vec<Bucket>) -> (f64, bool) {
+    let value = if quantile.is_nan() {
+        f64::NAN
+    } else if quantile < 0.0 {
+        f64::NEG_INFINITY
+    } else if quantile > 1.0 {
+        f64::INFINITY
+    } else if !ends_in_infinity(buckets) {
+        f64::NAN
+    } else {
+        coalesce(buckets);
+        let was_forced = make_monotonic(buckets);
+        return (interpolated_quantile(quantile, buckets), was_forced);
+    };
+    (value, false)
+}
+
+fn interpolated_quantile(quantile: f64, buckets: &[Bucket]) -> f64 {
+    let last = buckets.len() - 1;
+    let observations = buckets[last].count;
+    if buckets.len() < 2 || observations == 0.0 || observations.is_nan() {
+        return f64::NAN;
+    }
+    let rank = quantile * observations;
+    let index = buckets[..last].partition_point(|bucket| bucket.count < rank);
+    let end = buckets[index].upper_bound;
+    if index == last {
+        return buckets[last - 1].upper_bound;
+    }
+    if index == 0 {
+        return if end <= 0.0 { end } else { end * (rank / buckets[0].count) };
+    }
+    let before = buckets[index - 1];
+    let share = (rank - before.count) / (buckets[index].count - before.count);
+    before.upper_bound + (end - before.upper_bound) * share
+}
+
+/// Counts of greater bounds are not smaller: raises those that are; says whether one was by more than rounding.
+fn make_monotonic(buckets: &mut [Bucket]) -> bool {
+    let mut was_forced = false;
+    let mut previous = buckets[0].count;
+    for bucket in &mut buckets[1..] {
+        if almost_equal(previous, bucket.count) {
+            bucket.count = previous;
+        } else if bucket.count < previous {
+            bucket.count = previous;
+            was_forced = true;
+        } else {
+            previous = bucket.count;
+        }
+    }
+    was_forced
+}
+
+#[expect(clippy::float_cmp, reason = "equal numbers need no tolerance")]
+fn almost_equal(left: f64, right: f64) -> bool {
+    let (sum, difference) = (left.abs() + right.abs(), (left - right).abs());
+    if left == right {
+        true
+    } else if left == 0.0 || right == 0.0 || sum < f64::MIN_POSITIVE {
+        difference < SMALL_DELTA * f64::MIN_POSITIVE
+    } else {
+        difference / sum.min(f64::MAX) < SMALL_DELTA
+    }
+}
+
+/// The share of observations between two values, by linear interpolation within their buckets.
+fn fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
+    if !ends_in_infinity(buckets) || lower.is_nan() || upper.is_nan() {
+        return f64::NAN;
+    }
+    let count = buckets[buckets.len() - 1].count;
+    if count == 0.0 || count.is_nan() {
+        return f64::NAN;
+    }
+    if lower >= upper {
+        return 0.0;
+    }
+    (rank_of(upper, buckets) - rank_of(lower, buckets)) / count
+}
+
+/// How many observations are below a value.
+fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
+    let count = buckets[buckets.len() - 1].count;
+    let mut below = Bucket { upper_bound: f64::NEG_INFINITY, count: 0.0 };
+    if buckets[0].upper_bound > 0.0 {
+        below.upper_bound = 0.0;
+    }
+    for bucket in buckets {
+        if below.upper_bound >= value {
+            return below.count.min(count);
+        }
+        if bucket.upper_bound > value {
+            let rank = if below.upper_bound == f64::NEG_INFINITY {
+                // Nobody knows where in there: as if all were at its upper bound, which lies above.
+                bucket.count
+            } else {
+                let share = (value - below.upper_bound) / (bucket.upper_bound - below.upper_bound);
+                below.count + (bucket.count - below.count) * share
+            };
+            return rank.min(count);
+        }
+        below = *bucket;
+    }
+    count
+}
+
+/// A bound as a label's value: with a point or an exponent, so that it is seen to be no integer.
+fn bound_text(value: f64) -> String {
+    let text = crate::value::format_float(value);
+    if value.is_finite() && !text.contains('.') { format!("{text}.0") } else { text }
+}

@@ -1,0 +1,260 @@
+//! Selectors, windows and subqueries: from loaded series to columns.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Series, Timestamp, is_stale};
+
+use super::vector::{Grid, Vector, is_present};
+use super::{Evaluator, Result_, misplaced, present_samples, query_grid};
+use crate::ast::{DurationExpr, Expr, ExprKind, Extent, RangeSelector, Selector, Shift, Span, Subquery};
+use crate::duration::resolve;
+use crate::error::EvalError;
+use crate::selection::{at_millis, millis};
+use crate::value::Value;
+
+/// What of a sample an instant selector gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// Its value.
+    Value,
+    /// Its time in seconds.
+    Time,
+}
+
+/// A window of samples for each series and step.
+pub(super) struct Windows {
+    /// The series, without staleness markers.
+    pub(super) series: Vec<Series>,
+    /// Whether the metric name is to be dropped anyway.
+    pub(super) drop_names: Vec<bool>,
+    /// The last moment of each window.
+    pub(super) ends: Grid,
+    /// How far each window reaches back; its first moment is excluded.
+    pub(super) range: i64,
+    /// Where the expression stands.
+    pub(super) span: Span,
+}
+
+/// For each step, the samples of a window as an index range, or the number of samples that are not later.
+type Bounds = Rc<Vec<(u32, u32)>>;
+
+/// Bounds of the series seen last: those of one scrape share their timestamps.
+#[derive(Default)]
+pub(super) struct BoundsCache {
+    entries: Vec<(Arc<[Timestamp]>, i64, Bounds)>,
+    next: usize,
+}
+
+/// How many different timestamp columns are remembered.
+const CACHED_MAX: usize = 32;
+
+impl BoundsCache {
+    /// Index ranges of the samples in `(end - range, end]` for each end.
+    pub(super) fn bounds(&mut self, times: &Arc<[Timestamp]>, ends: Grid, range: i64) -> Bounds {
+        let known = self.entries.iter().find(|(known, known_range, _)| Arc::ptr_eq(known, times) && *known_range == range);
+        if let Some((_, _, bounds)) = known {
+            return Rc::clone(bounds);
+        }
+        let bounds = Rc::new(advance(times, ends, range));
+        let entry = (Arc::clone(times), range, Rc::clone(&bounds));
+        if self.entries.len() < CACHED_MAX {
+            self.entries.push(entry);
+        } else {
+            self.entries[self.next] = entry;
+            self.next = (self.next + 1) % CACHED_MAX;
+        }
+        bounds
+    }
+}
+
+/// Moves both ends of the window along the samples once.
+fn advance(times: &[Timestamp], ends: Grid, range: i64) -> Vec<(u32, u32)> {
+    let index = |at: usize| u32::try_from(at).expect("a series has fewer than 2^32 samples: the query limit is below");
+    let (mut first, mut end) = (0, 0);
+    if let Some(start) = ends.times().next() {
+        // Far behind the first sample, searching beats walking.
+        first = times.partition_point(|time| time.as_millis() <= start.saturating_sub(range));
+        end = first;
+    }
+    ends.times()
+        .map(|time| {
+            let after = time.saturating_sub(range);
+            while first < times.len() && times[first].as_millis() <= after {
+                first += 1;
+            }
+            end = end.max(first);
+            while end < times.len() && times[end].as_millis() <= time {
+                end += 1;
+            }
+            (index(first), index(end))
+        })
+        .collect()
+}
+
+impl Evaluator<'_> {
+    /// The newest sample of each series within the lookback, at each step.
+    pub(super) fn selector(&mut self, selector: &Selector, grid: Grid) -> Result_<Vector> {
+        self.pick(selector, grid, Pick::Value)
+    }
+
+    /// As [`Self::selector`], but gives the sample's time when that is picked.
+    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ms")]
+    pub(super) fn pick(&mut self, selector: &Selector, grid: Grid, pick: Pick) -> Result_<Vector> {
+        if selector.extent.is_some() {
+            return Err(unsupported_extent(selector.extent));
+        }
+        let series = self.load(selector)?;
+        self.check_size(series.len(), grid.count)?;
+        let times = self.shifted(grid, &selector.shift)?;
+        let mut vector = Vector::new(grid.count);
+        vector.values.reserve(series.len() * grid.count);
+        let mut cache = BoundsCache::default();
+        for (number, series) in series.iter().enumerate() {
+            self.check_deadline(number)?;
+            let lookback = millis(self.params.lookback).max(twice(series.resolution));
+            let bounds = cache.bounds(&series.timestamps, times, lookback);
+            let row = vector.push_absent(series.labels.clone(), false);
+            for (value, &(first, end)) in row.iter_mut().zip(bounds.iter()) {
+                if first == end {
+                    continue;
+                }
+                let newest = end as usize - 1;
+                let found = series.values[newest];
+                *value = match pick {
+                    Pick::Time if !is_stale(found) => series.timestamps[newest].as_millis() as f64 / 1000.0,
+                    Pick::Time | Pick::Value => found,
+                };
+            }
+            vector.pop_if_empty();
+        }
+        Ok(vector)
+    }
+
+    /// The windows of a range selector or a subquery.
+    pub(super) fn windows(&mut self, expr: &Expr, grid: Grid) -> Result_<Windows> {
+        self.params.deadline.check()?;
+        match &expr.kind {
+            ExprKind::Range(range) => self.range_windows(range, expr.span, grid),
+            ExprKind::Subquery(subquery) => self.subquery_windows(subquery, expr.span, grid),
+            ExprKind::Paren(inner) => self.windows(inner, grid),
+            ExprKind::Number(_)
+            | ExprKind::Text(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Unary { .. }
+            | ExprKind::Binary(_)
+            | ExprKind::Aggregate(_)
+            | ExprKind::Call(_) => Err(misplaced(expr, "a range vector")),
+        }
+    }
+
+    fn range_windows(&mut self, range: &RangeSelector, span: Span, grid: Grid) -> Result_<Windows> {
+        if range.selector.extent.is_some() {
+            return Err(unsupported_extent(range.selector.extent));
+        }
+        let series: Vec<Series> = self.load(&range.selector)?.into_iter().map(without_markers).collect();
+        self.check_size(series.len(), grid.count)?;
+        let ends = self.shifted(grid, &range.selector.shift)?;
+        let drop_names = vec![false; series.len()];
+        Ok(Windows { series, drop_names, ends, range: self.positive(&range.range)?, span })
+    }
+
+    fn subquery_windows(&mut self, subquery: &Subquery, span: Span, grid: Grid) -> Result_<Windows> {
+        let range = self.positive(&subquery.range)?;
+        let step = match &subquery.step {
+            Some(step) => self.positive(step)?,
+            None => millis(self.params.subquery_step),
+        };
+        let ends = self.shifted(grid, &subquery.shift)?;
+        let inner = self.subquery_grid(ends, range, step)?;
+        let vector = self.vector(&subquery.expr, inner)?;
+        let times: Arc<[Timestamp]> = inner.times().map(Timestamp::from_millis).collect();
+        let rows = (0..vector.rows()).filter_map(|row| {
+            let series = present_samples(vector.labels[row].clone(), vector.row(row), &times)?;
+            Some((series, vector.drop_names[row]))
+        });
+        let (series, drop_names) = rows.unzip();
+        Ok(Windows { series, drop_names, ends, range, span })
+    }
+
+    /// The multiples of the step in all windows.
+    fn subquery_grid(&self, ends: Grid, range: i64, step: i64) -> Result_<Grid> {
+        let last_end = ends.time(ends.count.saturating_sub(1));
+        let after = ends.start.saturating_sub(range);
+        let start = after.div_euclid(step).saturating_add(1).saturating_mul(step);
+        let count = if last_end < start { 0 } else { last_end.saturating_sub(start) / step + 1 };
+        let limit = self.params.limits.query_samples_max;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > limit {
+            let what = format!("subquery of {count} steps");
+            return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
+        }
+        Ok(Grid { start, step, count })
+    }
+
+    /// The times a selector looks at when it is evaluated at the times of a grid.
+    pub(super) fn shifted(&self, grid: Grid, shift: &Shift) -> Result_<Grid> {
+        let offset = match &shift.offset {
+            None => 0,
+            Some(offset) => resolve(offset, self.params)?,
+        };
+        let unshifted = match shift.at {
+            None => grid,
+            Some(at) => Grid { start: at_millis(at, self.params), step: 0, ..grid },
+        };
+        Ok(Grid { start: unshifted.start.saturating_sub(offset), ..unshifted })
+    }
+
+    fn positive(&self, duration: &DurationExpr) -> Result_<i64> {
+        let millis = resolve(duration, self.params)?;
+        if millis > 0 { Ok(millis) } else { Err(EvalError::execution("duration must be greater than 0")) }
+    }
+
+    /// Asks now and then whether the deadline has passed.
+    pub(super) fn check_deadline(&self, number: usize) -> Result_<()> {
+        if number.is_multiple_of(256) { self.params.deadline.check() } else { Ok(()) }
+    }
+
+    /// The samples of a range selector as they are, or the points of a subquery.
+    pub(super) fn range_answer(&mut self, expr: &Expr, grid: Grid) -> Result_<Value> {
+        debug_assert!(query_grid(self.params).is_ok_and(|grid| grid.count == 1), "only instant queries end in windows");
+        let windows = self.windows(expr, grid)?;
+        let mut answer = Vec::new();
+        for (series, drop_name) in windows.series.into_iter().zip(windows.drop_names) {
+            let (first, end) = advance(&series.timestamps, windows.ends, windows.range)[0];
+            if first < end {
+                let labels = if drop_name { series.labels.without(&[model::METRIC_NAME]) } else { series.labels };
+                let (first, end) = (first as usize, end as usize);
+                let values = series.values[first..end].to_vec();
+                let timestamps = series.timestamps[first..end].into();
+                answer.push(Series { labels, timestamps, values, weights: None, resolution: None });
+            }
+        }
+        Ok(Value::Matrix(answer))
+    }
+}
+
+/// Two spans of a rollup: shorter lookbacks would see holes between them.
+pub(super) fn twice(resolution: Option<Duration>) -> i64 {
+    resolution.map_or(0, |resolution| millis(resolution).saturating_mul(2))
+}
+
+fn without_markers(series: Series) -> Series {
+    if series.values.iter().copied().all(is_present) {
+        return series;
+    }
+    let keep = |index: &usize| is_present(series.values[*index]);
+    let kept: Vec<usize> = (0..series.len()).filter(keep).collect();
+    Series {
+        timestamps: kept.iter().map(|&index| series.timestamps[index]).collect(),
+        values: kept.iter().map(|&index| series.values[index]).collect(),
+        weights: series.weights.map(|weights| kept.iter().map(|&index| weights[index]).collect()),
+        ..series
+    }
+}
+
+fn unsupported_extent(extent: Option<Extent>) -> EvalError {
+    let name = if extent == Some(Extent::Anchored) { "anchored" } else { "smoothed" };
+    EvalError::Unsupported { name: name.to_owned() }
+}

@@ -1,0 +1,348 @@
+//! Functions over windows of samples.
+
+mod counter;
+mod trend;
+
+use std::collections::VecDeque;
+
+use model::{METRIC_NAME, Series, Timestamp};
+
+use self::counter::{Counter, extrapolated, instant};
+use super::float::{Mean, Sum, quantile};
+use super::select::{BoundsCache, Windows, twice};
+use super::vector::{Grid, Vector};
+use super::{Evaluated, Evaluator, Result_};
+use crate::ast::{Call, Span};
+use crate::error::EvalError;
+use crate::functions::FunctionId;
+use crate::selection::millis;
+
+/// The samples of one series in one window, at least one; times in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Window<'a> {
+    times: &'a [Timestamp],
+    values: &'a [f64],
+    /// How many raw samples each value stands for.
+    weights: Option<&'a [f64]>,
+    /// The step it belongs to.
+    step: usize,
+    /// When the step is evaluated.
+    evaluated_at: i64,
+}
+
+/// One series with its windows.
+struct Windowed<'a> {
+    series: &'a Series,
+    /// The index range of each step's samples.
+    bounds: &'a [(u32, u32)],
+    /// The last moment of each window.
+    ends: Grid,
+    /// The length of the windows: the one asked for, or twice the span of a rollup if that is longer.
+    range: i64,
+    /// The part of that length that was asked for.
+    asked: f64,
+    /// When each step is evaluated.
+    grid: Grid,
+}
+
+impl Windowed<'_> {
+    /// Fills a row window by window; without samples there is no value.
+    fn fill(&self, row: &mut [f64], mut value: impl FnMut(Window<'_>) -> f64) {
+        let weights = self.series.weights.as_deref();
+        for (step, (slot, &(first, end))) in row.iter_mut().zip(self.bounds).enumerate() {
+            let (first, end) = (first as usize, end as usize);
+            if first < end {
+                *slot = value(Window {
+                    times: &self.series.timestamps[first..end],
+                    values: &self.series.values[first..end],
+                    weights: weights.map(|weights| &weights[first..end]),
+                    step,
+                    evaluated_at: self.grid.time(step),
+                });
+            }
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    /// A function of a window and perhaps numbers; `None` when it is none of these.
+    pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Option<Evaluated>> {
+        let id = call.function.id;
+        let (window_at, parameters_at): (usize, &[usize]) = match id {
+            FunctionId::QuantileOverTime => (1, &[0]),
+            FunctionId::PredictLinear => (0, &[1]),
+            FunctionId::DoubleExponentialSmoothing => (0, &[1, 2]),
+            _ => (0, &[]),
+        };
+        let parameters: Vec<Vec<f64>> =
+            parameters_at.iter().map(|&index| self.scalar(&call.arguments[index], grid)).collect::<Result_<_>>()?;
+        let window = &call.arguments[window_at];
+        if id == FunctionId::QuantileOverTime {
+            self.check_quantiles(&parameters[0], call.arguments[0].span);
+        }
+        let windows = self.windows(window, grid)?;
+        let vector = match id {
+            FunctionId::Rate => self.counter(&windows, grid, Counter::Rate),
+            FunctionId::Increase => self.counter(&windows, grid, Counter::Increase),
+            FunctionId::Delta => self.counter(&windows, grid, Counter::Delta),
+            FunctionId::Irate => self.each(&windows, grid, |window| instant(window, true)),
+            FunctionId::Idelta => self.each(&windows, grid, |window| instant(window, false)),
+            FunctionId::MinOverTime => self.extreme(&windows, grid, |new, old| new <= old),
+            FunctionId::MaxOverTime => self.extreme(&windows, grid, |new, old| new >= old),
+            FunctionId::SumOverTime => self.scaled(&windows, grid, sum),
+            FunctionId::CountOverTime => self.scaled(&windows, grid, count),
+            FunctionId::QuantileOverTime => {
+                let mut sorted = Vec::new();
+                self.each(&windows, grid, move |window| {
+                    sorted.clear();
+                    sorted.extend_from_slice(window.values);
+                    quantile(parameters[0][window.step], &mut sorted)
+                })
+            }
+            FunctionId::PredictLinear => {
+                self.each(&windows, grid, |window| trend::predict(window, parameters[0][window.step]))
+            }
+            FunctionId::DoubleExponentialSmoothing => {
+                let [smoothing, trend] = [&parameters[0], &parameters[1]];
+                check_factor(smoothing, "smoothing", "sf")?;
+                check_factor(trend, "trend", "tf")?;
+                self.each(&windows, grid, |window| {
+                    trend::double_exponential(window, smoothing[window.step], trend[window.step])
+                })
+            }
+            _ => match simple(id) {
+                Some(function) => self.each(&windows, grid, function),
+                None => return Ok(None),
+            },
+        }?;
+        let keeps_names = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
+        Ok(Some(Evaluated::Vector(self.finish(vector, keeps_names)?)))
+    }
+
+    fn finish(&self, mut vector: Vector, keeps_names: bool) -> Result_<Vector> {
+        if !keeps_names {
+            vector.drop_all_names();
+        }
+        self.named(vector)
+    }
+
+    /// Warns of quantiles that are none.
+    pub(super) fn check_quantiles(&mut self, quantiles: &[f64], span: Span) {
+        for &quantile in quantiles {
+            if !(0.0..=1.0).contains(&quantile) {
+                let shown = crate::value::format_float(quantile);
+                self.annotations.warn(span, &format!("quantile value should be between 0 and 1, got {shown}"));
+            }
+        }
+    }
+
+    fn each(&self, windows: &Windows, grid: Grid, mut value: impl FnMut(Window<'_>) -> f64) -> Result_<Vector> {
+        self.rows(windows, grid, |windowed, row| windowed.fill(row, &mut value))
+    }
+
+    /// Sums that grow with the window: taken back to the length that was asked for.
+    fn scaled(&self, windows: &Windows, grid: Grid, value: impl Fn(Window<'_>) -> f64) -> Result_<Vector> {
+        self.rows(windows, grid, |windowed, row| windowed.fill(row, |window| value(window) * windowed.asked))
+    }
+
+    fn counter(&mut self, windows: &Windows, grid: Grid, kind: Counter) -> Result_<Vector> {
+        let vector = self.rows(windows, grid, |windowed, row| extrapolated(windowed, kind, row))?;
+        if kind != Counter::Delta {
+            self.check_counters(&vector, windows.span);
+        }
+        Ok(vector)
+    }
+
+    /// Informs of metrics whose names no counter has.
+    fn check_counters(&mut self, vector: &Vector, span: Span) {
+        let mut previous = "";
+        for labels in &vector.labels {
+            let name = labels.get(METRIC_NAME).unwrap_or("");
+            if name == previous {
+                continue;
+            }
+            previous = name;
+            if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+                let quoted = crate::quote::quote(name);
+                let message = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+                self.annotations.inform(span, &format!("{message}: {quoted}"));
+            }
+        }
+    }
+
+    /// The least or greatest value of each window, kept while the window moves on.
+    fn extreme(&self, windows: &Windows, grid: Grid, displaces: impl Fn(f64, f64) -> bool) -> Result_<Vector> {
+        // Indices of candidates, the best one first; each is displaced by a better one that comes later.
+        let mut candidates: VecDeque<usize> = VecDeque::new();
+        self.rows(windows, grid, |windowed, row| {
+            candidates.clear();
+            let values = &windowed.series.values;
+            let mut taken = 0;
+            for (slot, &(first, end)) in row.iter_mut().zip(windowed.bounds) {
+                let (first, end) = (first as usize, end as usize);
+                for index in taken.max(first)..end {
+                    let new = values[index];
+                    // What is not a number counts only while there is nothing else.
+                    while let Some(&last) = candidates.back()
+                        && (displaces(new, values[last]) || values[last].is_nan())
+                    {
+                        candidates.pop_back();
+                    }
+                    candidates.push_back(index);
+                }
+                taken = taken.max(end);
+                while candidates.front().is_some_and(|&index| index < first) {
+                    candidates.pop_front();
+                }
+                if let Some(&index) = candidates.front() {
+                    *slot = values[index];
+                }
+            }
+        })
+    }
+
+    /// One row a series that has a value anywhere.
+    fn rows(&self, windows: &Windows, grid: Grid, mut fill: impl FnMut(&Windowed<'_>, &mut [f64])) -> Result_<Vector> {
+        let mut vector = Vector::new(grid.count);
+        vector.values.reserve(windows.series.len() * grid.count);
+        let mut cache = BoundsCache::default();
+        for (number, series) in windows.series.iter().enumerate() {
+            self.check_deadline(number)?;
+            let range = windows.range.max(twice(series.resolution));
+            let bounds = cache.bounds(&series.timestamps, windows.ends, range);
+            #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ms")]
+            let asked = windows.range as f64 / range as f64;
+            let windowed = Windowed { series, bounds: &bounds, ends: windows.ends, range, asked, grid };
+            fill(&windowed, vector.push_absent(series.labels.clone(), windows.drop_names[number]));
+            vector.pop_if_empty();
+        }
+        Ok(vector)
+    }
+
+    /// For each step, whether any series has a sample in its window.
+    pub(super) fn any_in_windows(&mut self, windows: &Windows, grid: Grid) -> Result_<Vec<bool>> {
+        let vector = self.each(windows, grid, |_| 1.0)?;
+        let mut any = vec![false; grid.count];
+        for row in 0..vector.rows() {
+            for (any, &value) in any.iter_mut().zip(vector.row(row)) {
+                *any |= super::vector::is_present(value);
+            }
+        }
+        Ok(any)
+    }
+}
+
+/// The functions that need nothing but the window.
+fn simple(id: FunctionId) -> Option<fn(Window<'_>) -> f64> {
+    Some(match id {
+        FunctionId::AvgOverTime => average,
+        FunctionId::LastOverTime => |window| window.values[window.values.len() - 1],
+        FunctionId::FirstOverTime => |window| window.values[0],
+        FunctionId::PresentOverTime => |_| 1.0,
+        FunctionId::StdvarOverTime => variance,
+        FunctionId::StddevOverTime => |window| variance(window).sqrt(),
+        FunctionId::MadOverTime => median_deviation,
+        FunctionId::Changes => changes,
+        FunctionId::Resets => resets,
+        FunctionId::Deriv => trend::slope,
+        FunctionId::TsOfFirstOverTime => |window| seconds(window.times[0]),
+        FunctionId::TsOfLastOverTime => |window| seconds(window.times[window.times.len() - 1]),
+        FunctionId::TsOfMinOverTime => |window| time_of(window, |new, old| new <= old),
+        FunctionId::TsOfMaxOverTime => |window| time_of(window, |new, old| new >= old),
+        _ => return None,
+    })
+}
+
+fn sum(window: Window<'_>) -> f64 {
+    let mut sum = Sum::default();
+    match window.weights {
+        None => window.values.iter().for_each(|&value| sum.add(value)),
+        Some(weights) => window.values.iter().zip(weights).for_each(|(value, weight)| sum.add(value * weight)),
+    }
+    sum.total()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
+fn count(window: Window<'_>) -> f64 {
+    match window.weights {
+        None => window.values.len() as f64,
+        Some(weights) => weights.iter().sum(),
+    }
+}
+
+fn average(window: Window<'_>) -> f64 {
+    if window.weights.is_some() {
+        return sum(window) / count(window);
+    }
+    let mut mean = Mean::of(window.values[0]);
+    window.values[1..].iter().for_each(|&value| mean.add(value));
+    mean.value()
+}
+
+/// The population variance, by Welford's method.
+fn variance(window: Window<'_>) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, Sum::default(), Sum::default());
+    for &value in window.values {
+        count += 1.0;
+        let delta = value - mean.total();
+        mean.add(delta / count);
+        squares.add(delta * (value - mean.total()));
+    }
+    squares.total() / count
+}
+
+fn median_deviation(window: Window<'_>) -> f64 {
+    if window.values.iter().any(|value| value.is_nan()) {
+        return f64::NAN;
+    }
+    let mut values = window.values.to_vec();
+    let median = quantile(0.5, &mut values);
+    values.iter_mut().for_each(|value| *value = (*value - median).abs());
+    quantile(0.5, &mut values)
+}
+
+#[expect(clippy::float_cmp, reason = "a change is any difference")]
+#[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
+fn changes(window: Window<'_>) -> f64 {
+    let changed = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
+    window.values.windows(2).filter(changed).count() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
+fn resets(window: Window<'_>) -> f64 {
+    window.values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64
+}
+
+fn time_of(window: Window<'_>, displaces: fn(f64, f64) -> bool) -> f64 {
+    let mut best = 0;
+    for (index, &value) in window.values.iter().enumerate() {
+        if displaces(value, window.values[best]) || window.values[best].is_nan() {
+            best = index;
+        }
+    }
+    seconds(window.times[best])
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_secs_f64()
+}
+
+fn check_factor(factors: &[f64], kind: &str, symbol: &str) -> Result_<()> {
+    match factors.iter().find(|factor| !(**factor > 0.0 && **factor < 1.0)) {
+        None => Ok(()),
+        Some(factor) => Err(EvalError::execution(format!(
+            "invalid {kind} factor. Expected: 0 < {symbol} < 1, got: {factor:.6}"
+        ))),
+    }
+}
+
+/// Milliseconds of a window as seconds.
+#[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ms")]
+const fn in_seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+/// The length of a rollup's spans in seconds; zero for raw samples.
+fn span_seconds(series: &Series) -> f64 {
+    series.resolution.map_or(0.0, |resolution| in_seconds(millis(resolution)))
+}
