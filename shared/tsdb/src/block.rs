@@ -1,0 +1,267 @@
+//! Immutable bytes with the columns of many series: a tick's chunk, an hour block, or a piece of rollups.
+//!
+//! ```text
+//! | frame | frame | ... | index | index length u32 | magic "MHB" | version u8 |
+//! ```
+//!
+//! The index at the end tells everything but the values (labels, timestamps, where frames lie), so that a reader knows
+//! what a query will cost before it fetches a frame. See `FORMAT.md`.
+
+mod encode;
+mod index;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Labels, Matcher, Series, TimeRange, Timestamp, stale_nan};
+
+pub use encode::{encode, encode_rollups};
+pub use index::{Index, Selected, TRAILER_BYTES};
+
+use crate::error::{Result, TsdbError};
+use crate::frame::{Frame, Scratch, Slot, SlotRun};
+use crate::rollup::{COLUMN_COUNT, Column, Resolution, RollupSeries};
+
+/// What the columns of a block are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockKind {
+    /// One column a series: its samples.
+    Raw,
+    /// One column for each of [`Column`], one value a span.
+    Rollup(Resolution),
+}
+
+impl BlockKind {
+    pub(crate) const fn columns(self) -> usize {
+        match self {
+            Self::Raw => 1,
+            Self::Rollup(_) => COLUMN_COUNT,
+        }
+    }
+}
+
+/// A whole block in memory.
+#[derive(Clone, Debug)]
+pub struct Block {
+    index: Arc<Index>,
+    bytes: Bytes,
+}
+
+impl Block {
+    /// Reads the index of a block.
+    ///
+    /// # Errors
+    /// When the bytes are not a block, or were changed.
+    pub fn open(bytes: Bytes) -> Result<Self> {
+        let index = Arc::new(Index::open(&bytes, bytes.len() as u64)?);
+        Ok(Self { index, bytes })
+    }
+
+    /// All but the values.
+    pub const fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// How many bytes it takes.
+    pub const fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// From the oldest to the newest sample; `None` without samples.
+    pub fn time_range(&self) -> Option<TimeRange> {
+        self.index.time_range()
+    }
+
+    /// How many series there are.
+    pub fn series_count(&self) -> usize {
+        self.index.series_count()
+    }
+
+    /// How many samples there are, staleness markers included.
+    pub fn sample_count(&self) -> u64 {
+        self.index.sample_count()
+    }
+
+    /// The samples within `range` of the series that fulfil all matchers; series without any are left out.
+    ///
+    /// # Errors
+    /// When a frame was changed, or the block holds rollups.
+    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Series>> {
+        let selected = self.index.select(matchers, range);
+        self.index.decode(&selected, range, &mut |frame| self.slice(frame))
+    }
+
+    /// The spans whose ends lie within `range`, with only the columns asked for; the others stay empty.
+    ///
+    /// # Errors
+    /// When a frame was changed, or the block holds raw samples.
+    pub fn select_rollups(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        columns: &[Column],
+    ) -> Result<Vec<RollupSeries>> {
+        let selected = self.index.select(matchers, range);
+        self.index.decode_rollups(&selected, range, columns, &mut |frame| self.slice(frame))
+    }
+
+    fn slice(&self, range: Range<u64>) -> Result<Bytes> {
+        let place = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let slice = place.filter(|(start, end)| start <= end && *end <= self.bytes.len());
+        slice.map(|(start, end)| self.bytes.slice(start..end)).ok_or(TsdbError::Truncated { what: WHAT })
+    }
+}
+
+const WHAT: &str = "block";
+
+/// Gives the bytes of a frame.
+pub type FetchFrame<'a> = dyn FnMut(Range<u64>) -> Result<Bytes> + 'a;
+
+impl Index {
+    /// Decodes the samples within `range` of the selected series; `fetch` gives the bytes of each frame needed.
+    ///
+    /// # Errors
+    /// When a frame was changed, `fetch` fails, or the block holds rollups.
+    pub fn decode(&self, selected: &Selected, range: TimeRange, fetch: &mut FetchFrame<'_>) -> Result<Vec<Series>> {
+        if self.kind() != BlockKind::Raw {
+            return Err(TsdbError::malformed(WHAT, "rollups stand where raw samples are expected"));
+        }
+        let mut out = Vec::with_capacity(selected.series.len());
+        let mut cuts = Cuts::new(self, range);
+        let mut scratch = Scratch::default();
+        for (group, series) in self.by_group(selected) {
+            let frame = self.frame(group, 0, fetch)?;
+            for &index in series {
+                let mut values = Vec::with_capacity(self.timeline(index).len());
+                let slots = frame.decode(index - self.group_start(group), &mut scratch, &mut values);
+                let (timestamps, values) = cuts.cut(index, slots, values);
+                if !values.is_empty() {
+                    let labels = self.labels(index);
+                    out.push(Series { labels, timestamps, values, weights: None, resolution: None });
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Decodes spans whose ends lie within `range` of the selected series.
+    ///
+    /// # Errors
+    /// When a frame was changed, `fetch` fails, or the block holds raw samples.
+    pub fn decode_rollups(
+        &self,
+        selected: &Selected,
+        range: TimeRange,
+        columns: &[Column],
+        fetch: &mut FetchFrame<'_>,
+    ) -> Result<Vec<RollupSeries>> {
+        if self.kind() == BlockKind::Raw {
+            return Err(TsdbError::malformed(WHAT, "raw samples stand where rollups are expected"));
+        }
+        let mut out = Vec::with_capacity(selected.series.len());
+        let mut cuts = Cuts::new(self, range);
+        let mut scratch = Scratch::default();
+        for (group, series) in self.by_group(selected) {
+            let first = out.len();
+            out.extend(series.iter().map(|&index| RollupSeries::empty(self.labels(index))));
+            for &column in columns {
+                let frame = self.frame(group, column as usize, fetch)?;
+                for (&index, rollups) in series.iter().zip(&mut out[first..]) {
+                    let mut values = Vec::new();
+                    let slots = frame.decode(index - self.group_start(group), &mut scratch, &mut values);
+                    let (timestamps, values) = cuts.cut(index, slots, values);
+                    rollups.timestamps = timestamps;
+                    rollups.columns[column as usize] = values;
+                }
+            }
+        }
+        let whole = |rollups: &RollupSeries| {
+            columns.iter().all(|&column| rollups.columns[column as usize].len() == rollups.timestamps.len())
+        };
+        if !out.iter().all(whole) {
+            return Err(TsdbError::malformed(WHAT, "columns of one series differ in length"));
+        }
+        out.retain(|rollups| !rollups.timestamps.is_empty());
+        Ok(out)
+    }
+
+    fn frame(&self, group: usize, column: usize, fetch: &mut FetchFrame<'_>) -> Result<Frame> {
+        let bytes = self.checked_frame(group, column, fetch)?;
+        let start = self.group_start(group);
+        Frame::open(&bytes, (start..start + self.group_len(group)).map(|index| self.timeline(index).len()))
+    }
+}
+
+/// Cuts columns to a range of time; series that share a timeline share the cut one, too.
+struct Cuts<'a> {
+    index: &'a Index,
+    range: TimeRange,
+    shared: BTreeMap<u32, (Range<usize>, Arc<[Timestamp]>)>,
+}
+
+impl<'a> Cuts<'a> {
+    const fn new(index: &'a Index, range: TimeRange) -> Self {
+        Self { index, range, shared: BTreeMap::new() }
+    }
+
+    /// Times and values of a series: `values` of its present slots become those of all its samples in range.
+    fn cut(&mut self, series: usize, slots: &[SlotRun], values: Vec<f64>) -> (Arc<[Timestamp]>, Vec<f64>) {
+        let (index, range) = (self.index, self.range);
+        let (place, timestamps) = self.shared.entry(index.timeline_of(series)).or_insert_with(|| {
+            let timeline = index.timeline(series);
+            let place = within(timeline, range);
+            let whole = place.len() == timeline.len();
+            let cut = if whole { Arc::clone(timeline) } else { Arc::from(&timeline[place.clone()]) };
+            (place, cut)
+        });
+        if slots.is_empty() {
+            let whole = place.len() == values.len();
+            let values = if whole { values } else { values[place.clone()].to_vec() };
+            return (Arc::clone(timestamps), values);
+        }
+        cut_slots(index.timeline(series), slots, &values, range)
+    }
+}
+
+/// The part of ascending times that lies in a range.
+pub(crate) fn within(timestamps: &[Timestamp], range: TimeRange) -> Range<usize> {
+    let start = timestamps.partition_point(|time| *time < range.start);
+    let end = timestamps.partition_point(|time| *time <= range.end);
+    start..end.max(start)
+}
+
+fn cut_slots(
+    timeline: &[Timestamp],
+    slots: &[SlotRun],
+    present: &[f64],
+    range: TimeRange,
+) -> (Arc<[Timestamp]>, Vec<f64>) {
+    let mut timestamps = Vec::new();
+    let mut values = Vec::new();
+    let mut times = timeline.iter();
+    let mut present = present.iter();
+    for &(len, slot) in slots {
+        for &timestamp in times.by_ref().take(len) {
+            let value = match slot {
+                Slot::Present => present.next().copied(),
+                Slot::Absent => None,
+                Slot::Stale => Some(stale_nan()),
+            };
+            if let Some(value) = value.filter(|_| range.contains(timestamp)) {
+                timestamps.push(timestamp);
+                values.push(value);
+            }
+        }
+    }
+    (Arc::from(timestamps), values)
+}
+
+/// Orders series as blocks hold them: by metric name, then by labels.
+pub(crate) fn block_order(labels: &Labels) -> (&str, &Labels) {
+    (labels.metric_name(), labels)
+}
+
+#[cfg(test)]
+mod tests;

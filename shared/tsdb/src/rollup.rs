@@ -1,0 +1,324 @@
+//! Rollups: what is left of raw samples after their retention, and what makes long ranges quick.
+//!
+//! A span is left-open, as PromQL's ranges are: the span that ends at `t` holds the samples of `(t - resolution, t]`,
+//! and is stamped `t`. Rollups are computed from all raw samples of their spans, never incremented.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use model::{Aggregate, Labels, Series, TimeRange, Timestamp, is_stale};
+
+use crate::merge::by_labels;
+
+/// The length of a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resolution {
+    /// 1 minute.
+    Minute,
+    /// 5 minutes.
+    FiveMinutes,
+    /// 1 hour.
+    Hour,
+    /// 1 day, in UTC.
+    Day,
+}
+
+impl Resolution {
+    /// All, the finest first.
+    pub const ALL: [Self; 4] = [Self::Minute, Self::FiveMinutes, Self::Hour, Self::Day];
+
+    /// The length of a span.
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Minute => 60,
+            Self::FiveMinutes => 300,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+        })
+    }
+
+    /// The name, as keys hold it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Minute => "1m",
+            Self::FiveMinutes => "5m",
+            Self::Hour => "1h",
+            Self::Day => "1d",
+        }
+    }
+
+    /// The end of the span that a time lies in.
+    pub fn span_end(self, time: Timestamp) -> Timestamp {
+        let last_millisecond = Duration::from_millis(1);
+        (time - last_millisecond).align_down(self.duration()) + self.duration()
+    }
+}
+
+/// What is kept of each span; the order is that of the columns in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Column {
+    /// How many samples, staleness markers left out.
+    Count,
+    /// Their sum.
+    Sum,
+    /// The smallest.
+    Min,
+    /// The greatest.
+    Max,
+    /// The last.
+    Last,
+    /// How much a counter grew since the last sample before the span, resets taken out.
+    Increase,
+}
+
+impl Column {
+    /// All, in order.
+    pub const ALL: [Self; COLUMN_COUNT] = [Self::Count, Self::Sum, Self::Min, Self::Max, Self::Last, Self::Increase];
+
+    /// The columns that an aggregate is made of.
+    pub const fn of(aggregate: Aggregate) -> &'static [Self] {
+        match aggregate {
+            Aggregate::Last => &[Self::Last],
+            Aggregate::Average => &[Self::Count, Self::Sum],
+            Aggregate::Min => &[Self::Min],
+            Aggregate::Max => &[Self::Max],
+            Aggregate::Increase => &[Self::Last, Self::Increase],
+        }
+    }
+}
+
+/// How many columns a rollup has.
+pub const COLUMN_COUNT: usize = 6;
+
+/// The rollups of one series: for each span that had a sample its end, and a value in each column.
+#[derive(Clone, Debug)]
+pub struct RollupSeries {
+    /// Which series.
+    pub labels: Labels,
+    /// The ends of the spans, ascending.
+    pub timestamps: Arc<[Timestamp]>,
+    /// By [`Column`]; a column that was not loaded is empty.
+    pub columns: [Vec<f64>; COLUMN_COUNT],
+}
+
+impl RollupSeries {
+    pub(crate) fn empty(labels: Labels) -> Self {
+        Self { labels, timestamps: Arc::from([]), columns: Default::default() }
+    }
+}
+
+/// Rolls raw series up to spans that end within `range`.
+///
+/// Samples before the first span serve as the predecessor that the first increase is counted from.
+pub fn roll_up(series: &[Series], resolution: Resolution, range: TimeRange) -> Vec<RollupSeries> {
+    let mut shared = SharedTimes::default();
+    series.iter().filter_map(|series| roll_up_one(series, resolution, range, &mut shared)).collect()
+}
+
+fn roll_up_one(
+    series: &Series,
+    resolution: Resolution,
+    range: TimeRange,
+    shared: &mut SharedTimes,
+) -> Option<RollupSeries> {
+    let mut out = Spans::default();
+    let mut previous: Option<f64> = None;
+    let mut span_end = Timestamp::MIN;
+    for sample in series.samples().filter(|sample| !is_stale(sample.value)) {
+        // Times ascend: the end is computed once a span, not once a sample.
+        if sample.timestamp > span_end {
+            span_end = resolution.span_end(sample.timestamp);
+        }
+        if span_end > range.end {
+            break;
+        }
+        if span_end >= range.start {
+            out.add(span_end, sample.value, previous);
+        }
+        if !sample.value.is_nan() {
+            previous = Some(sample.value);
+        }
+    }
+    out.finish(series.labels.clone(), shared)
+}
+
+/// Makes coarser rollups of finer ones, which must hold all columns; only spans that end within `range` are made.
+///
+/// Counts and increases add up, so that the result is the same as one from raw samples, save for the rounding of sums.
+pub fn fold(series: &[RollupSeries], resolution: Resolution, range: TimeRange) -> Vec<RollupSeries> {
+    let mut shared = SharedTimes::default();
+    let fold_one = |series: &RollupSeries| {
+        let mut out = Spans::default();
+        for (index, &timestamp) in series.timestamps.iter().enumerate() {
+            let span_end = resolution.span_end(timestamp);
+            if range.contains(span_end) {
+                out.add_span(span_end, Column::ALL.map(|column| series.columns[column as usize][index]));
+            }
+        }
+        out.finish(series.labels.clone(), &mut shared)
+    };
+    series.iter().filter_map(fold_one).collect()
+}
+
+/// Joins pieces that hold different spans of the same series; where two hold the same span, the later piece wins.
+pub fn join(pieces: Vec<Vec<RollupSeries>>) -> Vec<RollupSeries> {
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut joined: Vec<Vec<RollupSeries>> = Vec::new();
+    for series in pieces.into_iter().flatten() {
+        match places.get(&series.labels) {
+            Some(&place) => joined[place].push(series),
+            None => {
+                places.insert(series.labels.clone(), joined.len());
+                joined.push(vec![series]);
+            }
+        }
+    }
+    let mut shared = SharedTimes::default();
+    let mut out: Vec<RollupSeries> = joined.into_iter().map(|parts| join_one(parts, &mut shared)).collect();
+    out.sort_by(|one, two| by_labels(&one.labels, &two.labels));
+    out
+}
+
+fn join_one(mut parts: Vec<RollupSeries>, shared: &mut SharedTimes) -> RollupSeries {
+    if parts.len() == 1 {
+        return parts.remove(0);
+    }
+    let mut spans: Vec<(Timestamp, usize, usize)> = Vec::new();
+    for (part, series) in parts.iter().enumerate() {
+        spans.extend(series.timestamps.iter().enumerate().map(|(index, &time)| (time, part, index)));
+    }
+    spans.sort_unstable();
+    let mut kept: Vec<(Timestamp, usize, usize)> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match kept.last_mut() {
+            Some(last) if last.0 == span.0 => *last = span,
+            _ => kept.push(span),
+        }
+    }
+    let column = |column: usize| {
+        let loaded = parts.iter().all(|part| part.columns[column].len() == part.timestamps.len());
+        let value = |&(_, part, index): &(Timestamp, usize, usize)| parts[part].columns[column][index];
+        if loaded { kept.iter().map(value).collect() } else { Vec::new() }
+    };
+    RollupSeries {
+        columns: std::array::from_fn(column),
+        timestamps: shared.share(kept.iter().map(|(time, ..)| *time).collect()),
+        labels: parts.remove(0).labels,
+    }
+}
+
+/// Makes of rollups the series that a query of one aggregate reads. Their columns must be loaded: see [`Column::of`].
+pub fn aggregate(series: Vec<RollupSeries>, aggregate: Aggregate, resolution: Resolution) -> Vec<Series> {
+    let make = |mut series: RollupSeries| {
+        let mut take = |column: Column| std::mem::take(&mut series.columns[column as usize]);
+        let (values, weights) = match aggregate {
+            Aggregate::Last => (take(Column::Last), None),
+            Aggregate::Min => (take(Column::Min), None),
+            Aggregate::Max => (take(Column::Max), None),
+            Aggregate::Average => {
+                let (counts, sums) = (take(Column::Count), take(Column::Sum));
+                (sums.iter().zip(&counts).map(|(sum, count)| sum / count).collect(), Some(counts))
+            }
+            Aggregate::Increase => (running_increase(&take(Column::Last), &take(Column::Increase)), None),
+        };
+        Series {
+            labels: series.labels,
+            timestamps: series.timestamps,
+            values,
+            weights,
+            resolution: Some(resolution.duration()),
+        }
+    };
+    series.into_iter().map(make).collect()
+}
+
+/// A counter without resets that grows as the real one did, from its first value on.
+fn running_increase(last: &[f64], increases: &[f64]) -> Vec<f64> {
+    let mut total = last.first().copied().unwrap_or(0.0);
+    let later = increases.iter().skip(1).map(|increase| {
+        total += increase;
+        total
+    });
+    last.first().copied().into_iter().chain(later.collect::<Vec<_>>()).collect()
+}
+
+/// Collects the spans of one series.
+#[derive(Debug, Default)]
+struct Spans {
+    timestamps: Vec<Timestamp>,
+    columns: [Vec<f64>; COLUMN_COUNT],
+    /// What the sum lost to rounding so far (Neumaier).
+    lost: f64,
+}
+
+impl Spans {
+    fn add(&mut self, span_end: Timestamp, value: f64, previous: Option<f64>) {
+        let increase = previous.map_or(0.0, |previous| if value < previous { value } else { value - previous });
+        let increase = if increase.is_nan() { 0.0 } else { increase };
+        self.add_span(span_end, [1.0, value, value, value, value, increase]);
+    }
+
+    fn add_span(&mut self, span_end: Timestamp, values: [f64; COLUMN_COUNT]) {
+        if self.timestamps.last() != Some(&span_end) {
+            self.settle_sum();
+            self.timestamps.push(span_end);
+            for (column, value) in self.columns.iter_mut().zip(values) {
+                column.push(value);
+            }
+            return;
+        }
+        let [count, sum, min, max, last, increase] = values;
+        let [counts, sums, mins, maxs, lasts, increases] =
+            self.columns.each_mut().map(|column| column.last_mut().expect("a span has a value in each column"));
+        *counts += count;
+        let total = *sums + sum;
+        let lost = if sums.abs() >= sum.abs() { (*sums - total) + sum } else { (sum - total) + *sums };
+        *sums = total;
+        self.lost += lost;
+        // NaN only stays when there is nothing else.
+        if min < *mins || mins.is_nan() {
+            *mins = min;
+        }
+        if max > *maxs || maxs.is_nan() {
+            *maxs = max;
+        }
+        *lasts = last;
+        *increases += increase;
+    }
+
+    fn settle_sum(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        if let Some(sum) = self.columns[Column::Sum as usize].last_mut().filter(|_| lost.is_finite()) {
+            *sum += lost;
+        }
+    }
+
+    fn finish(mut self, labels: Labels, shared: &mut SharedTimes) -> Option<RollupSeries> {
+        self.settle_sum();
+        let some = !self.timestamps.is_empty();
+        some.then(|| RollupSeries { labels, timestamps: shared.share(self.timestamps), columns: self.columns })
+    }
+}
+
+/// Lets neighbouring series share equal times.
+#[derive(Debug, Default)]
+pub(crate) struct SharedTimes {
+    last: Option<Arc<[Timestamp]>>,
+}
+
+impl SharedTimes {
+    pub(crate) fn share(&mut self, timestamps: Vec<Timestamp>) -> Arc<[Timestamp]> {
+        match &self.last {
+            Some(last) if **last == timestamps[..] => Arc::clone(last),
+            _ => {
+                let new: Arc<[Timestamp]> = Arc::from(timestamps);
+                self.last = Some(Arc::clone(&new));
+                new
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
