@@ -12,6 +12,7 @@
 pub mod assets;
 pub mod chart;
 pub mod i18n;
+pub mod notification;
 pub mod page;
 pub mod report;
 pub mod state;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use model::{Language, Timestamp};
 
 pub use i18n::Text;
+pub use maud::Markup;
 pub use unit::Unit;
 pub use zone::Zone;
 
