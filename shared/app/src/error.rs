@@ -11,6 +11,21 @@ pub enum AppError {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// What was pushed cannot be taken.
+    #[error(transparent)]
+    Wire(#[from] wire::WireError),
+    /// The text is no expression.
+    #[error(transparent)]
+    Parse(#[from] promql::ParseError),
+    /// The expression cannot be answered.
+    #[error(transparent)]
+    Eval(#[from] promql::EvalError),
+    /// Series cannot be loaded.
+    #[error(transparent)]
+    Source(#[from] promql::SourceError),
+    /// Stored bytes cannot be decoded.
+    #[error(transparent)]
+    Storage(#[from] tsdb::TsdbError),
     /// The client's request cannot succeed as it is.
     #[error("{0}")]
     Invalid(String),
@@ -23,6 +38,9 @@ pub enum AppError {
     /// The deployment cannot take more at the moment.
     #[error("{0}")]
     Overloaded(String),
+    /// Our own mistake.
+    #[error("internal error: {0}")]
+    Bug(String),
 }
 
 impl AppError {
@@ -30,11 +48,22 @@ impl AppError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Port(error) => error.kind(),
+            Self::Wire(error) => error.kind(),
+            Self::Parse(error) => error.kind(),
+            Self::Eval(error) => error.kind(),
+            Self::Source(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Corrupt(_) => ErrorKind::Corrupt,
             Self::Overloaded(_) => ErrorKind::Unavailable,
+            Self::Bug(_) => ErrorKind::Bug,
         }
+    }
+
+    /// Whether it is about a query's expression or its data.
+    pub const fn is_query(&self) -> bool {
+        matches!(self, Self::Parse(_) | Self::Eval(_) | Self::Source(_))
     }
 
     /// What a client may read: causes that lie with us are named by their kind only.
@@ -43,6 +72,7 @@ impl AppError {
             ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Throttled => self.to_string(),
             ErrorKind::Unavailable => match self {
                 Self::Overloaded(message) => message.clone(),
+                Self::Eval(promql::EvalError::TimedOut) => self.to_string(),
                 _ => "the store does not answer or has no room; try again later".to_owned(),
             },
             ErrorKind::Corrupt => "stored data cannot be read; the log of the server says more".to_owned(),

@@ -10,22 +10,29 @@
 //! - No AWS, no sockets, no files: hosts bring adapters.
 
 pub mod access;
+pub mod config;
 pub mod error;
 pub mod faults;
 pub mod ingest;
 pub mod memory;
+pub mod metrics;
 pub mod ports;
 pub mod refusals;
 pub mod settings;
+pub mod tick_row;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use model::Limits;
 
+use access::{Access, SessionKey};
+use config::Config;
 pub use error::AppError;
-use ports::{Messenger, ObjectStore, StateStore, Topic, Wal};
+use metrics::Metrics;
+use ports::{Messenger, Minute, ObjectStore, StateStore, Topic, Wal};
 pub use settings::Settings;
 
 /// The five ports of one deployment.
@@ -70,7 +77,7 @@ impl fmt::Debug for Stopwatch {
     }
 }
 
-/// What every flow gets: the ports, the settings and the limits of one deployment.
+/// What every flow gets: the ports, the settings, the limits and the configuration of one deployment.
 #[derive(Debug)]
 pub struct App {
     /// The world outside.
@@ -81,4 +88,97 @@ pub struct App {
     pub limits: Limits,
     /// Measures durations.
     pub stopwatch: Stopwatch,
+    /// What this process says of itself.
+    pub metrics: Metrics,
+    config: RwLock<Arc<Config>>,
+    /// What is wrong with the newest configuration, while an older one is in force.
+    config_errors: RwLock<Vec<String>>,
+    tokens_required: AtomicBool,
+    session_key: SessionKey,
+    watermark: WatermarkCache,
+}
+
+impl App {
+    /// A deployment at its start.
+    pub fn new(
+        ports: Ports,
+        settings: Settings,
+        limits: Limits,
+        stopwatch: Stopwatch,
+        config: Config,
+        (access, session_key): (Access, SessionKey),
+    ) -> Self {
+        Self {
+            ports,
+            settings,
+            limits,
+            stopwatch,
+            metrics: Metrics::default(),
+            config: RwLock::new(Arc::new(config)),
+            config_errors: RwLock::default(),
+            tokens_required: AtomicBool::new(access == Access::Tokens),
+            session_key,
+            watermark: WatermarkCache::default(),
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new configuration into force.
+    pub fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.set_config_errors(Vec::new());
+    }
+
+    /// What is wrong with the newest configuration files; empty while they are in force.
+    pub fn config_errors(&self) -> Vec<String> {
+        self.config_errors.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Remembers what is wrong with the newest configuration files; the last good ones stay in force.
+    pub fn set_config_errors(&self, errors: Vec<String>) {
+        *self.config_errors.write().unwrap_or_else(PoisonError::into_inner) = errors;
+    }
+
+    /// Whether callers need a token.
+    pub fn access(&self) -> Access {
+        if self.tokens_required.load(Ordering::Relaxed) { Access::Tokens } else { Access::Open }
+    }
+
+    /// From now on everybody needs a token: the first one was made.
+    pub fn require_tokens(&self) {
+        self.tokens_required.store(true, Ordering::Relaxed);
+    }
+
+    /// The key that sessions are signed with.
+    pub const fn session_key(&self) -> &SessionKey {
+        &self.session_key
+    }
+
+    /// The watermark that was read in this minute, if it was.
+    pub(crate) fn watermark_of(&self, minute: Minute) -> Option<Minute> {
+        (self.watermark.read_in.load(Ordering::Acquire) == minute).then(|| self.watermark.value.load(Ordering::Relaxed))
+    }
+
+    /// Remembers a watermark for the rest of the minute it was read in.
+    pub(crate) fn remember_watermark(&self, minute: Minute, watermark: Minute) {
+        self.watermark.value.store(watermark, Ordering::Relaxed);
+        self.watermark.read_in.store(minute, Ordering::Release);
+    }
+}
+
+/// The tick's watermark, read at most once a minute by a busy ingest.
+#[derive(Debug)]
+struct WatermarkCache {
+    read_in: AtomicI64,
+    value: AtomicI64,
+}
+
+impl Default for WatermarkCache {
+    fn default() -> Self {
+        Self { read_in: AtomicI64::new(Minute::MIN), value: AtomicI64::new(0) }
+    }
 }

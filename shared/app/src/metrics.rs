@@ -1,0 +1,252 @@
+//! Mihari's own metrics: every one is declared here.
+//!
+//! They are shown at `/metrics` and collected into the default tenant like those of any other process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use http::StatusCode;
+use model::{Batch, ErrorKind, LabelError, LabelsBuilder, METRIC_NAME, Sample, Timestamp};
+use wire::exposition::{Family, FamilyType};
+
+/// A metric that only grows.
+#[derive(Debug)]
+struct Counter {
+    name: &'static str,
+    help: &'static str,
+}
+
+const HTTP_REQUESTS: Counter =
+    Counter { name: "mihari_http_requests_total", help: "Requests answered, by handler and status code." };
+const SAMPLES: Counter = Counter { name: "mihari_ingest_samples_total", help: "Samples accepted." };
+const WAL_BYTES: Counter =
+    Counter { name: "mihari_ingest_wal_bytes_total", help: "Bytes appended to the write-ahead log." };
+const REFUSED: Counter =
+    Counter { name: "mihari_ingest_refused_requests_total", help: "Push requests refused, by reason." };
+const SKIPPED: Counter = Counter {
+    name: "mihari_ingest_skipped_total",
+    help: "Native histograms and exemplars in accepted requests that are not stored yet, by kind.",
+};
+const FLOW_RUNS: Counter = Counter { name: "mihari_flow_runs_total", help: "Runs of a flow, by flow and outcome." };
+const RULES: Counter = Counter { name: "mihari_rule_evaluations_total", help: "Rules evaluated." };
+const RULE_FAILURES: Counter =
+    Counter { name: "mihari_rule_evaluation_failures_total", help: "Rule evaluations that failed." };
+const MISSED: Counter = Counter {
+    name: "mihari_rule_group_iterations_missed_total",
+    help: "Slots of rule groups that passed without an evaluation.",
+};
+const NOTIFICATIONS: Counter =
+    Counter { name: "mihari_notifications_total", help: "Deliveries tried, by integration and outcome." };
+
+const COUNTERS: [&Counter; 10] = [
+    &HTTP_REQUESTS,
+    &SAMPLES,
+    &WAL_BYTES,
+    &REFUSED,
+    &SKIPPED,
+    &FLOW_RUNS,
+    &RULES,
+    &RULE_FAILURES,
+    &MISSED,
+    &NOTIFICATIONS,
+];
+
+/// A metric that counts durations.
+#[derive(Debug)]
+struct Histogram {
+    name: &'static str,
+    help: &'static str,
+}
+
+const HTTP_DURATION: Histogram = Histogram {
+    name: "mihari_http_request_duration_seconds",
+    help: "How long requests took from the whole body to the whole answer, by handler.",
+};
+const FLOW_DURATION: Histogram =
+    Histogram { name: "mihari_flow_duration_seconds", help: "How long runs of a flow took, by flow." };
+
+const HISTOGRAMS: [&Histogram; 2] = [&HTTP_DURATION, &FLOW_DURATION];
+
+/// Upper bounds of the buckets, in seconds.
+const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Labels of one series: at most a few, from small closed sets.
+type Key = Vec<(&'static str, String)>;
+
+/// The metrics of this process.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    counters: Mutex<BTreeMap<(&'static str, Key), f64>>,
+    histograms: Mutex<BTreeMap<(&'static str, Key), Observations>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Observations {
+    /// Not cumulative; the last one counts what is over every bound.
+    buckets: [u64; BOUNDS.len() + 1],
+    sum: f64,
+}
+
+impl Metrics {
+    /// A request was answered.
+    pub fn request(&self, handler: &'static str, status: StatusCode, elapsed: Duration) {
+        let code = status.as_u16().to_string();
+        self.add(&HTTP_REQUESTS, vec![("code", code), ("handler", handler.to_owned())], 1);
+        self.observe(&HTTP_DURATION, vec![("handler", handler.to_owned())], elapsed);
+    }
+
+    /// A batch was encoded for the log.
+    pub fn accepted(&self, samples: usize, wal_bytes: usize) {
+        self.add(&SAMPLES, Vec::new(), samples);
+        self.add(&WAL_BYTES, Vec::new(), wal_bytes);
+    }
+
+    /// A push request was refused.
+    pub fn refused(&self, kind: ErrorKind) {
+        let reason = match kind {
+            ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict => "invalid",
+            ErrorKind::Throttled | ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Corrupt | ErrorKind::Bug => "internal",
+        };
+        self.add(&REFUSED, vec![("reason", reason.to_owned())], 1);
+    }
+
+    /// Parts of an accepted request were skipped.
+    pub fn skipped(&self, histograms: usize, exemplars: usize) {
+        self.add(&SKIPPED, vec![("kind", "histogram".to_owned())], histograms);
+        self.add(&SKIPPED, vec![("kind", "exemplar".to_owned())], exemplars);
+    }
+
+    /// A flow ran.
+    pub fn flow(&self, flow: &'static str, succeeded: bool, elapsed: Duration) {
+        let outcome = if succeeded { "success" } else { "failure" };
+        self.add(&FLOW_RUNS, vec![("flow", flow.to_owned()), ("outcome", outcome.to_owned())], 1);
+        self.observe(&FLOW_DURATION, vec![("flow", flow.to_owned())], elapsed);
+    }
+
+    /// Rules were evaluated.
+    pub fn rules(&self, evaluated: usize, failed: usize, missed_slots: usize) {
+        self.add(&RULES, Vec::new(), evaluated);
+        self.add(&RULE_FAILURES, Vec::new(), failed);
+        self.add(&MISSED, Vec::new(), missed_slots);
+    }
+
+    /// A delivery was tried.
+    pub fn notification(&self, integration: &str, delivered: bool) {
+        let outcome = if delivered { "delivered" } else { "failed" };
+        let labels = vec![("integration", integration.to_owned()), ("outcome", outcome.to_owned())];
+        self.add(&NOTIFICATIONS, labels, 1);
+    }
+
+    /// Everything, in the form of a `/metrics` page.
+    pub fn families(&self) -> Vec<Family> {
+        let counters = lock(&self.counters);
+        let histograms = lock(&self.histograms);
+        let mut families = Vec::new();
+        for counter in COUNTERS {
+            let mut family = Family::new(counter.name, FamilyType::Counter, counter.help);
+            for ((_, key), value) in
+                counters.range((counter.name, Key::new())..).take_while(|(at, _)| at.0 == counter.name)
+            {
+                family.push("", &borrowed(key), *value);
+            }
+            families.push(family);
+        }
+        for histogram in HISTOGRAMS {
+            let mut family = Family::new(histogram.name, FamilyType::Histogram, histogram.help);
+            let all = histograms.range((histogram.name, Key::new())..);
+            for ((_, key), observations) in all.take_while(|(at, _)| at.0 == histogram.name) {
+                let (buckets, count) = observations.cumulative();
+                family.push_histogram(&borrowed(key), &buckets, observations.sum, count);
+            }
+            families.push(family);
+        }
+        families.retain(|family| !family.points.is_empty());
+        families
+    }
+
+    /// Everything as samples of one process.
+    ///
+    /// # Errors
+    /// When the instance is no valid label value.
+    pub fn batch(&self, instance: &str, now: Timestamp) -> Result<Batch, LabelError> {
+        let mut batch = Batch::new();
+        for family in self.families() {
+            for point in family.points {
+                let mut labels = LabelsBuilder::new();
+                for (name, value) in &point.labels {
+                    labels.set(name, value);
+                }
+                let name = format!("{}{}", family.name, point.suffix);
+                labels.set(METRIC_NAME, &name).set("job", "mihari").set("instance", instance);
+                batch.push(labels.build()?.as_ref(), [Sample { timestamp: now, value: point.value }]);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn add(&self, counter: &Counter, key: Key, amount: impl TryInto<u32>) {
+        let amount = f64::from(amount.try_into().unwrap_or(u32::MAX));
+        *lock(&self.counters).entry((counter.name, key)).or_default() += amount;
+    }
+
+    fn observe(&self, histogram: &Histogram, key: Key, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        let mut all = lock(&self.histograms);
+        let observations = all.entry((histogram.name, key)).or_default();
+        observations.buckets[bucket] += 1;
+        observations.sum += seconds;
+    }
+}
+
+impl Observations {
+    /// How many observations there were up to each bound, and in all.
+    fn cumulative(&self) -> (Vec<(f64, u64)>, u64) {
+        let mut count = 0;
+        let mut buckets = Vec::with_capacity(BOUNDS.len());
+        for (bound, in_bucket) in BOUNDS.iter().zip(&self.buckets) {
+            count += in_bucket;
+            buckets.push((*bound, count));
+        }
+        (buckets, count + self.buckets[BOUNDS.len()])
+    }
+}
+
+fn borrowed(key: &Key) -> Vec<(&str, &str)> {
+    key.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds the lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_stands_on_the_page_and_in_the_batch() {
+        let metrics = Metrics::default();
+        metrics.request("write", StatusCode::NO_CONTENT, Duration::from_millis(3));
+        metrics.request("write", StatusCode::NO_CONTENT, Duration::from_secs(60));
+        metrics.accepted(590, 1400);
+        let page = wire::exposition::encode(&metrics.families());
+        for line in [
+            "# TYPE mihari_http_requests_total counter",
+            "mihari_http_requests_total{code=\"204\",handler=\"write\"} 2",
+            "mihari_http_request_duration_seconds_bucket{handler=\"write\",le=\"0.0025\"} 0",
+            "mihari_http_request_duration_seconds_bucket{handler=\"write\",le=\"0.005\"} 1",
+            "mihari_http_request_duration_seconds_bucket{handler=\"write\",le=\"+Inf\"} 2",
+            "mihari_http_request_duration_seconds_count{handler=\"write\"} 2",
+            "mihari_ingest_samples_total 590",
+        ] {
+            assert!(page.lines().any(|found| found == line), "{line} is not on the page:\n{page}");
+        }
+        let batch = metrics.batch("here", Timestamp::from_secs(1)).unwrap();
+        let samples = batch.iter().find(|series| series.labels.get("__name__") == Some("mihari_ingest_samples_total"));
+        let samples = samples.unwrap();
+        assert_eq!((samples.labels.get("instance"), samples.values), (Some("here"), &[590.0][..]));
+    }
+}
