@@ -34,9 +34,7 @@ fn seconds(expr: &DurationExpr, params: &Params) -> Result<f64, EvalError> {
         DurationExpr::Paren(inner) => seconds(inner, params)?,
         DurationExpr::MinOf(left, right) => seconds(left, params)?.min(seconds(right, params)?),
         DurationExpr::MaxOf(left, right) => seconds(left, params)?.max(seconds(right, params)?),
-        DurationExpr::Binary(op, left, right) => {
-            calculate(*op, seconds(left, params)?, seconds(right, params)?)?
-        }
+        DurationExpr::Binary(op, left, right) => calculate(*op, seconds(left, params)?, seconds(right, params)?)?,
     })
 }
 

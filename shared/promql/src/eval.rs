@@ -150,14 +150,16 @@ impl Evaluator<'_> {
             ExprKind::Unary { negative, operand } => self.unary(*negative, operand, grid),
             ExprKind::Binary(binary) => self.binary(binary, grid),
             ExprKind::Aggregate(aggregation) => self.aggregate(aggregation, grid).map(Evaluated::Vector),
-            ExprKind::Call(call) => self.call(call, expr.span, grid),
+            ExprKind::Call(call) => self.call(call, grid),
             ExprKind::Paren(inner) => self.eval(inner, grid),
         }
     }
 
     fn unary(&mut self, negative: bool, operand: &Expr, grid: Grid) -> Result_<Evaluated> {
         Ok(match self.eval(operand, grid)? {
-            Evaluated::Scalar(values) if negative => Evaluated::Scalar(values.into_iter().map(|value| -value).collect()),
+            Evaluated::Scalar(values) if negative => {
+                Evaluated::Scalar(values.into_iter().map(|value| -value).collect())
+            }
             Evaluated::Vector(vector) if negative => Evaluated::Vector(self.named(vector.map(|value| -value))?),
             other @ (Evaluated::Scalar(_) | Evaluated::Text(_) | Evaluated::Vector(_)) => other,
         })
@@ -235,10 +237,9 @@ fn is_step_invariant(expr: &Expr) -> bool {
         ExprKind::Range(range) => range.selector.shift.at.is_some(),
         ExprKind::Subquery(subquery) => subquery.shift.at.is_some(),
         ExprKind::Call(call) => {
-            let sees_time = matches!(
-                call.function.id,
-                FunctionId::Time | FunctionId::Timestamp | FunctionId::PredictLinear
-            ) || call.arguments.is_empty();
+            let sees_time =
+                matches!(call.function.id, FunctionId::Time | FunctionId::Timestamp | FunctionId::PredictLinear)
+                    || call.arguments.is_empty();
             !sees_time && call.arguments.iter().all(is_step_invariant)
         }
         ExprKind::Number(_)

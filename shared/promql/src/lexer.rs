@@ -41,8 +41,8 @@ pub(crate) enum Mode {
 
 /// Symbols of which none is the beginning of a later one.
 const SYMBOLS: [&str; 26] = [
-    "==", "=~", "!=", "!~", "<=", ">=", "</", ">/", "<", ">", "=", "+", "-", "*", "/", "%", "^", "@", "(", ")", "{", "}", "[",
-    "]", ",", ":",
+    "==", "=~", "!=", "!~", "<=", ">=", "</", ">/", "<", ">", "=", "+", "-", "*", "/", "%", "^", "@", "(", ")", "{",
+    "}", "[", "]", ",", ":",
 ];
 
 /// Symbols that may stand between braces.
@@ -138,9 +138,8 @@ fn lex_text(text: &str, start: usize, quote_char: char) -> Result<Token, ParseEr
 fn lex_number(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError> {
     let rest = &text[start..];
     let length = number_length(rest);
-    let followed_by_name = |length: usize| {
-        rest[length..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-    };
+    let followed_by_name =
+        |length: usize| rest[length..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.');
     if !followed_by_name(length) {
         let written = &rest[..length];
         let value = read_number(written)

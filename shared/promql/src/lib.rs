@@ -45,8 +45,7 @@ mod value;
 
 pub use ast::{
     AggregateOp, Aggregation, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extent, Group, Grouping,
-    Matching, MatchingLabels, Number, RangeSelector, Selector, Shift, Side, Span, Subquery,
-    TextLiteral,
+    Matching, MatchingLabels, Number, RangeSelector, Selector, Shift, Side, Span, Subquery, TextLiteral,
 };
 pub use error::{EvalError, ParseError, SourceError};
 pub use eval::{Source, evaluate};

@@ -15,8 +15,11 @@ use crate::functions;
 use crate::lexer::{Mode, Token, TokenKind, lex};
 use crate::quote::{quote, quote_bytes};
 
-/// How deep expressions may lie within each other.
-pub(crate) const DEPTH_MAX: usize = 300;
+/// How deep expressions may lie within each other; reading and evaluating them takes stack.
+pub(crate) const NESTING_MAX: usize = 100;
+
+/// How deep the tree may be: a chain of operators makes it as deep as the chain is long, though nothing is nested.
+const DEPTH_MAX: usize = 400;
 
 /// Reads an expression.
 ///
@@ -78,7 +81,7 @@ impl<'a> Parser<'a> {
     /// Operators of at least that precedence, and what they stand between.
     fn expression(&mut self, precedence_min: u8) -> Parsed<Expr> {
         self.nesting += 1;
-        if self.nesting > DEPTH_MAX {
+        if self.nesting > NESTING_MAX {
             return Err(self.error(too_deep()));
         }
         let mut left = self.operand()?;
@@ -339,7 +342,10 @@ impl<'a> Parser<'a> {
         let line = self.line_starts.partition_point(|line_start| *line_start <= start);
         let column = start - self.line_starts[line - 1] + 1;
         let expr = Expr::new(kind, Span { start, end: self.previous_end, line, column });
-        if expr.depth > DEPTH_MAX { Err(self.error_at(start, too_deep())) } else { Ok(expr) }
+        if expr.depth > DEPTH_MAX {
+            return Err(self.error_at(start, format!("more than {DEPTH_MAX} operators in a row or levels deep")));
+        }
+        Ok(expr)
     }
 
     // Tokens.
@@ -363,7 +369,12 @@ impl<'a> Parser<'a> {
                 "nan" => TokenKind::Number(f64::NAN),
                 _ => TokenKind::Name,
             },
-            other => other.clone(),
+            kind @ (TokenKind::End
+            | TokenKind::Name
+            | TokenKind::Number(_)
+            | TokenKind::Duration(_)
+            | TokenKind::Text(_)
+            | TokenKind::Symbol(_)) => kind.clone(),
         }
     }
 
@@ -471,9 +482,8 @@ pub(crate) fn is_reserved(word: &str) -> bool {
 }
 
 /// Words that are neither operators nor aggregations.
-const KEYWORDS: [&str; 9] =
-    ["offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "start"];
+const KEYWORDS: [&str; 9] = ["offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "start"];
 
 fn too_deep() -> String {
-    format!("expression is nested more than {DEPTH_MAX} levels deep")
+    format!("expression is nested more than {NESTING_MAX} levels deep")
 }

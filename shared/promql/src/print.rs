@@ -40,7 +40,9 @@ impl fmt::Display for Expr {
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.as_duration && let Some(millis) = crate::duration::whole_millis(self.value) {
+        if self.as_duration
+            && let Some(millis) = crate::duration::whole_millis(self.value)
+        {
             return DurationExpr::Millis(millis).fmt(f);
         }
         f.write_str(&format_float(self.value))
@@ -50,7 +52,8 @@ impl fmt::Display for Number {
 /// The name and the braces; modifiers stand behind the window.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain_name = self.name.as_deref().filter(|name| is_plain(name, ":") && !is_reserved(&name.to_ascii_lowercase()));
+        let plain_name =
+            self.name.as_deref().filter(|name| is_plain(name, ":") && !is_reserved(&name.to_ascii_lowercase()));
         let quoted_name = self.name.as_deref().filter(|_| plain_name.is_none());
         let is_name = |matcher: &&Matcher| {
             matcher.name() == METRIC_NAME

@@ -199,6 +199,7 @@ fn select(selector: &Selector, window: i64, context: &Walk<'_>) -> Selection {
 }
 
 /// The rollup that answers a function best.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most functions are about the last value")]
 const fn aggregate_of(function: FunctionId) -> Aggregate {
     match function {
         FunctionId::MinOverTime => Aggregate::Min,

@@ -225,9 +225,8 @@ impl Case {
     pub fn needs_native_histograms(&self) -> bool {
         let expects = self.expected.series.iter().any(|(_, points)| points.contains(&Point::Histogram));
         let Ok(expr) = parse(&self.query) else { return expects };
-        let is_read = |matchers: &[Matcher]| {
-            self.loaded.histograms.iter().any(|labels| matches_all(matchers, labels.as_ref()))
-        };
+        let is_read =
+            |matchers: &[Matcher]| self.loaded.histograms.iter().any(|labels| matches_all(matchers, labels.as_ref()));
         expects || selections(&expr, &self.params()).iter().any(|selection| is_read(&selection.matchers))
     }
 

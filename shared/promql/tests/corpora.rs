@@ -2,8 +2,6 @@
 //!
 //! Read in place from the folder that `MIHARI_CORPORA` names; ignored when it is not set.
 
-#![expect(clippy::disallowed_methods, reason = "a test finds its corpora by an environment variable")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +62,8 @@ fn lezer(folder: &Path) -> Vec<Trial> {
     cases
         .map(|(title, query, should_fail)| {
             // Trees say nothing about types: what is well formed may still be refused for its meaning.
-            let syntax_only = ["expected type", "unknown function", "must contain", "unknown unit", "must be", "set operator"];
+            let syntax_only =
+                ["expected type", "unknown function", "must contain", "unknown unit", "must be", "set operator"];
             Trial::test(format!("lezer: {title}"), move || match promql::parse(&query) {
                 Err(error) if !should_fail && syntax_only.iter().any(|text| error.message.contains(text)) => Ok(()),
                 result => outcome(&query, result, should_fail, &[]),

@@ -2,9 +2,6 @@
 //!
 //! Read in place from the folder that `MIHARI_CORPORA` names; ignored when it is not set.
 
-#![expect(clippy::disallowed_methods, reason = "a test finds its corpora by an environment variable")]
-#![expect(clippy::print_stdout, reason = "the table is what the test run shows")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -70,9 +70,7 @@ impl Evaluator<'_> {
             AggregateOp::Count => fold(&vector, &groups, |_| 1.0, |count, _| *count += 1.0, same),
             AggregateOp::Group => fold(&vector, &groups, |_| 1.0, |_, _| {}, same),
             AggregateOp::Stdvar => fold(&vector, &groups, Spread::of, Spread::add, Spread::variance),
-            AggregateOp::Stddev => {
-                fold(&vector, &groups, Spread::of, Spread::add, |spread| spread.variance().sqrt())
-            }
+            AggregateOp::Stddev => fold(&vector, &groups, Spread::of, Spread::add, |spread| spread.variance().sqrt()),
             AggregateOp::Quantile => collect::quantiles(&vector, &groups, &parameters),
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
                 collect::chosen(op, &vector, &groups, &parameters)

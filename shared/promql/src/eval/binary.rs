@@ -1,17 +1,34 @@
 //! Operators between two values.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about one kind of operators")]
+
 use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder, METRIC_NAME};
 
 use super::vector::{ABSENT, Grid, Vector, is_present};
 use super::{Evaluated, Evaluator, Result_, misplaced};
-use crate::ast::{Binary, BinaryOp, Group, Matching, MatchingLabels, Side, Span};
+use crate::ast::{Binary, BinaryOp, ExprKind, Group, Matching, MatchingLabels, Side, Span};
 use crate::error::EvalError;
 
 impl Evaluator<'_> {
+    /// A chain of operators from left to right: one stack frame, however long it is.
     pub(super) fn binary(&mut self, binary: &Binary, grid: Grid) -> Result_<Evaluated> {
+        let mut chain = vec![binary];
+        let mut leftmost = &binary.left;
+        while let ExprKind::Binary(next) = &leftmost.kind {
+            chain.push(next);
+            leftmost = &next.left;
+        }
+        let mut left = self.eval(leftmost, grid)?;
+        while let Some(binary) = chain.pop() {
+            let right = self.eval(&binary.right, grid)?;
+            left = self.combine(binary, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn combine(&mut self, binary: &Binary, left: Evaluated, right: Evaluated) -> Result_<Evaluated> {
         let span = binary.left.span;
-        let (left, right) = (self.eval(&binary.left, grid)?, self.eval(&binary.right, grid)?);
         match (left, right) {
             (Evaluated::Scalar(left), Evaluated::Scalar(right)) => {
                 // Of two numbers a comparison always gives 0 or 1.

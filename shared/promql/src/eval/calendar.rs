@@ -1,5 +1,7 @@
 //! Parts of dates, in UTC.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "a few of all functions are about dates")]
+
 use crate::functions::FunctionId;
 
 /// The part of a date that a function gives for seconds since the epoch.

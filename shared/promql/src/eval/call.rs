@@ -1,22 +1,31 @@
 //! Function calls.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
+
 use model::{Labels, TimeRange, Timestamp};
 
 use super::select::Pick;
 use super::vector::{ABSENT, Grid, Vector, is_present};
-use super::{Evaluated, Evaluator, Result_, calendar, float};
-use crate::ast::{Call, Expr, ExprKind, Span};
+use super::{Evaluated, Evaluator, Result_, calendar, float, window};
+use crate::ast::{Call, Expr, ExprKind};
 use crate::error::EvalError;
 use crate::functions::FunctionId;
 use crate::selection::millis;
 
 impl Evaluator<'_> {
-    pub(super) fn call(&mut self, call: &Call, span: Span, grid: Grid) -> Result_<Evaluated> {
+    pub(super) fn call(&mut self, call: &Call, grid: Grid) -> Result_<Evaluated> {
         let arguments = &call.arguments;
         let id = call.function.id;
         if let Some(change) = elementwise(id) {
-            let vector = self.vector(&arguments[0], grid)?.map(change);
-            return self.named(vector).map(Evaluated::Vector);
+            let vector = self.vector(&arguments[0], grid)?;
+            return self.named(vector.map(change)).map(Evaluated::Vector);
+        }
+        if let Some(part) = calendar::part(id) {
+            let vector = self.times_or_now(arguments, grid)?;
+            return self.named(vector.map(part)).map(Evaluated::Vector);
+        }
+        if window::is_over_time(id) {
+            return self.over_time(call, grid).map(Evaluated::Vector);
         }
         match id {
             FunctionId::Time => Ok(Evaluated::Scalar(grid.seconds())),
@@ -29,57 +38,45 @@ impl Evaluator<'_> {
                 let choose = if id == FunctionId::MinOf { float::min } else { float::max };
                 Ok(Evaluated::Scalar(left.iter().zip(&right).map(|(left, right)| choose(*left, *right)).collect()))
             }
-            FunctionId::Scalar => self.to_scalar(&arguments[0], grid),
+            FunctionId::Scalar => self.only_value(&arguments[0], grid),
             FunctionId::Vector => {
                 let values = self.scalar(&arguments[0], grid)?;
                 let mut vector = Vector::new(grid.count);
                 vector.push(Labels::empty(), false, &values);
                 Ok(Evaluated::Vector(vector))
             }
-            FunctionId::Info => Err(EvalError::Unsupported { name: call.function.name.to_owned() }),
-            _ => self.vector_call(call, span, grid),
+            _ => self.vector_call(call, grid).map(Evaluated::Vector),
         }
     }
 
-    /// Functions that give a vector.
-    fn vector_call(&mut self, call: &Call, span: Span, grid: Grid) -> Result_<Evaluated> {
+    /// The other functions that give a vector.
+    fn vector_call(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let arguments = &call.arguments;
-        let vector = match call.function.id {
-            FunctionId::Timestamp => self.timestamp(&arguments[0], grid)?,
-            FunctionId::Absent => self.absent(&arguments[0], grid)?,
-            FunctionId::AbsentOverTime => self.absent_over_time(&arguments[0], grid)?,
-            FunctionId::Clamp | FunctionId::ClampMin | FunctionId::ClampMax => self.clamp(call, grid)?,
-            FunctionId::Round => self.round(call, grid)?,
-            FunctionId::Sort => sorted(self.vector(&arguments[0], grid)?, false),
-            FunctionId::SortDesc => sorted(self.vector(&arguments[0], grid)?, true),
-            FunctionId::SortByLabel => self.sort_by_label(call, grid, false)?,
-            FunctionId::SortByLabelDesc => self.sort_by_label(call, grid, true)?,
-            FunctionId::LabelReplace => self.label_replace(call, grid)?,
-            FunctionId::LabelJoin => self.label_join(call, grid)?,
-            FunctionId::HistogramQuantile => self.histogram_quantile(call, grid)?,
-            FunctionId::HistogramQuantiles => self.histogram_quantiles(call, grid)?,
-            FunctionId::HistogramFraction => self.histogram_fraction(call, grid)?,
+        match call.function.id {
+            FunctionId::Timestamp => self.timestamp(&arguments[0], grid),
+            FunctionId::Absent => self.absent(&arguments[0], grid),
+            FunctionId::AbsentOverTime => self.absent_over_time(&arguments[0], grid),
+            FunctionId::Clamp | FunctionId::ClampMin | FunctionId::ClampMax => self.clamp(call, grid),
+            FunctionId::Round => self.round(call, grid),
+            FunctionId::Sort => self.vector(&arguments[0], grid).map(|vector| sorted(vector, false)),
+            FunctionId::SortDesc => self.vector(&arguments[0], grid).map(|vector| sorted(vector, true)),
+            FunctionId::SortByLabel => self.sort_by_label(call, grid, false),
+            FunctionId::SortByLabelDesc => self.sort_by_label(call, grid, true),
+            FunctionId::LabelReplace => self.label_replace(call, grid),
+            FunctionId::LabelJoin => self.label_join(call, grid),
+            FunctionId::HistogramQuantile => self.histogram_quantile(call, grid),
+            FunctionId::HistogramQuantiles => self.histogram_quantiles(call, grid),
+            FunctionId::HistogramFraction => self.histogram_fraction(call, grid),
             FunctionId::HistogramAvg
             | FunctionId::HistogramCount
             | FunctionId::HistogramSum
             | FunctionId::HistogramStddev
             | FunctionId::HistogramStdvar => {
                 // These are about native histograms alone: a number is none.
-                self.vector(&arguments[0], grid)?;
-                Vector::new(grid.count)
+                self.vector(&arguments[0], grid).map(|_| Vector::new(grid.count))
             }
-            id => {
-                if let Some(part) = calendar::part(id) {
-                    let vector = self.times_or_now(arguments, grid)?.map(part);
-                    return self.named(vector).map(Evaluated::Vector);
-                }
-                return match self.over_time(call, grid)? {
-                    Some(evaluated) => Ok(evaluated),
-                    None => Err(EvalError::Unsupported { name: format!("{} at byte {}", call.function.name, span.start) }),
-                };
-            }
-        };
-        Ok(Evaluated::Vector(vector))
+            _ => Err(EvalError::Unsupported { name: call.function.name.to_owned() }),
+        }
     }
 
     /// What a function says about the query itself, in seconds.
@@ -95,7 +92,7 @@ impl Evaluator<'_> {
     }
 
     /// The one sample of each step; not a number where there is none or more than one.
-    fn to_scalar(&mut self, argument: &Expr, grid: Grid) -> Result_<Evaluated> {
+    fn only_value(&mut self, argument: &Expr, grid: Grid) -> Result_<Evaluated> {
         let vector = self.vector(argument, grid)?;
         let mut found = vec![ABSENT; grid.count];
         let mut many = vec![false; grid.count];

@@ -1,5 +1,7 @@
 //! Functions of labels.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "only selectors ask for labels")]
+
 use std::cmp::Ordering;
 
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
@@ -43,8 +45,7 @@ impl Evaluator<'_> {
         }
         let mut vector = self.vector(&arguments[0], grid)?;
         for row in 0..vector.rows() {
-            let values: Vec<&str> =
-                sources.iter().map(|source| vector.labels[row].get(source).unwrap_or("")).collect();
+            let values: Vec<&str> = sources.iter().map(|source| vector.labels[row].get(source).unwrap_or("")).collect();
             let joined = values.join(&separator);
             set_label(&mut vector, row, &target, &joined)?;
         }

@@ -53,7 +53,8 @@ const CACHED_MAX: usize = 32;
 impl BoundsCache {
     /// Index ranges of the samples in `(end - range, end]` for each end.
     pub(super) fn bounds(&mut self, times: &Arc<[Timestamp]>, ends: Grid, range: i64) -> Bounds {
-        let known = self.entries.iter().find(|(known, known_range, _)| Arc::ptr_eq(known, times) && *known_range == range);
+        let known =
+            self.entries.iter().find(|(known, known_range, _)| Arc::ptr_eq(known, times) && *known_range == range);
         if let Some((_, _, bounds)) = known {
             return Rc::clone(bounds);
         }

@@ -1,5 +1,7 @@
 //! Functions over windows of samples.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
+
 mod counter;
 mod trend;
 
@@ -11,7 +13,7 @@ use self::counter::{Counter, extrapolated, instant};
 use super::float::{Mean, Sum, quantile};
 use super::select::{BoundsCache, Windows, twice};
 use super::vector::{Grid, Vector};
-use super::{Evaluated, Evaluator, Result_};
+use super::{Evaluator, Result_};
 use crate::ast::{Call, Span};
 use crate::error::EvalError;
 use crate::functions::FunctionId;
@@ -64,59 +66,93 @@ impl Windowed<'_> {
     }
 }
 
+/// Whether a function is one of a window of samples and perhaps numbers.
+pub(super) fn is_over_time(id: FunctionId) -> bool {
+    simple(id).is_some()
+        || matches!(
+            id,
+            FunctionId::Rate
+                | FunctionId::Increase
+                | FunctionId::Delta
+                | FunctionId::Irate
+                | FunctionId::Idelta
+                | FunctionId::MinOverTime
+                | FunctionId::MaxOverTime
+                | FunctionId::SumOverTime
+                | FunctionId::CountOverTime
+                | FunctionId::QuantileOverTime
+                | FunctionId::PredictLinear
+                | FunctionId::DoubleExponentialSmoothing
+        )
+}
+
 impl Evaluator<'_> {
-    /// A function of a window and perhaps numbers; `None` when it is none of these.
-    pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Option<Evaluated>> {
-        let id = call.function.id;
-        let (window_at, parameters_at): (usize, &[usize]) = match id {
+    /// A function of a window.
+    pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let (windows, parameters) = self.window_arguments(call, grid)?;
+        let vector = self.over_windows(call.function.id, &windows, &parameters, grid)?;
+        let keeps_names = matches!(call.function.id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
+        self.finish(vector, keeps_names)
+    }
+
+    fn window_arguments(&mut self, call: &Call, grid: Grid) -> Result_<(Windows, Vec<Vec<f64>>)> {
+        let (window_at, parameters_at): (usize, &[usize]) = match call.function.id {
             FunctionId::QuantileOverTime => (1, &[0]),
             FunctionId::PredictLinear => (0, &[1]),
             FunctionId::DoubleExponentialSmoothing => (0, &[1, 2]),
             _ => (0, &[]),
         };
-        let parameters: Vec<Vec<f64>> =
-            parameters_at.iter().map(|&index| self.scalar(&call.arguments[index], grid)).collect::<Result_<_>>()?;
-        let window = &call.arguments[window_at];
-        if id == FunctionId::QuantileOverTime {
+        let mut parameters = Vec::new();
+        for &index in parameters_at {
+            parameters.push(self.scalar(&call.arguments[index], grid)?);
+        }
+        if call.function.id == FunctionId::QuantileOverTime {
             self.check_quantiles(&parameters[0], call.arguments[0].span);
         }
-        let windows = self.windows(window, grid)?;
-        let vector = match id {
-            FunctionId::Rate => self.counter(&windows, grid, Counter::Rate),
-            FunctionId::Increase => self.counter(&windows, grid, Counter::Increase),
-            FunctionId::Delta => self.counter(&windows, grid, Counter::Delta),
-            FunctionId::Irate => self.each(&windows, grid, |window| instant(window, true)),
-            FunctionId::Idelta => self.each(&windows, grid, |window| instant(window, false)),
-            FunctionId::MinOverTime => self.extreme(&windows, grid, |new, old| new <= old),
-            FunctionId::MaxOverTime => self.extreme(&windows, grid, |new, old| new >= old),
-            FunctionId::SumOverTime => self.scaled(&windows, grid, sum),
-            FunctionId::CountOverTime => self.scaled(&windows, grid, count),
+        Ok((self.windows(&call.arguments[window_at], grid)?, parameters))
+    }
+
+    fn over_windows(
+        &mut self,
+        id: FunctionId,
+        windows: &Windows,
+        parameters: &[Vec<f64>],
+        grid: Grid,
+    ) -> Result_<Vector> {
+        match id {
+            FunctionId::Rate => self.counter(windows, grid, Counter::Rate),
+            FunctionId::Increase => self.counter(windows, grid, Counter::Increase),
+            FunctionId::Delta => self.counter(windows, grid, Counter::Delta),
+            FunctionId::Irate => self.each(windows, grid, |window| instant(window, true)),
+            FunctionId::Idelta => self.each(windows, grid, |window| instant(window, false)),
+            FunctionId::MinOverTime => self.extreme(windows, grid, |new, old| new <= old),
+            FunctionId::MaxOverTime => self.extreme(windows, grid, |new, old| new >= old),
+            FunctionId::SumOverTime => self.scaled(windows, grid, sum),
+            FunctionId::CountOverTime => self.scaled(windows, grid, count),
             FunctionId::QuantileOverTime => {
                 let mut sorted = Vec::new();
-                self.each(&windows, grid, move |window| {
+                self.each(windows, grid, move |window| {
                     sorted.clear();
                     sorted.extend_from_slice(window.values);
                     quantile(parameters[0][window.step], &mut sorted)
                 })
             }
             FunctionId::PredictLinear => {
-                self.each(&windows, grid, |window| trend::predict(window, parameters[0][window.step]))
+                self.each(windows, grid, |window| trend::predict(window, parameters[0][window.step]))
             }
             FunctionId::DoubleExponentialSmoothing => {
                 let [smoothing, trend] = [&parameters[0], &parameters[1]];
                 check_factor(smoothing, "smoothing", "sf")?;
                 check_factor(trend, "trend", "tf")?;
-                self.each(&windows, grid, |window| {
+                self.each(windows, grid, |window| {
                     trend::double_exponential(window, smoothing[window.step], trend[window.step])
                 })
             }
             _ => match simple(id) {
-                Some(function) => self.each(&windows, grid, function),
-                None => return Ok(None),
+                Some(function) => self.each(windows, grid, function),
+                None => Err(EvalError::execution("no function of a window")),
             },
-        }?;
-        let keeps_names = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
-        Ok(Some(Evaluated::Vector(self.finish(vector, keeps_names)?)))
+        }
     }
 
     fn finish(&self, mut vector: Vector, keeps_names: bool) -> Result_<Vector> {
@@ -330,9 +366,9 @@ fn seconds(time: Timestamp) -> f64 {
 fn check_factor(factors: &[f64], kind: &str, symbol: &str) -> Result_<()> {
     match factors.iter().find(|factor| !(**factor > 0.0 && **factor < 1.0)) {
         None => Ok(()),
-        Some(factor) => Err(EvalError::execution(format!(
-            "invalid {kind} factor. Expected: 0 < {symbol} < 1, got: {factor:.6}"
-        ))),
+        Some(factor) => {
+            Err(EvalError::execution(format!("invalid {kind} factor. Expected: 0 < {symbol} < 1, got: {factor:.6}")))
+        }
     }
 }
 

@@ -69,9 +69,8 @@ pub(super) fn aggregation(aggregation: &Aggregation) -> Result<(), (usize, Strin
 pub(super) fn call(call: &Call) -> Result<(), (Option<usize>, String)> {
     let (function, got) = (call.function, call.arguments.len());
     let (min, name) = (function.arguments_min(), quote(function.name));
-    let wrong_number = |how: &str, expected| {
-        Err((None, format!("expected {how}{expected} argument(s) in call to {name}, got {got}")))
-    };
+    let wrong_number =
+        |how: &str, expected| Err((None, format!("expected {how}{expected} argument(s) in call to {name}, got {got}")));
     match function.arguments_max() {
         Some(max) if min == max && got != min => return wrong_number("", min),
         Some(max) if got > max => return wrong_number("at most ", max),

@@ -1,6 +1,8 @@
 //! Durations in brackets and behind `offset`.
 
-use super::{DEPTH_MAX, Parsed, Parser};
+#![expect(clippy::wildcard_enum_match_arm, reason = "literals are special, all else is alike")]
+
+use super::{NESTING_MAX, Parsed, Parser};
 use crate::ast::{BinaryOp, DurationExpr, Number};
 use crate::duration::whole_millis;
 use crate::lexer::{Mode, TokenKind};
@@ -41,7 +43,7 @@ impl Parser<'_> {
 
     fn duration_expression(&mut self, precedence_min: u8, context: &str) -> Parsed<DurationExpr> {
         self.nesting += 1;
-        if self.nesting > DEPTH_MAX {
+        if self.nesting > NESTING_MAX {
             return Err(self.error(super::too_deep()));
         }
         let nesting = self.nesting;
@@ -53,7 +55,8 @@ impl Parser<'_> {
             self.advance()?;
             // A chain is a tree as deep as it is long.
             self.nesting += 1;
-            let right = self.duration_expression(if op == BinaryOp::Pow { precedence } else { precedence + 1 }, context)?;
+            let right =
+                self.duration_expression(if op == BinaryOp::Pow { precedence } else { precedence + 1 }, context)?;
             if is_zero(&right) && matches!(op, BinaryOp::Div | BinaryOp::Mod) {
                 let what = if op == BinaryOp::Div { "division" } else { "modulo" };
                 return Err(self.error_at(start, format!("{what} by zero")));
@@ -69,8 +72,11 @@ impl Parser<'_> {
             let negative = self.sign()?;
             self.nesting += 1;
             // As in expressions, a sign binds weaker than a power.
-            let operand =
-                if context == "offset" { self.duration_operand(context)? } else { self.duration_expression(6, context)? };
+            let operand = if context == "offset" {
+                self.duration_operand(context)?
+            } else {
+                self.duration_expression(6, context)?
+            };
             self.nesting -= 1;
             return Ok(if negative { negate(operand) } else { operand });
         }
@@ -138,8 +144,5 @@ fn is_zero(duration: &DurationExpr) -> bool {
 }
 
 const fn is_arithmetic(op: BinaryOp) -> bool {
-    matches!(
-        op,
-        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Pow
-    )
+    matches!(op, BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod | BinaryOp::Pow)
 }

@@ -1,5 +1,7 @@
 //! Selectors and what is attached to expressions: windows, offsets, `@`.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "only selectors and subqueries take modifiers")]
+
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parsed, Parser};
@@ -70,8 +72,7 @@ impl Parser<'_> {
             self.advance()?;
             if quoted && (self.is_symbol(",") || self.is_symbol("}")) {
                 if let Some(first) = quoted_name {
-                    let message =
-                        format!("metric name must not be set twice: {} or {}", quote(first), quote(&name));
+                    let message = format!("metric name must not be set twice: {} or {}", quote(first), quote(&name));
                     return Err(self.error(message));
                 }
                 *quoted_name = Some(name);

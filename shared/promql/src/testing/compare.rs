@@ -109,9 +109,8 @@ fn check_matrix(matrix: &[Series], expected: &Expected, times: &[Timestamp]) -> 
         });
         let wanted: Vec<(Timestamp, f64)> = wanted.collect();
         let found: Vec<(Timestamp, f64)> = series.samples().map(|sample| (sample.timestamp, sample.value)).collect();
-        let same = |(left, right): (&(Timestamp, f64), &(Timestamp, f64))| {
-            left.0 == right.0 && almost_equal(left.1, right.1)
-        };
+        let same =
+            |(left, right): (&(Timestamp, f64), &(Timestamp, f64))| left.0 == right.0 && almost_equal(left.1, right.1);
         if found.len() != wanted.len() || !found.iter().zip(&wanted).all(same) {
             return Err(format!("{labels} is {found:?}, expected {wanted:?}"));
         }

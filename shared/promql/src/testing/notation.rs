@@ -45,7 +45,7 @@ pub(super) fn read_series(line: &str) -> Result<(Labels, &str), String> {
 fn end_of_labels(line: &str) -> Result<usize, String> {
     let open = line.find('{');
     let blank = line.find(char::is_whitespace).unwrap_or(line.len());
-    let Some(open) = open.filter(|open| line[..*open].trim_end().len() <= blank) else { return Ok(blank) };
+    let Some(open) = open.filter(|open| *open <= blank) else { return Ok(blank) };
     let mut quote: Option<char> = None;
     let mut escaped = false;
     for (index, c) in line[open..].char_indices() {
@@ -90,7 +90,6 @@ fn items(text: &str) -> Vec<&str> {
     items
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a number of repetitions is small")]
 fn expand_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
     let bad = || format!("{item:?} is no point of a series");
     if let Some(rest) = item.strip_prefix('_') {

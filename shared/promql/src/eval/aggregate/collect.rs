@@ -1,5 +1,7 @@
 //! Aggregations that need all samples of a group at once.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of the aggregations")]
+
 use hashbrown::HashMap;
 use model::Labels;
 
@@ -22,7 +24,9 @@ pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<(
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter >= 9.223_372_036_854_775e18 => {
                 format!("Scalar value {} overflows int64", format_float(parameter))
             }
-            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter <= -9.223_372_036_854_775e18 => {
+            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK
+                if parameter <= -9.223_372_036_854_775e18 =>
+            {
                 format!("Scalar value {} underflows int64", format_float(parameter))
             }
             _ => continue,
