@@ -151,6 +151,8 @@ fn curves(chart: &Chart, axis: &Axis) -> Markup {
                 @let class = line_class(line, index);
                 @if single && !line.is_ghost { path class={ "fill " (class) } d=(curve::area(chart, line, axis)) {} }
                 path class={ "line " (class) } d=(curve::path(chart, line, axis)) {}
+                @let dots = curve::dots(chart, line, axis);
+                @if !dots.is_empty() { path class={ "dots " (class) } d=(dots) {} }
             }
         }
     }

@@ -14,6 +14,7 @@ use maud::{DOCTYPE, Markup, html};
 use model::{Language, TimeRange};
 
 use crate::i18n::{LANGUAGES, own_name};
+use crate::state::State;
 use crate::{Reader, Text, assets};
 
 /// The policy that pages are served with: everything comes from here, nothing is inline.
@@ -353,6 +354,18 @@ pub(crate) fn section(id: &str, title: &str, body: &Markup) -> Markup {
         section id=(id) aria-labelledby=(heading) {
             h2 id=(heading) { (title) }
             (body)
+        }
+    }
+}
+
+/// Mistakes in the newest configuration files.
+pub(crate) fn config_problems(errors: &[String], reader: &Reader) -> Markup {
+    html! {
+        @if !errors.is_empty() {
+            div.refused role="alert" {
+                p.is-critical { (State::Failing.icon()) b { (reader.text(Text::ConfigRefused)) } }
+                @for error in errors { pre { (error) } }
+            }
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct DailyReport {
     pub end_ms: i64,
     /// When the report was made; before the end of the period when the day was not over.
     pub made_at_ms: i64,
+    /// Whether the day was over, and its last samples had arrived, when the report was made.
+    pub is_final: bool,
     /// Alerts of the day.
     pub alerts: AlertStatistics,
     /// How much of each resource was used.
@@ -125,11 +127,6 @@ pub struct PanelSeries {
 }
 
 impl DailyReport {
-    /// Whether the day was over when the report was made.
-    pub const fn is_final(&self) -> bool {
-        self.made_at_ms > self.end_ms
-    }
-
     /// Whether there is nothing to report: no series and no alert.
     pub fn is_empty(&self) -> bool {
         let panels = || self.resources.iter().chain(&self.metrics);
@@ -192,6 +189,7 @@ pub fn page(report: &DailyReport, language: Language) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
+                link rel="icon" href="data:,";
                 style { (PreEscaped(assets::REPORT_STYLE)) }
             }
             body { main {
@@ -225,7 +223,7 @@ fn head(report: &DailyReport, reader: &Reader) -> Markup {
                 div { dt { (reader.text(Text::ReportGenerated)) } dd { (made_at) } }
                 div { dd { (reader.text(Text::ReportAudience)) } }
             }
-            @if !report.is_final() {
+            @if !report.is_final {
                 p.is-warning { (State::Pending.icon()) (reader.fill(Text::ReportSoFarNote, &[&reader.zone.time(reader.now)])) }
             }
             (verdict(report, reader))

@@ -188,5 +188,5 @@ fn a_report_reads_back_from_its_json() {
     let report = samples::report(6, samples::NOW);
     let again: report::DailyReport = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(again, report);
-    assert!(report.is_final() && !report.is_empty());
+    assert!(report.is_final && !report.is_empty());
 }

@@ -140,6 +140,7 @@ pub(crate) fn overview(reader: &Reader, points: u32) -> Overview {
         intake: intake(),
         resources: vec![cpu, memory, network],
         performance: vec![connections, response, errors],
+        config_errors: vec!["rules/app.yml:12:5: unknown field `exprr`".to_owned()],
         failures: Vec::new(),
     }
 }
@@ -297,7 +298,7 @@ pub(crate) fn reports() -> Reports {
     let row = |date: &str, is_final: bool| ReportRow {
         date: date.to_owned(),
         time_zone: "Asia/Tokyo".to_owned(),
-        written: Some(NOW - Duration::from_secs(3600)),
+        made_at: (!is_final).then_some(NOW - Duration::from_secs(3600)),
         is_final,
         address: format!("/reports/daily/{date}/Asia.Tokyo/final"),
     };
@@ -313,6 +314,7 @@ pub(crate) fn status() -> Status {
     };
     Status {
         storage: vec![row("先行書き込みログ", 42_000.0, 512_000.0), row("時間ブロック", 3_200_000.0, 3_900_000.0)],
+        config_errors: Vec::new(),
         intake: intake(),
         retention: pairs(&[("生データ", "7 d"), ("ロールアップ", "366 d")]),
         process: pairs(&[("バージョン", "0.1.0"), ("アドレス", "http://127.0.0.1:9099")]),
@@ -331,6 +333,7 @@ pub(crate) fn report(points: u32, made_at: Timestamp) -> DailyReport {
         start_ms: day.start.as_millis(),
         end_ms: day.end.as_millis(),
         made_at_ms: made_at.as_millis(),
+        is_final: made_at > day.end,
         alerts: AlertStatistics {
             fired: 4,
             resolved: 3,

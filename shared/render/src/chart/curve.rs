@@ -10,12 +10,21 @@ use super::{Chart, FIELD_WIDTH, Line, part_of};
 /// A run of points without a gap, in the field's coordinates.
 type Run = Vec<(f64, f64)>;
 
-/// The line: one stroke for each run; a point between two gaps is a dot.
+/// The line: one stroke for each run of two points or more.
 pub(super) fn path(chart: &Chart, line: &Line, axis: &Axis) -> String {
     let mut path = String::new();
+    for run in runs(chart, line, axis).iter().filter(|run| run.len() > 1) {
+        stroke(&mut path, run);
+    }
+    path
+}
+
+/// The points that stand alone between two gaps: strokes without length, which round ends make into dots.
+pub(super) fn dots(chart: &Chart, line: &Line, axis: &Axis) -> String {
+    let mut path = String::new();
     for run in runs(chart, line, axis) {
-        stroke(&mut path, &run);
         if let [only] = run[..] {
+            write_point(&mut path, 'M', only);
             write_point(&mut path, 'L', only);
         }
     }

@@ -182,7 +182,6 @@ texts! {
     DailyReports => "日次レポート", "Daily reports";
     DailyReport => "日次レポート", "Daily report";
     ReportDate => "対象日", "Day";
-    ReportWritten => "作成時刻", "Written";
     ReportStatus => "区分", "State";
     ReportFinal => "確定", "Final";
     ReportSoFar => "途中経過", "So far";
@@ -214,6 +213,9 @@ texts! {
     Process => "プロセス", "This process";
     StartedAt => "起動時刻", "Started";
     Watermark => "チャンク化済み", "Cut into chunks up to";
+
+    ConfigRefused => "新しい設定ファイルに誤りがあります。直前の正しい設定で動いています。",
+        "The newest configuration files have mistakes; the last good ones stay in force.";
 
     // Login and errors.
     Login => "ログイン", "Sign in";

@@ -28,6 +28,8 @@ pub struct Overview {
     pub resources: Vec<Chart>,
     /// Charts of performance.
     pub performance: Vec<Chart>,
+    /// What is wrong with the newest configuration files, while the ones before are in force.
+    pub config_errors: Vec<String>,
     /// Panels that could not be loaded: title and reason.
     pub failures: Vec<(String, String)>,
 }
@@ -104,6 +106,7 @@ pub fn content(overview: &Overview, frame: &Frame) -> Markup {
     let reader = &frame.reader;
     html! {
         (alert_summary(overview, frame))
+        (super::config_problems(&overview.config_errors, reader))
         (section("now", reader.text(Text::CurrentValues), &html! {
             ul.tiles { @for tile in &overview.tiles { (tile_card(tile, reader)) } }
             (intake_figures(&overview.intake, reader))

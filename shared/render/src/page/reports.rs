@@ -23,8 +23,8 @@ pub struct ReportRow {
     pub date: String,
     /// The zone that the day is counted in.
     pub time_zone: String,
-    /// When it was written; `None` where only its address is known.
-    pub written: Option<Timestamp>,
+    /// When one that is not final was made.
+    pub made_at: Option<Timestamp>,
     /// Whether the day was over when it was written.
     pub is_final: bool,
     /// Its address without an ending, `/reports/daily/2026-11-21/...`.
@@ -54,8 +54,7 @@ fn table(rows: &[ReportRow], frame: &Frame) -> Markup {
                     th scope="col" { (reader.text(Text::ReportDate)) }
                     th scope="col" { (reader.text(Text::ReportStatus)) }
                     th scope="col" { (reader.text(Text::Formats)) }
-                    th scope="col" { (reader.text(Text::ReportWritten)) }
-                } }
+                    } }
                 tbody { @for row in rows { (report_row(row, frame)) } }
             }
         },
@@ -81,12 +80,12 @@ fn report_row(row: &ReportRow, frame: &Frame) -> Markup {
                 span.is-ok { (State::Ok.icon()) (reader.text(Text::ReportFinal)) }
             } @else {
                 span.is-warning { (State::Pending.icon()) (reader.text(Text::ReportSoFar)) }
+                @if let Some(time) = row.made_at { " " (moment(reader, time)) }
             } }
             td.downloads {
                 (link(&html_address, Text::ReportDownloadHtml, true))
                 (link(&format!("{}.json", row.address), Text::ReportDownloadJson, true))
             }
-            td.when { @if let Some(time) = row.written { (moment(reader, time)) } @else { "–" } }
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::{Text, Unit};
 pub struct Status {
     /// What is kept, one row a kind.
     pub storage: Vec<StorageRow>,
+    /// What is wrong with the newest configuration files, while the ones before are in force.
+    pub config_errors: Vec<String>,
     /// What comes in.
     pub intake: Intake,
     /// Retention and the like: name and value.
@@ -37,6 +39,7 @@ pub fn content(status: &Status, frame: &Frame) -> Markup {
     let reader = &frame.reader;
     let total = status.storage.iter().map(|row| row.size_bytes).sum();
     html! {
+        (super::config_problems(&status.config_errors, reader))
         (section("storage", reader.text(Text::Storage), &html! {
             ul.tiles {
                 (figure(reader.text(Text::StorageUsed), Unit::Bytes, total))
