@@ -110,3 +110,69 @@ mod embedded {
         tests::topic_contract!(super::topic());
     }
 }
+
+mod net {
+    use std::collections::BTreeSet;
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+
+    use ::net::{NetMessenger, NetSettings};
+    use tests::messenger::MessengerSubject;
+
+    /// Answers every request with 200 and notes its idempotency key.
+    fn serve(listener: &TcpListener, keys: &Mutex<BTreeSet<String>>) {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let key = idempotency_key(&stream).expect("a request");
+            keys.lock().expect("nothing panics while it holds the lock").insert(key);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).expect("an answer");
+        }
+    }
+
+    fn idempotency_key(stream: &TcpStream) -> std::io::Result<String> {
+        let mut reader = BufReader::new(stream);
+        let (mut key, mut body_bytes) = (String::new(), 0);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            match line.trim_end().split_once(": ") {
+                Some(("idempotency-key", value)) => key = value.to_owned(),
+                Some(("content-length", value)) => body_bytes = value.parse().expect("a number"),
+                Some(_) => {}
+                None if line.trim_end().is_empty() => break,
+                None => {}
+            }
+        }
+        reader.read_exact(&mut vec![0; body_bytes])?;
+        Ok(key)
+    }
+
+    fn messenger() -> MessengerSubject {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let dead = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("a bound address");
+        let keys = Arc::new(Mutex::new(BTreeSet::new()));
+        let posted = Arc::clone(&keys);
+        std::thread::spawn(move || serve(&listener, &posted));
+        let dir = tempfile::tempdir().expect("a folder for a test");
+        let settings = NetSettings { allow_loopback: true, ..NetSettings::new(dir.path().join("outbox")) };
+        let received = move || {
+            let mut found = keys.lock().expect("nothing panics while it holds the lock").clone();
+            for entry in std::fs::read_dir(dir.path().join("outbox")).into_iter().flatten() {
+                let name = entry.expect("a file").file_name().into_string().expect("a name in UTF-8");
+                found.insert(name.strip_suffix(".eml").expect("nothing but finished mail").to_owned());
+            }
+            found
+        };
+        MessengerSubject {
+            messenger: Arc::new(NetMessenger::new(settings)),
+            webhook: format!("http://{address}/hook"),
+            dead_webhook: Some(format!("http://{dead}/secret")),
+            received: Box::new(received),
+        }
+    }
+
+    tests::messenger_contract!(messenger());
+}

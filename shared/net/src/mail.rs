@@ -1,0 +1,130 @@
+//! What a mail looks like on its way.
+
+use std::time::{Duration, SystemTime};
+
+use app::ports::{PortError, PortResult};
+use lettre::Message;
+use lettre::message::header::{Header, HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
+use model::{ErrorKind, Timestamp};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::DELIVER;
+
+/// What is to be written to whom.
+#[derive(Debug)]
+pub(crate) struct Letter<'a> {
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a [String],
+    pub(crate) subject: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) html: &'a str,
+}
+
+/// Says that no person wrote it, so that absence notices stay away (RFC 3834).
+#[derive(Clone)]
+struct AutoSubmitted;
+
+impl Header for AutoSubmitted {
+    fn name() -> HeaderName {
+        HeaderName::new_from_ascii_str("Auto-Submitted")
+    }
+
+    fn parse(_: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Self)
+    }
+
+    fn display(&self) -> HeaderValue {
+        HeaderValue::new(Self::name(), "auto-generated".to_owned())
+    }
+}
+
+/// Writes a mail: text and HTML as alternatives in UTF-8. The same letter, key and time give the same bytes, and the
+/// same key the same `Message-ID`, by which mail programs and servers drop repeats.
+pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestamp) -> PortResult<Message> {
+    let from: Mailbox = letter.from.parse().map_err(|_| invalid("the sender is no mailbox"))?;
+    let hash = xxh3_128(idempotency_key.as_bytes());
+    let id = format!("<{hash:032x}@{}>", from.email.domain());
+    let mut message = Message::builder().from(from).subject(one_line(letter.subject)).message_id(Some(id));
+    for (index, mailbox) in letter.to.iter().enumerate() {
+        let problem = || invalid(format!("recipient {} of {} is no mailbox", index + 1, letter.to.len()));
+        message = message.to(mailbox.parse().map_err(|_| problem())?);
+    }
+    let parts = MultiPart::builder()
+        .kind(MultiPartKind::Alternative)
+        .boundary(format!("mihari-{hash:032x}"))
+        .singlepart(SinglePart::plain(letter.text.to_owned()))
+        .singlepart(SinglePart::html(letter.html.to_owned()));
+    let message = message.date(system_time(time)).header(AutoSubmitted).multipart(parts);
+    message.map_err(|error| invalid(format!("the mail cannot be written: {error}")))
+}
+
+/// A subject has one line; what would break it becomes a space.
+fn one_line(subject: &str) -> String {
+    subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A time as the mail library takes it; times before 1970 become 1970.
+fn system_time(time: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(0))
+}
+
+fn invalid(message: impl std::fmt::Display) -> PortError {
+    PortError::new(ErrorKind::Invalid, DELIVER, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn letter<'a>(to: &'a [String], subject: &'a str) -> Letter<'a> {
+        let text = "CPU 使用率が 90 % を超えました。\n";
+        Letter {
+            from: "Mihari 見張り <mihari@example.com>",
+            to,
+            subject,
+            text,
+            html: "<p>CPU 使用率が <b>90 %</b> を超えました。</p>",
+        }
+    }
+
+    #[test]
+    fn a_japanese_mail_looks_like_this() {
+        let to = ["運用 <ops@example.com>".to_owned(), "dev@example.com".to_owned()];
+        let time = Timestamp::from_secs(1_700_000_000);
+        let message = compose(&letter(&to, "【警告】CPU 使用率 (web-1)"), "tenant/group/3", time).unwrap();
+        insta::assert_snapshot!(String::from_utf8(message.formatted()).unwrap().replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn the_same_key_gives_the_same_bytes() {
+        let to = ["ops@example.com".to_owned()];
+        let bytes = |key| compose(&letter(&to, "件名"), key, Timestamp::from_secs(5)).unwrap().formatted();
+        assert_eq!(bytes("a"), bytes("a"));
+        assert_ne!(bytes("a"), bytes("b"));
+    }
+
+    #[test]
+    fn a_subject_cannot_smuggle_headers() {
+        let to = ["ops@example.com".to_owned()];
+        let message =
+            compose(&letter(&to, "a\r\nBcc: victim@example.com\r\n\r\nbody"), "k", Timestamp::default()).unwrap();
+        let text = String::from_utf8(message.formatted()).unwrap();
+        assert!(!text.contains("\r\nBcc:"), "{text}");
+    }
+
+    #[test]
+    fn a_bad_mailbox_is_refused_without_its_name() {
+        let good = "ops@example.com".to_owned();
+        for (from, to, expected) in [
+            ("nobody", vec![good.clone()], "the sender is no mailbox"),
+            ("mihari@example.com", vec![good, "yamada taro".to_owned()], "recipient 2 of 2 is no mailbox"),
+            ("mihari@example.com", vec!["a@b\r\nBcc: x@y".to_owned()], "recipient 1 of 1 is no mailbox"),
+        ] {
+            let letter = Letter { from, ..letter(&to, "subject") };
+            let error = compose(&letter, "k", Timestamp::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid);
+            assert_eq!(error.to_string(), format!("messenger deliver: {expected}"));
+        }
+    }
+}

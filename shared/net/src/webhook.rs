@@ -1,0 +1,172 @@
+//! JSON documents by HTTP POST.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::ports::{PortError, PortResult, Receipt};
+use model::ErrorKind;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::{DELIVER, Guard};
+
+/// Most redirects that are followed.
+const REDIRECTS_MAX: usize = 3;
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes that are read of an answer that refuses.
+const ANSWER_BYTES_MAX: usize = 64;
+
+/// Sends documents to webhooks. Each delivery has its own connection, made to the addresses that were checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhooks {
+    guard: Guard,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Webhooks {
+    pub(crate) fn new(guard: Guard) -> Self {
+        Self { guard, tls: Arc::new(tls_config()) }
+    }
+
+    /// Posts a document, following redirects that ask for the same POST elsewhere.
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: &str,
+        idempotency_key: &str,
+    ) -> PortResult<Receipt> {
+        let mut url = parse(url)?;
+        let mut headers = header_map(headers)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let mut all = headers.clone();
+            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            all.insert("idempotency-key", header_value("Idempotency-Key", idempotency_key)?);
+            let response = self.send(&url, all, body).await?;
+            let status = response.status();
+            let Some(next) = redirect(&url, &response)? else {
+                return outcome(status, response).await;
+            };
+            if next.origin() != url.origin() {
+                // Whoever answers there is not who the headers were meant for.
+                headers.clear();
+            }
+            url = next;
+        }
+        Err(invalid(format!("the webhook redirects more than {REDIRECTS_MAX} times")))
+    }
+
+    async fn send(&self, url: &Url, headers: HeaderMap, body: &str) -> PortResult<Response> {
+        let host = url.host().ok_or_else(|| invalid("the webhook's URL names no host"))?;
+        let port = url.port_or_known_default().ok_or_else(|| invalid("the webhook's URL names no port"))?;
+        let addresses = self.guard.resolve(&host, port).await;
+        let addresses = addresses.map_err(|error| PortError::new(error.kind(), DELIVER, error))?;
+        let client = Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
+            .resolve_to_addrs(url.host_str().unwrap_or(""), &addresses)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("mihari/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| PortError::new(ErrorKind::Bug, DELIVER, root_cause(&error)))?;
+        let request = client.post(url.clone()).headers(headers).body(body.to_owned());
+        request.send().await.map_err(|error| {
+            let what = if error.is_timeout() { "the webhook does not answer" } else { "the webhook cannot be reached" };
+            PortError::new(ErrorKind::Unavailable, DELIVER, format!("{what}: {}", root_cause(&error)))
+        })
+    }
+}
+
+/// rustls with ring and the roots of Mozilla.
+fn tls_config() -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks all protocol versions that rustls does")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn parse(url: &str) -> PortResult<Url> {
+    let url = Url::parse(url).map_err(|error| invalid(format!("the webhook's URL cannot be read: {error}")))?;
+    if matches!(url.scheme(), "http" | "https") {
+        return Ok(url);
+    }
+    Err(invalid("the webhook's URL is neither http nor https"))
+}
+
+fn header_map(headers: &[(String, String)]) -> PortResult<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let key = HeaderName::try_from(name).map_err(|_| invalid(format!("{name:?} is no name of a header")))?;
+        map.append(key, header_value(name, value)?);
+    }
+    Ok(map)
+}
+
+fn header_value(name: &str, value: &str) -> PortResult<HeaderValue> {
+    let mut value =
+        HeaderValue::try_from(value).map_err(|_| invalid(format!("the value of the header {name} cannot be sent")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Where an answer asks to repeat the same POST; `None` when it does not ask for one.
+fn redirect(from: &Url, response: &Response) -> PortResult<Option<Url>> {
+    if !matches!(response.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+        return Ok(None);
+    }
+    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let next = location.and_then(|location| from.join(location).ok());
+    let next = next.ok_or_else(|| invalid("the webhook redirects to nowhere"))?;
+    if next.scheme() == from.scheme() || next.scheme() == "https" {
+        return Ok(Some(next));
+    }
+    Err(invalid("the webhook redirects from https to another scheme"))
+}
+
+/// What an answer means for the delivery.
+async fn outcome(status: StatusCode, response: Response) -> PortResult<Receipt> {
+    let kind = match status.as_u16() {
+        200..=299 => return Ok(Receipt { note: format!("HTTP {}", status.as_u16()) }),
+        408 | 429 => ErrorKind::Throttled,
+        500..=599 => ErrorKind::Unavailable,
+        _ => ErrorKind::Invalid,
+    };
+    let reason = reason(response).await.map_or_else(String::new, |reason| format!(" ({reason})"));
+    Err(PortError::new(kind, DELIVER, format!("the webhook answers HTTP {}{reason}", status.as_u16())))
+}
+
+/// The answer's body when it is a plain code such as Slack's `channel_not_found`; other text may repeat a secret.
+async fn reason(mut response: Response) -> Option<String> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend(chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return None;
+        }
+    }
+    let plain = !body.is_empty() && body.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' '));
+    plain.then(|| String::from_utf8_lossy(&body).into_owned())
+}
+
+/// The innermost cause of a failure, which names neither URL nor host.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause.and_then(std::error::Error::source) {
+        cause = Some(inner);
+    }
+    cause.map_or_else(|| "no further cause".to_owned(), ToString::to_string)
+}
+
+fn invalid(message: impl std::fmt::Display) -> PortError {
+    PortError::new(ErrorKind::Invalid, DELIVER, message)
+}
+
+#[cfg(test)]
+mod tests;

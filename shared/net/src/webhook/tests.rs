@@ -1,0 +1,224 @@
+//! Webhooks against a small HTTP server on this machine.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use app::ports::{Address, Content, Delivery, Messenger as _};
+use model::Timestamp;
+
+use super::*;
+use crate::{NetMessenger, NetSettings};
+
+/// A server that gives one answer after the other, each on a connection of its own, and tells what it was asked.
+struct Server {
+    address: SocketAddr,
+    requests: mpsc::Receiver<String>,
+}
+
+impl Server {
+    fn start(answers: Vec<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = mpsc::channel();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                sender.send(read_request(&stream)).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.try_iter().collect()
+    }
+}
+
+/// Head and body of a request, as they came.
+fn read_request(stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\n") {
+        reader.read_line(&mut text).expect("a line of the head");
+    }
+    let length = text.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).expect("the body");
+    text + std::str::from_utf8(&body).expect("JSON is UTF-8")
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+fn messenger(allow_loopback: bool) -> NetMessenger {
+    let settings = NetSettings { allow_loopback, timeout: Duration::from_secs(2), ..NetSettings::new("/nowhere") };
+    NetMessenger::new(settings)
+}
+
+fn delivery(url: &str) -> Delivery {
+    let headers = vec![("Authorization".to_owned(), "Bearer token".to_owned()), ("X-Key".to_owned(), "k".to_owned())];
+    Delivery {
+        idempotency_key: "key-1".to_owned(),
+        address: Address::Webhook { url: url.to_owned(), headers },
+        content: Content::Json("{\"text\":\"警告\"}".to_owned()),
+        time: Timestamp::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_posted_once() {
+    let server = Server::start(vec![answer("200 OK", "", "ok")]);
+    let receipt = messenger(true).deliver(&delivery(&server.url("/hook?a=b"))).await.unwrap();
+    assert_eq!(receipt.note, "HTTP 200");
+    let requests = server.requests();
+    let request = requests[0].to_lowercase();
+    assert_eq!(requests.len(), 1);
+    for expected in [
+        "post /hook?a=b http/1.1\r\n",
+        "\r\ncontent-type: application/json\r\n",
+        "\r\nidempotency-key: key-1\r\n",
+        "\r\nauthorization: bearer token\r\n",
+        "\r\nx-key: k\r\n",
+        "\r\nuser-agent: mihari/",
+        "\r\n\r\n{\"text\":\"警告\"}",
+    ] {
+        assert!(request.contains(expected), "{expected:?} is missing in {request}");
+    }
+}
+
+#[tokio::test]
+async fn each_status_asks_for_something_else() {
+    let cases = [
+        ("204 No Content", "", None),
+        ("400 Bad Request", "invalid_payload", Some((ErrorKind::Invalid, "HTTP 400 (invalid_payload)"))),
+        ("403 Forbidden", "token T0/B0/secret is revoked", Some((ErrorKind::Invalid, "HTTP 403"))),
+        ("404 Not Found", "", Some((ErrorKind::Invalid, "HTTP 404"))),
+        ("408 Request Timeout", "", Some((ErrorKind::Throttled, "HTTP 408"))),
+        ("429 Too Many Requests", "rate_limited", Some((ErrorKind::Throttled, "HTTP 429 (rate_limited)"))),
+        ("500 Internal Server Error", "", Some((ErrorKind::Unavailable, "HTTP 500"))),
+        ("503 Service Unavailable", "", Some((ErrorKind::Unavailable, "HTTP 503"))),
+        ("302 Found", "", Some((ErrorKind::Invalid, "HTTP 302"))),
+        ("304 Not Modified", "", Some((ErrorKind::Invalid, "HTTP 304"))),
+    ];
+    for (status, body, expected) in cases {
+        let location = if status.starts_with("302") { "location: /elsewhere\r\n" } else { "" };
+        let server = Server::start(vec![answer(status, location, body)]);
+        let result = messenger(true).deliver(&delivery(&server.url("/hook/secret"))).await;
+        let found = result.err().map(|error| (error.kind(), error.to_string()));
+        let expected = expected.map(|(kind, text)| (kind, format!("messenger deliver: the webhook answers {text}")));
+        assert_eq!(found, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_repeats_the_post_and_keeps_secrets_at_home() {
+    let target = Server::start(vec![answer("200 OK", "", ""), answer("200 OK", "", "")]);
+    let elsewhere = format!("location: {}\r\n", target.url("/new"));
+    let first = Server::start(vec![answer("307 Temporary Redirect", &elsewhere, "")]);
+    messenger(true).deliver(&delivery(&first.url("/old"))).await.unwrap();
+    let request = target.requests().remove(0).to_lowercase();
+    assert!(request.starts_with("post /new http/1.1\r\n") && request.ends_with("{\"text\":\"警告\"}"), "{request}");
+    assert!(request.contains("idempotency-key: key-1") && !request.contains("x-key") && !request.contains("bearer"));
+
+    let here =
+        Server::start(vec![answer("308 Permanent Redirect", "location: /new\r\n", ""), answer("200 OK", "", "")]);
+    messenger(true).deliver(&delivery(&here.url("/old"))).await.unwrap();
+    assert!(here.requests()[1].to_lowercase().contains("x-key: k"), "the same origin gets its headers again");
+}
+
+#[tokio::test]
+async fn redirects_come_to_an_end() {
+    let answers = vec![answer("307 Temporary Redirect", "location: /again\r\n", ""); 9];
+    let server = Server::start(answers);
+    let error = messenger(true).deliver(&delivery(&server.url("/"))).await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Invalid, 1 + REDIRECTS_MAX), "{error}");
+}
+
+#[tokio::test]
+async fn a_redirect_passes_the_guard_too() {
+    for location in
+        ["http://169.254.169.254/latest/meta-data", "http://[::ffff:169.254.169.254]/", "ftp://example.com/"]
+    {
+        let server = Server::start(vec![answer("307 Temporary Redirect", &format!("location: {location}\r\n"), "")]);
+        let error = messenger(true).deliver(&delivery(&server.url("/"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{location}: {error}");
+        assert!(!error.to_string().contains("169"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn this_machine_is_out_of_reach_unless_allowed() {
+    let server = Server::start(vec![answer("200 OK", "", "")]);
+    let port = server.address.port();
+    for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let error = messenger(false).deliver(&delivery(&format!("http://{host}:{port}/"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{host}: {error}");
+        assert!(error.to_string().contains("outbound calls must not reach"), "{host}: {error}");
+    }
+    assert_eq!(server.requests(), [""; 0]);
+    let by_name = delivery(&format!("http://localhost:{port}/"));
+    messenger(true).deliver(&by_name).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_refused_without_naming_it() {
+    let with_header = |name: &str, value: &str| Delivery {
+        address: Address::Webhook {
+            url: "http://127.0.0.1:1/secret".to_owned(),
+            headers: vec![(name.to_owned(), value.to_owned())],
+        },
+        ..delivery("")
+    };
+    let bad = [
+        delivery("secret"),
+        delivery("ftp://example.com/secret"),
+        delivery("http://"),
+        delivery("file:///etc/secret"),
+        with_header("X-Key", "sec\nret"),
+        with_header("not a name", "secret"),
+    ];
+    for delivery in bad {
+        let error = messenger(true).deliver(&delivery).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{delivery:?}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_or_dead_destination_is_unavailable() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings =
+        NetSettings { allow_loopback: true, timeout: Duration::from_millis(200), ..NetSettings::new("/nowhere") };
+    let url = format!("http://{}/secret", silent.local_addr().unwrap());
+    let error = NetMessenger::new(settings).deliver(&delivery(&url)).await.unwrap_err();
+    assert_eq!(error.to_string(), "messenger deliver: no answer in 200ms");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop(silent);
+    let error = messenger(true).deliver(&delivery(&url)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("cannot be reached: ") && !error.to_string().contains("secret"), "{error}");
+}
+
+/// A server that speaks no TLS, and one whose certificate nobody vouches for, are unavailable; neither hears a word.
+#[tokio::test]
+async fn https_is_spoken_with_our_own_provider() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let hello = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut hello = [0; 3];
+        stream.read_exact(&mut hello).unwrap();
+        hello
+    });
+    let error = messenger(true).deliver(&delivery(&format!("https://{address}/secret"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(hello.join().unwrap(), [22, 3, 1], "a TLS handshake record");
+}
