@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use crate::ast::{
-    Aggregation, At, Binary, DurationExpr, Expr, ExprKind, Extent, Grouping, MatchingLabels, Number, Selector, Shift,
-    Side, Subquery,
+    Aggregation, At, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extent, Grouping, MatchingLabels, Number,
+    Selector, Shift, Side, Subquery,
 };
 use crate::parser::is_reserved;
 use crate::quote::{quote, quote_bytes};
@@ -114,7 +114,10 @@ impl fmt::Display for DurationExpr {
 
 impl fmt::Display for Binary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.left, self.op.as_str())?;
+        let left = self.left.to_string();
+        // A sign before a power would be read as the sign of the power.
+        let left = if self.op == BinaryOp::Pow { left.trim_start_matches('+') } else { &left };
+        write!(f, "{left} {}", self.op.as_str())?;
         if self.returns_bool {
             f.write_str(" bool")?;
         }

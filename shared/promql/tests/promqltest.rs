@@ -2,6 +2,7 @@
 //!
 //! Read in place from the folder that `MIHARI_CORPORA` names; ignored when it is not set.
 
+#![expect(clippy::print_stdout, reason = "the table is what the test run shows")]
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
