@@ -9,6 +9,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::{Aggregate, Labels, Series, TimeRange, Timestamp, is_stale};
 
+use crate::block::within;
 use crate::merge::by_labels;
 
 /// The length of a span.
@@ -108,9 +109,9 @@ impl RollupSeries {
     }
 }
 
-/// Rolls raw series up to spans that end within `range`.
+/// Rolls up the samples of raw series that lie within `range`.
 ///
-/// Samples before the first span serve as the predecessor that the first increase is counted from.
+/// Samples before it serve as the predecessor that the first increase is counted from.
 pub fn roll_up(series: &[Series], resolution: Resolution, range: TimeRange) -> Vec<RollupSeries> {
     let mut shared = SharedTimes::default();
     series.iter().filter_map(|series| roll_up_one(series, resolution, range, &mut shared)).collect()
@@ -125,15 +126,12 @@ fn roll_up_one(
     let mut out = Spans::default();
     let mut previous: Option<f64> = None;
     let mut span_end = Timestamp::MIN;
-    for sample in series.samples().filter(|sample| !is_stale(sample.value)) {
-        // Times ascend: the end is computed once a span, not once a sample.
-        if sample.timestamp > span_end {
-            span_end = resolution.span_end(sample.timestamp);
-        }
-        if span_end > range.end {
-            break;
-        }
-        if span_end >= range.start {
+    for sample in series.samples().filter(|sample| !is_stale(sample.value) && sample.timestamp <= range.end) {
+        if sample.timestamp >= range.start {
+            // Times ascend: the end is computed once a span, not once a sample.
+            if sample.timestamp > span_end {
+                span_end = resolution.span_end(sample.timestamp);
+            }
             out.add(span_end, sample.value, previous);
         }
         if !sample.value.is_nan() {
@@ -161,7 +159,8 @@ pub fn fold(series: &[RollupSeries], resolution: Resolution, range: TimeRange) -
     series.iter().filter_map(fold_one).collect()
 }
 
-/// Joins pieces that hold different spans of the same series; where two hold the same span, the later piece wins.
+/// Joins pieces of the same resolution that were made from different samples, the older before the newer ones: a span
+/// that several pieces hold a part of (a day that is not over) becomes one.
 pub fn join(pieces: Vec<Vec<RollupSeries>>) -> Vec<RollupSeries> {
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut joined: Vec<Vec<RollupSeries>> = Vec::new();
@@ -189,23 +188,36 @@ fn join_one(mut parts: Vec<RollupSeries>, shared: &mut SharedTimes) -> RollupSer
         spans.extend(series.timestamps.iter().enumerate().map(|(index, &time)| (time, part, index)));
     }
     spans.sort_unstable();
-    let mut kept: Vec<(Timestamp, usize, usize)> = Vec::with_capacity(spans.len());
-    for span in spans {
-        match kept.last_mut() {
-            Some(last) if last.0 == span.0 => *last = span,
-            _ => kept.push(span),
+    let mut out = Spans::default();
+    for (time, part, index) in spans {
+        // A column that was not loaded stays empty below.
+        let value = |column: Column| parts[part].columns[column as usize].get(index).copied().unwrap_or(0.0);
+        out.add_span(time, Column::ALL.map(value));
+    }
+    out.settle_sum();
+    let loaded = |column: usize| parts.iter().all(|part| part.columns[column].len() == part.timestamps.len());
+    let columns =
+        std::array::from_fn(
+            |column| {
+                if loaded(column) { std::mem::take(&mut out.columns[column]) } else { Vec::new() }
+            },
+        );
+    RollupSeries { columns, timestamps: shared.share(out.timestamps), labels: parts.swap_remove(0).labels }
+}
+
+/// Keeps only spans that end within `range`.
+pub fn cut(series: Vec<RollupSeries>, range: TimeRange) -> Vec<RollupSeries> {
+    let cut_one = |mut series: RollupSeries| {
+        let place = within(&series.timestamps, range);
+        if place.len() < series.timestamps.len() {
+            series.timestamps = Arc::from(&series.timestamps[place.clone()]);
+            for column in series.columns.iter_mut().filter(|column| !column.is_empty()) {
+                *column = column[place.clone()].to_vec();
+            }
         }
-    }
-    let column = |column: usize| {
-        let loaded = parts.iter().all(|part| part.columns[column].len() == part.timestamps.len());
-        let value = |&(_, part, index): &(Timestamp, usize, usize)| parts[part].columns[column][index];
-        if loaded { kept.iter().map(value).collect() } else { Vec::new() }
+        (!series.timestamps.is_empty()).then_some(series)
     };
-    RollupSeries {
-        columns: std::array::from_fn(column),
-        timestamps: shared.share(kept.iter().map(|(time, ..)| *time).collect()),
-        labels: parts.remove(0).labels,
-    }
+    series.into_iter().filter_map(cut_one).collect()
 }
 
 /// Makes of rollups the series that a query of one aggregate reads. Their columns must be loaded: see [`Column::of`].

@@ -209,9 +209,9 @@ impl Index {
         ranges.reduce(|one, two| one.union(&two))
     }
 
-    /// The label sets, in order of metric name.
-    pub fn label_sets(&self) -> impl Iterator<Item = LabelsRef<'_>> {
-        self.labels.iter().map(|series| series.labels)
+    /// The label sets of selected series, in order.
+    pub fn selected_labels<'a>(&'a self, selected: &'a Selected) -> impl Iterator<Item = LabelsRef<'a>> {
+        selected.series.iter().map(|&index| self.labels.series(index).labels)
     }
 
     /// Finds the series that fulfil all matchers and may have a sample in `range`.

@@ -63,11 +63,14 @@ fn a_counter_made_of_increases_has_no_resets() {
 }
 
 #[test]
-fn of_pieces_that_overlap_the_later_one_wins() {
-    let one = roll_up(&scraped(&[("a", &[1.0, 1.0, 1.0, 1.0, 1.0])], 15), Resolution::Minute, TimeRange::ALL);
-    let two = roll_up(&scraped(&[("a", &[2.0])], 15), Resolution::Minute, TimeRange::ALL);
-    let joined = join(vec![one, two]);
-    assert_eq!(joined[0].columns[Column::Last as usize], [2.0, 1.0]);
+fn a_span_in_two_pieces_becomes_one() {
+    let series = scraped(&[("a", &[5.0, 9.0, 1.0, 4.0, 7.0])], 15);
+    let time = |secs: i64| Timestamp::from_secs(1_795_003_200 + secs);
+    let early = roll_up(&series, Resolution::Day, TimeRange::new(time(0), time(30)));
+    let late = roll_up(&series, Resolution::Day, TimeRange::new(time(31), time(99)));
+    let joined = join(vec![early, late]);
+    assert_eq!(table(&joined), table(&roll_up(&series, Resolution::Day, TimeRange::ALL)));
+    assert!(cut(joined, TimeRange::new(time(0), time(99))).is_empty(), "the day ends later");
 }
 
 proptest! {

@@ -1,0 +1,364 @@
+//! Loading series for queries, rules and pages; and draining the log for the tick.
+//!
+//! Read [`Loader::load`] first. What a query sees is the catalogue's blocks, the chunks that no block holds yet, and the
+//! log since the watermark, merged: a sample counts from the moment its sender got a 2xx. The tick row is read before
+//! the catalogue, so that samples on their way from log to chunk are seen twice rather than not at all.
+
+mod cache;
+mod drain;
+mod loaded;
+mod pieces;
+mod stats;
+mod tail;
+mod tier;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hashbrown::{Equivalent, HashSet};
+use model::{ErrorKind, Labels, LabelsRef, Limits, Matcher, TenantId, TimeRange, Timestamp};
+use promql::{Selection, SourceError};
+use tsdb::Head;
+use tsdb::retention::Retention;
+use tsdb::rollup::{Column, Resolution};
+
+pub use drain::{Chunk, Drained, drain};
+pub use loaded::Loaded;
+use loaded::{RollupParts, SelectionParts};
+use pieces::Pieces;
+pub use stats::{PieceStats, StorageStats};
+use tail::TailState;
+pub use tier::Tier;
+
+use crate::catalogue::{CatalogueRow, raw_rows, rollup_rows, without_replaced};
+use crate::ports::{Minute, Shard};
+use crate::{AppError, Ports, tick_row};
+
+/// How often the tick row is read again when a tick commits meanwhile.
+const TICK_ROW_TRIES: usize = 5;
+
+/// Loads series; keeps what it decoded, since blocks and log entries never change.
+#[derive(Debug)]
+pub struct Loader {
+    ports: Ports,
+    limits: Limits,
+    pieces: Pieces,
+    tail: Mutex<TailState>,
+}
+
+impl Loader {
+    /// A loader with empty caches.
+    pub fn new(ports: Ports, limits: Limits) -> Self {
+        Self { pieces: Pieces::new(Arc::clone(&ports.objects)), tail: Mutex::default(), ports, limits }
+    }
+
+    /// Fetches all that the selections need; series are decoded when the evaluator asks for them.
+    ///
+    /// # Errors
+    /// `Invalid` when a selection has more series or samples than a query may load, told before any value is fetched.
+    /// `Unavailable` or `Corrupt` when a store does not answer or holds bytes that cannot be read.
+    pub async fn load(&self, tenant: &TenantId, selections: &[Selection], now: Timestamp) -> Result<Loaded, AppError> {
+        self.load_over(tenant, selections, None, now).await
+    }
+
+    /// As [`Loader::load`], with samples on top that are not stored yet: what rules of the same tick recorded.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub async fn load_over(
+        &self,
+        tenant: &TenantId,
+        selections: &[Selection],
+        overlay: Option<Arc<Head>>,
+        now: Timestamp,
+    ) -> Result<Loaded, AppError> {
+        let mut heads = vec![self.head(tenant, now).await?];
+        heads.extend(overlay);
+        let mut budget = Budget::new(&self.limits);
+        let mut loaded = Loaded::default();
+        for selection in selections {
+            let parts = self.load_selection(tenant, selection, &heads, &mut budget, now).await?;
+            loaded.push(parts);
+        }
+        Ok(loaded)
+    }
+
+    /// The label sets of all series that match one of the selectors (any, when there is none) and may have a sample in
+    /// the range, sorted.
+    ///
+    /// # Errors
+    /// As [`Loader::load`].
+    pub async fn series(
+        &self,
+        tenant: &TenantId,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+        now: Timestamp,
+    ) -> Result<Vec<Labels>, AppError> {
+        let any = [Vec::new()];
+        let selectors = if selectors.is_empty() { &any } else { selectors };
+        let head = self.head(tenant, now).await?;
+        let raw = cut_start(range, self.retention().raw_start(now));
+        let mut rows = without_replaced(self.raw_rows(tenant, raw, now).await?);
+        let mut found = LabelSets::new(self.limits.query_series_max);
+        if range.start < raw.start {
+            let rollups = cut_start(range, self.retention().rollup_start(now));
+            rows.extend(self.rollup_rows(tenant, Resolution::Hour, rollups, now).await?);
+        }
+        for matchers in selectors {
+            for labels in head.label_sets(matchers, raw) {
+                found.insert(labels.as_ref())?;
+            }
+        }
+        for row in rows.iter().filter(|row| row.entry.range.overlaps(&range)) {
+            let piece = self.pieces.open(&row.entry).await?;
+            for matchers in selectors {
+                let selected = piece.index().select(matchers, range);
+                for labels in piece.index().selected_labels(&selected) {
+                    found.insert(labels)?;
+                }
+            }
+        }
+        Ok(found.sorted())
+    }
+
+    /// What is kept and answered for how long.
+    fn retention(&self) -> Retention {
+        Retention { raw: self.limits.raw_retention, rollups: self.limits.rollup_retention }
+    }
+
+    async fn raw_rows(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        now: Timestamp,
+    ) -> Result<Vec<CatalogueRow>, AppError> {
+        if range.start > range.end {
+            return Ok(Vec::new());
+        }
+        Ok(raw_rows(self.ports.state.as_ref(), tenant, Shard::default(), range, now).await?)
+    }
+
+    async fn rollup_rows(
+        &self,
+        tenant: &TenantId,
+        resolution: Resolution,
+        range: TimeRange,
+        now: Timestamp,
+    ) -> Result<Vec<CatalogueRow>, AppError> {
+        if range.start > range.end {
+            return Ok(Vec::new());
+        }
+        Ok(rollup_rows(self.ports.state.as_ref(), tenant, resolution, range, now).await?)
+    }
+
+    /// The tenant's samples in the log since the watermark.
+    async fn head(&self, tenant: &TenantId, now: Timestamp) -> Result<Arc<Head>, AppError> {
+        let shard = Shard::default();
+        let watermark = self.watermark(shard, now).await?;
+        self.with_tail(shard, watermark, now, |tail| tail.head(tenant)).await
+    }
+
+    async fn watermark(&self, shard: Shard, now: Timestamp) -> Result<Minute, AppError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match tick_row::read(self.ports.state.as_ref(), shard, now).await {
+                Ok((row, _)) => return Ok(row.watermark),
+                Err(error) if error.kind() == ErrorKind::Conflict && tries < TICK_ROW_TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Tries one tier after the other until the selection fits into the budget.
+    async fn load_selection(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+        heads: &[Arc<Head>],
+        budget: &mut Budget,
+        now: Timestamp,
+    ) -> Result<SelectionParts, AppError> {
+        let tiers = tier::choose(selection, self.retention(), now);
+        let (last, finer) = tiers.split_last().expect("there is always a tier");
+        for tier in finer {
+            let mut left = budget.clone();
+            let parts = self.load_tier(tenant, selection, *tier, heads, &mut left, now).await;
+            match parts {
+                Err(error) if error.kind() == ErrorKind::Invalid => {}
+                Err(error) => return Err(error),
+                Ok(parts) => {
+                    *budget = left;
+                    return Ok(parts);
+                }
+            }
+        }
+        self.load_tier(tenant, selection, *last, heads, budget, now).await
+    }
+
+    async fn load_tier(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+        tier: Tier,
+        heads: &[Arc<Head>],
+        budget: &mut Budget,
+        now: Timestamp,
+    ) -> Result<SelectionParts, AppError> {
+        match tier {
+            Tier::Raw => {
+                let range = cut_start(selection.range, self.retention().raw_start(now));
+                let rows = without_replaced(self.raw_rows(tenant, range, now).await?);
+                let pieces = self.fetch(&rows, &selection.matchers, range, &[0], budget).await?;
+                budget.take_heads(heads, &selection.matchers, range)?;
+                Ok(SelectionParts::raw(pieces, heads.to_vec(), selection.matchers.clone(), range))
+            }
+            Tier::Rollup(resolution) => self.load_rollups(tenant, selection, resolution, heads, budget, now).await,
+        }
+    }
+
+    /// Rollups, and raw samples of the hours that have none yet.
+    async fn load_rollups(
+        &self,
+        tenant: &TenantId,
+        selection: &Selection,
+        resolution: Resolution,
+        heads: &[Arc<Head>],
+        budget: &mut Budget,
+        now: Timestamp,
+    ) -> Result<SelectionParts, AppError> {
+        // Two spans more, since a step may look back that far.
+        let start = (selection.range.start - resolution.duration() * 2).max(self.retention().rollup_start(now));
+        let range = TimeRange::new(start, selection.range.end);
+        let rows = self.rollup_rows(tenant, resolution, range, now).await?;
+        let covered: HashSet<i64> = rows.iter().flat_map(|row| &row.entry.sources).map(|source| source.hour).collect();
+        let columns = Column::of(selection.aggregate);
+        let wanted: Vec<usize> = columns.iter().map(|&column| column as usize).collect();
+        let rollups = self.fetch(&rows, &selection.matchers, range, &wanted, budget).await?;
+        // An hour more, for the sample before the first increase.
+        let raw_start = (range.start - Duration::from_secs(3600)).max(self.retention().raw_start(now));
+        let raw_range = TimeRange::new(raw_start, range.end);
+        let raw_rows = without_replaced(self.raw_rows(tenant, raw_range, now).await?);
+        let open = |row: &&CatalogueRow| !covered.contains(&row.hour()) || !covered.contains(&(row.hour() + 1));
+        let raw_rows: Vec<CatalogueRow> = raw_rows.iter().filter(open).cloned().collect();
+        let raw = self.fetch(&raw_rows, &selection.matchers, raw_range, &[0], budget).await?;
+        budget.take_heads(heads, &selection.matchers, raw_range)?;
+        let raw = SelectionParts::raw(raw, heads.to_vec(), selection.matchers.clone(), raw_range);
+        let parts = RollupParts { resolution, aggregate: selection.aggregate, range, pieces: rollups, covered };
+        Ok(raw.with_rollups(parts))
+    }
+
+    /// Opens the blocks of the rows, checks what they would give against the budget, then fetches the frames.
+    async fn fetch(
+        &self,
+        rows: &[CatalogueRow],
+        matchers: &[Matcher],
+        range: TimeRange,
+        columns: &[usize],
+        budget: &mut Budget,
+    ) -> Result<Vec<pieces::Fetched>, AppError> {
+        let mut chosen = Vec::new();
+        for row in rows.iter().filter(|row| row.entry.range.overlaps(&range)) {
+            let piece = self.pieces.open(&row.entry).await?;
+            let selected = piece.index().select(matchers, range);
+            if selected.series_count() > 0 {
+                budget.take(selected.series_count(), selected.samples_max * columns.len())?;
+                chosen.push((piece, selected));
+            }
+        }
+        let mut fetched = Vec::with_capacity(chosen.len());
+        for (piece, selected) in chosen {
+            fetched.push(self.pieces.fetch(piece, selected, columns).await?);
+        }
+        Ok(fetched)
+    }
+}
+
+/// A range that starts no earlier than a time.
+fn cut_start(range: TimeRange, start: Timestamp) -> TimeRange {
+    TimeRange::new(range.start.max(start), range.end)
+}
+
+/// What a query may still load.
+#[derive(Clone, Debug)]
+struct Budget {
+    samples_left: usize,
+    samples_max: usize,
+    series_max: usize,
+}
+
+impl Budget {
+    const fn new(limits: &Limits) -> Self {
+        Self {
+            samples_left: limits.query_samples_max,
+            samples_max: limits.query_samples_max,
+            series_max: limits.query_series_max,
+        }
+    }
+
+    fn take(&mut self, series: usize, samples: usize) -> Result<(), AppError> {
+        if series > self.series_max {
+            let limit = self.series_max;
+            return Err(too_much(format!("query selects more than {limit} series (query_series_max)")));
+        }
+        let limit = self.samples_max;
+        self.samples_left = self.samples_left.checked_sub(samples).ok_or_else(|| {
+            too_much(format!(
+                "query processing would load too many samples into memory: the limit is {limit} (query_samples_max)"
+            ))
+        })?;
+        Ok(())
+    }
+
+    fn take_heads(&mut self, heads: &[Arc<Head>], matchers: &[Matcher], range: TimeRange) -> Result<(), AppError> {
+        heads.iter().try_for_each(|head| self.take(0, head.count(matchers, range)))
+    }
+}
+
+fn too_much(message: String) -> AppError {
+    SourceError::new(ErrorKind::Invalid, message).into()
+}
+
+/// Finds a label set without owning it.
+#[derive(PartialEq, Eq, Hash)]
+struct Text<'a>(LabelsRef<'a>);
+
+impl Equivalent<Labels> for Text<'_> {
+    fn equivalent(&self, key: &Labels) -> bool {
+        self.0 == key.as_ref()
+    }
+}
+
+/// Distinct label sets, up to a limit.
+struct LabelSets {
+    known: HashSet<Labels>,
+    found: Vec<Labels>,
+    limit: usize,
+}
+
+impl LabelSets {
+    fn new(limit: usize) -> Self {
+        Self { known: HashSet::new(), found: Vec::new(), limit }
+    }
+
+    fn insert(&mut self, labels: LabelsRef<'_>) -> Result<(), AppError> {
+        if !self.known.contains(&Text(labels)) {
+            let labels = labels.to_labels();
+            self.known.insert(labels.clone());
+            self.found.push(labels);
+        }
+        if self.found.len() <= self.limit {
+            return Ok(());
+        }
+        Err(too_much(format!("more than {} series match (query_series_max)", self.limit)))
+    }
+
+    fn sorted(mut self) -> Vec<Labels> {
+        self.found.sort();
+        self.found
+    }
+}

@@ -1,0 +1,95 @@
+//! What a tick takes from the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{TenantId, Timestamp};
+use tsdb::Head;
+
+use super::tail::decode_entry;
+use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key};
+use crate::ports::{Minute, RowKey, Shard, WalEntry};
+use crate::tick_row::TickRow;
+use crate::{AppError, Ports};
+
+/// A minute is closed so long after its end: appends that began in it are in the log by then.
+const CLOSES_AFTER: Duration = Duration::from_secs(120);
+/// Most rows that are stored with one call.
+const ROWS_A_CALL: usize = 25;
+
+/// The samples of one tenant and one hour that arrived in closed minutes, as a block.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which hour, see `tsdb::hour`.
+    pub hour: i64,
+    /// The block.
+    pub bytes: Bytes,
+}
+
+/// What a tick found in the closed minutes of the log.
+#[derive(Clone, Debug)]
+pub struct Drained {
+    /// The last closed minute: the watermark to commit, once the chunks are stored.
+    pub watermark: Minute,
+    /// The samples that arrived after the old watermark up to the new one.
+    pub chunks: Vec<Chunk>,
+    /// How many samples that is, repeats included.
+    pub samples: usize,
+}
+
+/// Reads the minutes of the log that were closed since the watermark of `row`, and cuts them into chunks.
+///
+/// Nothing changes. Later minutes stay in the log: the loader reads them from there.
+///
+/// # Errors
+/// As [`crate::ports::Wal::read`].
+pub async fn drain(ports: &Ports, row: &TickRow, shard: Shard, now: Timestamp) -> Result<Drained, AppError> {
+    let watermark = ((now - CLOSES_AFTER).minute() - 1).max(row.watermark);
+    let entries = ports.wal.read(shard, row.watermark + 1..watermark + 1).await?;
+    let cutting = tokio::task::spawn_blocking(move || cut(&entries));
+    let (chunks, samples) = cutting.await.map_err(|error| AppError::Bug(format!("cutting chunks ended: {error}")))?;
+    Ok(Drained { watermark, chunks, samples })
+}
+
+fn cut(entries: &[WalEntry]) -> (Vec<Chunk>, usize) {
+    let mut heads: BTreeMap<&TenantId, Head> = BTreeMap::new();
+    for entry in entries {
+        heads.entry(&entry.tenant).or_default().append(&decode_entry(entry));
+    }
+    let samples = heads.values().map(Head::sample_count).sum();
+    let chunks = heads.iter().flat_map(|(tenant, head)| {
+        let chunk = |(hour, bytes)| Chunk { tenant: (*tenant).clone(), hour, bytes: Bytes::from(bytes) };
+        head.cut().into_iter().map(chunk)
+    });
+    (chunks.collect(), samples)
+}
+
+impl Drained {
+    /// Stores the chunks and names them in the catalogue, to be done before the watermark is committed: the same chunks
+    /// again change nothing, and chunks of a tick that never committed only repeat what the log still holds.
+    ///
+    /// # Errors
+    /// When a store does not answer: nothing may be committed then.
+    pub async fn store(&self, ports: &Ports, shard: Shard, now: Timestamp) -> Result<(), AppError> {
+        let mut rows: Vec<(RowKey, Bytes, Option<Timestamp>)> = Vec::new();
+        // Tenants first: a tenant without data is harmless, data without its tenant would never become blocks.
+        for tenant in self.chunks.iter().map(|chunk| &chunk.tenant).collect::<BTreeSet<_>>() {
+            if ports.state.get(&tenant_key(tenant), now).await?.is_none() {
+                rows.push((tenant_key(tenant), Bytes::from_static(&[1]), None));
+            }
+        }
+        for chunk in &self.chunks {
+            let folder = chunk_folder(&chunk.tenant, chunk.hour);
+            let entry = Entry::store(ports.objects.as_ref(), &folder, chunk.bytes.clone(), now).await?;
+            let key = chunk_key(&chunk.tenant, shard, chunk.hour, entry.hash);
+            rows.push((key, Bytes::from(entry.encode()), None));
+        }
+        for rows in rows.chunks(ROWS_A_CALL) {
+            ports.state.put_many(rows.to_vec(), now).await?;
+        }
+        Ok(())
+    }
+}

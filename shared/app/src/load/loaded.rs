@@ -1,0 +1,113 @@
+//! What a query loaded: encoded until it is asked for.
+
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use model::{Aggregate, ErrorKind, Matcher, Series, TimeRange};
+use promql::{Source, SourceError};
+use tsdb::hour::{hour_of, hour_range};
+use tsdb::rollup::{Column, Resolution, aggregate, cut, join, roll_up};
+use tsdb::{Head, merge};
+
+use super::pieces::Fetched;
+
+/// The series of all selections of an expression; decodes and merges one selection when the evaluator asks for it.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    selections: Vec<SelectionParts>,
+}
+
+impl Loaded {
+    pub(super) fn push(&mut self, parts: SelectionParts) {
+        self.selections.push(parts);
+    }
+}
+
+impl Source for Loaded {
+    fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
+        let parts = self.selections.get(selection);
+        let missing = || SourceError::new(ErrorKind::Bug, format!("selection {selection} was not loaded"));
+        parts.ok_or_else(missing)?.series().map_err(|error| SourceError::new(error.kind(), error.to_string()))
+    }
+}
+
+/// All that a selection is made of.
+#[derive(Debug)]
+pub(super) struct SelectionParts {
+    raw: Vec<Fetched>,
+    heads: Vec<Arc<Head>>,
+    matchers: Vec<Matcher>,
+    raw_range: TimeRange,
+    rollups: Option<RollupParts>,
+}
+
+/// The rollups of a selection.
+#[derive(Debug)]
+pub(super) struct RollupParts {
+    pub(super) resolution: Resolution,
+    pub(super) aggregate: Aggregate,
+    pub(super) range: TimeRange,
+    pub(super) pieces: Vec<Fetched>,
+    /// The hours that the pieces were made from.
+    pub(super) covered: HashSet<i64>,
+}
+
+impl SelectionParts {
+    pub(super) const fn raw(
+        raw: Vec<Fetched>,
+        heads: Vec<Arc<Head>>,
+        matchers: Vec<Matcher>,
+        raw_range: TimeRange,
+    ) -> Self {
+        Self { raw, heads, matchers, raw_range, rollups: None }
+    }
+
+    pub(super) fn with_rollups(self, rollups: RollupParts) -> Self {
+        Self { rollups: Some(rollups), ..self }
+    }
+
+    fn series(&self) -> tsdb::Result<Vec<Series>> {
+        match &self.rollups {
+            None => self.raw_series(),
+            Some(rollups) => self.rollup_series(rollups),
+        }
+    }
+
+    fn raw_series(&self) -> tsdb::Result<Vec<Series>> {
+        let mut sources = Vec::with_capacity(self.raw.len() + self.heads.len());
+        for fetched in &self.raw {
+            sources.push(fetched.raw(self.raw_range)?);
+        }
+        sources.extend(self.heads.iter().map(|head| head.select(&self.matchers, self.raw_range)));
+        Ok(merge(sources))
+    }
+
+    /// Stored rollups, and those of the hours that have none yet, made now.
+    fn rollup_series(&self, rollups: &RollupParts) -> tsdb::Result<Vec<Series>> {
+        let columns = Column::of(rollups.aggregate);
+        let mut pieces = Vec::with_capacity(rollups.pieces.len() + 1);
+        for fetched in &rollups.pieces {
+            pieces.push(fetched.rollups(rollups.range, columns)?);
+        }
+        let raw = self.raw_series()?;
+        for hour in open_hours(&raw, &rollups.covered) {
+            pieces.push(roll_up(&raw, rollups.resolution, hour_range(hour)));
+        }
+        let joined = cut(join(pieces), rollups.range);
+        Ok(aggregate(joined, rollups.aggregate, rollups.resolution))
+    }
+}
+
+/// The hours with samples that no rollup was made from yet, in order.
+fn open_hours(series: &[Series], covered: &HashSet<i64>) -> Vec<i64> {
+    let mut hours = std::collections::BTreeSet::new();
+    for series in series {
+        let mut start = 0;
+        while let Some(time) = series.timestamps.get(start) {
+            let hour = hour_of(*time);
+            hours.insert(hour);
+            start += series.timestamps[start..].partition_point(|time| hour_of(*time) == hour);
+        }
+    }
+    hours.into_iter().filter(|hour| !covered.contains(hour)).collect()
+}

@@ -1,0 +1,140 @@
+//! Opening blocks and fetching their frames, each at most once.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use model::{Series, TimeRange};
+use tsdb::TsdbError;
+use tsdb::block::{Index, Selected, TRAILER_BYTES};
+use tsdb::rollup::{Column, RollupSeries};
+
+use super::cache::Cache;
+use crate::AppError;
+use crate::catalogue::{Entry, Place};
+use crate::ports::{ByteRange, ObjectStore};
+
+/// How much of an object's end is fetched before its index is known: small objects come whole.
+const TAIL_BYTES: u64 = 64 << 10;
+/// Most memory for indexes and tails, and for frames.
+const INDEXES_BYTES_MAX: usize = 96 << 20;
+const FRAMES_BYTES_MAX: usize = 96 << 20;
+
+/// Blocks by hash.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    objects: Arc<dyn ObjectStore>,
+    opened: Mutex<Cache<u128, Piece>>,
+    frames: Mutex<Cache<(u128, u64), Bytes>>,
+}
+
+/// A block whose index is known.
+#[derive(Clone, Debug)]
+pub(super) struct Piece {
+    hash: u128,
+    index: Arc<Index>,
+    /// The object; none when `tail` is the whole block.
+    object: Option<String>,
+    /// The last bytes of the block.
+    tail: Bytes,
+    tail_start: u64,
+}
+
+/// The frames of the selected series of a block.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    index: Arc<Index>,
+    selected: Selected,
+    frames: Vec<(Range<u64>, Bytes)>,
+}
+
+impl Pieces {
+    pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
+        let (opened, frames) = (Cache::new(INDEXES_BYTES_MAX), Cache::new(FRAMES_BYTES_MAX));
+        Self { objects, opened: Mutex::new(opened), frames: Mutex::new(frames) }
+    }
+
+    pub(super) async fn open(&self, entry: &Entry) -> Result<Piece, AppError> {
+        let known = self.opened.lock().expect("nothing panics while it holds the lock").get(&entry.hash);
+        if let Some(piece) = known {
+            return Ok(piece);
+        }
+        let (tail, object) = match &entry.place {
+            Place::Inline(bytes) => (bytes.clone(), None),
+            Place::Object(key) => (self.tail(key).await?, Some(key.clone())),
+        };
+        let index = Arc::new(Index::open(&tail, entry.size_bytes)?);
+        let tail_start = entry.size_bytes - tail.len() as u64;
+        let object = object.filter(|_| tail_start > 0);
+        let bytes = index.memory_bytes() + tail.len();
+        let piece = Piece { hash: entry.hash, index, object, tail, tail_start };
+        let mut opened = self.opened.lock().expect("nothing panics while it holds the lock");
+        opened.insert(entry.hash, piece.clone(), bytes);
+        Ok(piece)
+    }
+
+    /// The end of an object, with the whole index in it.
+    async fn tail(&self, key: &str) -> Result<Bytes, AppError> {
+        let tail = self.objects.get(key, ByteRange::Suffix(TAIL_BYTES)).await?;
+        let needed = Index::tail_bytes(&tail[tail.len().saturating_sub(TRAILER_BYTES)..])?;
+        if needed <= tail.len() {
+            return Ok(tail);
+        }
+        Ok(self.objects.get(key, ByteRange::Suffix(needed as u64)).await?)
+    }
+
+    pub(super) async fn fetch(&self, piece: Piece, selected: Selected, columns: &[usize]) -> Result<Fetched, AppError> {
+        let mut frames = Vec::new();
+        for range in piece.index.frames(&selected, columns) {
+            let bytes = self.frame(&piece, &range).await?;
+            frames.push((range, bytes));
+        }
+        Ok(Fetched { index: piece.index, selected, frames })
+    }
+
+    async fn frame(&self, piece: &Piece, range: &Range<u64>) -> Result<Bytes, AppError> {
+        if let Some(bytes) = piece.in_tail(range) {
+            return Ok(bytes);
+        }
+        let key = (piece.hash, range.start);
+        let known = self.frames.lock().expect("nothing panics while it holds the lock").get(&key);
+        if let Some(bytes) = known {
+            return Ok(bytes);
+        }
+        let object = piece.object.as_deref().ok_or(TsdbError::Truncated { what: "block" })?;
+        let slice = ByteRange::Slice { offset: range.start, len: range.end - range.start };
+        let bytes = self.objects.get(object, slice).await?;
+        let mut frames = self.frames.lock().expect("nothing panics while it holds the lock");
+        frames.insert(key, bytes.clone(), bytes.len());
+        Ok(bytes)
+    }
+}
+
+impl Piece {
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    fn in_tail(&self, range: &Range<u64>) -> Option<Bytes> {
+        let start = usize::try_from(range.start.checked_sub(self.tail_start)?).ok()?;
+        let end = usize::try_from(range.end.checked_sub(self.tail_start)?).ok()?;
+        (start <= end && end <= self.tail.len()).then(|| self.tail.slice(start..end))
+    }
+}
+
+impl Fetched {
+    /// Decodes the samples within `range` of the selected series.
+    pub(super) fn raw(&self, range: TimeRange) -> tsdb::Result<Vec<Series>> {
+        self.index.decode(&self.selected, range, &mut |frame| self.frame(&frame))
+    }
+
+    /// Decodes the spans that end within `range` of the selected series.
+    pub(super) fn rollups(&self, range: TimeRange, columns: &[Column]) -> tsdb::Result<Vec<RollupSeries>> {
+        self.index.decode_rollups(&self.selected, range, columns, &mut |frame| self.frame(&frame))
+    }
+
+    fn frame(&self, wanted: &Range<u64>) -> tsdb::Result<Bytes> {
+        let found = self.frames.iter().find(|(range, _)| range == wanted);
+        found.map(|(_, bytes)| bytes.clone()).ok_or(TsdbError::Truncated { what: "block" })
+    }
+}
