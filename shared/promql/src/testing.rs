@@ -386,3 +386,6 @@ fn read_time(text: &str) -> Result<Timestamp, String> {
     let epoch = Timestamp::from_millis(0);
     Ok(if negative { epoch - duration } else { epoch + duration })
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,7 +231,7 @@ fn data() -> impl Strategy<Value = Vec<Series>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_printed_reads_back(query in vector()) {
@@ -410,5 +410,6 @@ fn answer_all(query: &str, series: &[Series], params: &Params) -> Value {
             Ok(self.0.to_vec())
         }
     }
-    evaluate(&parse(query).unwrap(), &All(series), params).unwrap().value
+    let expr = parse(query).expect("the query is an expression");
+    evaluate(&expr, &All(series), params).expect("the query has an answer").value
 }
