@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use model::{Batch, Timestamp};
 
 use cpu::SteadyCpu;
-use points::Points;
+pub(crate) use points::Points;
 
 /// The job that this machine's series carry.
 const JOB: &str = "node";

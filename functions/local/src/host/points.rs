@@ -21,7 +21,7 @@ pub(super) const MEGABITS: Unit = |value| value * 125_000.0;
 
 /// The points of one collection.
 #[derive(Debug)]
-pub(super) struct Points {
+pub(crate) struct Points {
     batch: Batch,
     job: &'static str,
     instance: String,
@@ -30,12 +30,12 @@ pub(super) struct Points {
 
 impl Points {
     /// No point yet; each will carry the job, the instance and the time.
-    pub(super) fn new(job: &'static str, instance: &str, now: Timestamp) -> Self {
+    pub(crate) fn new(job: &'static str, instance: &str, now: Timestamp) -> Self {
         Self { batch: Batch::new(), job, instance: instance.to_owned(), now }
     }
 
     /// Adds a point. A name or value that is too long for a label is left out: the kernel gives none.
-    pub(super) fn push(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn push(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         let own = [(METRIC_NAME, name), ("job", self.job), ("instance", self.instance.as_str())];
         if let Ok(labels) = Labels::from_pairs(own.into_iter().chain(labels.iter().copied())) {
             self.batch.push(labels.as_ref(), [Sample { timestamp: self.now, value }]);
@@ -50,7 +50,7 @@ impl Points {
     }
 
     /// All points.
-    pub(super) fn finish(self) -> Batch {
+    pub(crate) fn finish(self) -> Batch {
         self.batch
     }
 }
