@@ -163,8 +163,8 @@ impl Loaded {
         let samples = self.floats.entry(labels).or_default();
         for (index, point) in (0_i64..).zip(points) {
             match point {
-                Point::Float(value) => samples.insert(index * step, value),
-                Point::Stale => samples.insert(index * step, model::stale_nan()),
+                Point::Float(value) => samples.insert(index.saturating_mul(step), value),
+                Point::Stale => samples.insert(index.saturating_mul(step), model::stale_nan()),
                 Point::Absent | Point::Histogram => None,
             };
         }

@@ -17,13 +17,10 @@ impl Sum {
     #[inline]
     pub(crate) fn add(&mut self, increment: f64) {
         let total = self.value + increment;
-        if total.is_infinite() {
-            self.compensation = 0.0;
-        } else if self.value.abs() >= increment.abs() {
-            self.compensation += (self.value - total) + increment;
-        } else {
-            self.compensation += (increment - total) + self.value;
-        }
+        let (greater, less) =
+            if self.value.abs() >= increment.abs() { (self.value, increment) } else { (increment, self.value) };
+        let compensation = self.compensation + ((greater - total) + less);
+        self.compensation = if total.is_infinite() { 0.0 } else { compensation };
         self.value = total;
     }
 
@@ -31,6 +28,24 @@ impl Sum {
     #[inline]
     pub(crate) fn total(self) -> f64 {
         if self.value.is_infinite() { self.value } else { self.value + self.compensation }
+    }
+
+    /// The sum divided by a number.
+    pub(crate) fn divided_by(self, divisor: f64) -> f64 {
+        if self.value.is_infinite() { self.value / divisor } else { self.value / divisor + self.compensation / divisor }
+    }
+
+    /// Adds another sum.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.add(other.value);
+        if other.compensation != 0.0 {
+            self.add(other.compensation);
+        }
+    }
+
+    /// Whether it has grown beyond all numbers, or taken in what is beyond.
+    pub(crate) fn is_infinite(self) -> bool {
+        self.value.is_infinite()
     }
 
     fn scaled(self, factor: f64) -> Self {
@@ -74,11 +89,7 @@ impl Mean {
     /// The mean of what was taken in.
     #[inline]
     pub(crate) fn value(self) -> f64 {
-        if self.is_running {
-            self.sum.value + self.sum.compensation
-        } else {
-            self.sum.value / self.count + self.sum.compensation / self.count
-        }
+        if self.is_running { self.sum.value + self.sum.compensation } else { self.sum.divided_by(self.count) }
     }
 }
 

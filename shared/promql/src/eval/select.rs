@@ -1,5 +1,6 @@
 //! Selectors, windows and subqueries: from loaded series to columns.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use model::{Series, Timestamp, is_stale};
 
 use super::vector::{Grid, Vector, is_present};
+use super::window::Reach;
 use super::{Evaluator, Result_, misplaced, present_samples, query_grid};
 use crate::ast::{DurationExpr, Expr, ExprKind, Extent, RangeSelector, Selector, Shift, Span, Subquery};
 use crate::duration::resolve;
@@ -37,36 +39,48 @@ pub(super) struct Windows {
     pub(super) span: Span,
 }
 
-/// For each step, the samples of a window as an index range, or the number of samples that are not later.
-type Bounds = Rc<Vec<(u32, u32)>>;
+/// Where the samples of each window lie. Series of one scrape share their timestamps, so they share this too.
+pub(super) struct Layout {
+    times: Arc<[Timestamp]>,
+    range: i64,
+    /// For each step the samples of its window, as an index range.
+    pub(super) bounds: Vec<(u32, u32)>,
+    /// How windows are extrapolated, once that was asked for.
+    pub(super) reaches: OnceCell<Vec<Reach>>,
+}
 
-/// Bounds of the series seen last: those of one scrape share their timestamps.
+/// The layouts of the series seen last.
 #[derive(Default)]
-pub(super) struct BoundsCache {
-    entries: Vec<(Arc<[Timestamp]>, i64, Bounds)>,
-    next: usize,
+pub(super) struct Layouts {
+    entries: Vec<Rc<Layout>>,
+    /// The entry used last.
+    last: usize,
 }
 
 /// How many different timestamp columns are remembered.
-const CACHED_MAX: usize = 32;
+const LAYOUTS_MAX: usize = 32;
 
-impl BoundsCache {
+impl Layouts {
     /// Index ranges of the samples in `(end - range, end]` for each end.
-    pub(super) fn bounds(&mut self, times: &Arc<[Timestamp]>, ends: Grid, range: i64) -> Bounds {
-        let known =
-            self.entries.iter().find(|(known, known_range, _)| Arc::ptr_eq(known, times) && *known_range == range);
-        if let Some((_, _, bounds)) = known {
-            return Rc::clone(bounds);
+    pub(super) fn of(&mut self, times: &Arc<[Timestamp]>, ends: Grid, range: i64) -> Rc<Layout> {
+        let fits = |layout: &Rc<Layout>| Arc::ptr_eq(&layout.times, times) && layout.range == range;
+        if let Some(layout) = self.entries.get(self.last).filter(|layout| fits(layout)) {
+            return Rc::clone(layout);
         }
-        let bounds = Rc::new(advance(times, ends, range));
-        let entry = (Arc::clone(times), range, Rc::clone(&bounds));
-        if self.entries.len() < CACHED_MAX {
-            self.entries.push(entry);
+        if let Some(index) = self.entries.iter().position(fits) {
+            self.last = index;
+            return Rc::clone(&self.entries[index]);
+        }
+        let bounds = advance(times, ends, range);
+        let layout = Rc::new(Layout { times: Arc::clone(times), range, bounds, reaches: OnceCell::new() });
+        self.last = (self.last + 1) % LAYOUTS_MAX;
+        if self.last < self.entries.len() {
+            self.entries[self.last] = Rc::clone(&layout);
         } else {
-            self.entries[self.next] = entry;
-            self.next = (self.next + 1) % CACHED_MAX;
+            self.last = self.entries.len();
+            self.entries.push(Rc::clone(&layout));
         }
-        bounds
+        layout
     }
 }
 
@@ -111,13 +125,13 @@ impl Evaluator<'_> {
         let times = self.shifted(grid, &selector.shift)?;
         let mut vector = Vector::new(grid.count);
         vector.values.reserve(series.len() * grid.count);
-        let mut cache = BoundsCache::default();
+        let mut layouts = Layouts::default();
         for (number, series) in series.iter().enumerate() {
             self.check_deadline(number)?;
             let lookback = millis(self.params.lookback).max(twice(series.resolution));
-            let bounds = cache.bounds(&series.timestamps, times, lookback);
+            let layout = layouts.of(&series.timestamps, times, lookback);
             let row = vector.push_absent(series.labels.clone(), false);
-            for (value, &(first, end)) in row.iter_mut().zip(bounds.iter()) {
+            for (value, &(first, end)) in row.iter_mut().zip(&layout.bounds) {
                 if first == end {
                     continue;
                 }

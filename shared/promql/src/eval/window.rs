@@ -3,21 +3,23 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
 
 mod counter;
+mod sums;
 mod trend;
 
 use std::collections::VecDeque;
 
 use model::{METRIC_NAME, Series, Timestamp};
 
+pub(super) use self::counter::Reach;
 use self::counter::{Counter, extrapolated, instant};
-use super::float::{Mean, Sum, quantile};
-use super::select::{BoundsCache, Windows, twice};
+use super::float::{Sum, quantile};
+use super::select::{Layout, Layouts, Windows, twice};
 use super::vector::{Grid, Vector};
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Span};
 use crate::error::EvalError;
 use crate::functions::FunctionId;
-use crate::selection::millis;
+use crate::selection::{Deadline, millis};
 
 /// The samples of one series in one window, at least one; times in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +38,7 @@ struct Window<'a> {
 struct Windowed<'a> {
     series: &'a Series,
     /// The index range of each step's samples.
-    bounds: &'a [(u32, u32)],
+    layout: &'a Layout,
     /// The last moment of each window.
     ends: Grid,
     /// The length of the windows: the one asked for, or twice the span of a rollup if that is longer.
@@ -45,15 +47,27 @@ struct Windowed<'a> {
     asked: f64,
     /// When each step is evaluated.
     grid: Grid,
+    deadline: &'a Deadline,
 }
 
+/// How many samples windows may visit until the deadline is looked at again.
+const VISITS_MAX: usize = 1 << 20;
+
 impl Windowed<'_> {
-    /// Fills a row window by window; without samples there is no value.
+    /// Fills a row window by window; without samples there is no value. Stops when the deadline has passed.
     fn fill(&self, row: &mut [f64], mut value: impl FnMut(Window<'_>) -> f64) {
         let weights = self.series.weights.as_deref();
-        for (step, (slot, &(first, end))) in row.iter_mut().zip(self.bounds).enumerate() {
+        let mut visited = 0;
+        for (step, (slot, &(first, end))) in row.iter_mut().zip(&self.layout.bounds).enumerate() {
             let (first, end) = (first as usize, end as usize);
             if first < end {
+                visited += end - first;
+                if visited > VISITS_MAX {
+                    visited = 0;
+                    if self.deadline.check().is_err() {
+                        return;
+                    }
+                }
                 *slot = value(Window {
                     times: &self.series.timestamps[first..end],
                     values: &self.series.values[first..end],
@@ -79,6 +93,7 @@ pub(super) fn is_over_time(id: FunctionId) -> bool {
                 | FunctionId::MinOverTime
                 | FunctionId::MaxOverTime
                 | FunctionId::SumOverTime
+                | FunctionId::AvgOverTime
                 | FunctionId::CountOverTime
                 | FunctionId::QuantileOverTime
                 | FunctionId::PredictLinear
@@ -127,8 +142,13 @@ impl Evaluator<'_> {
             FunctionId::Idelta => self.each(windows, grid, |window| instant(window, false)),
             FunctionId::MinOverTime => self.extreme(windows, grid, |new, old| new <= old),
             FunctionId::MaxOverTime => self.extreme(windows, grid, |new, old| new >= old),
-            FunctionId::SumOverTime => self.scaled(windows, grid, sum),
-            FunctionId::CountOverTime => self.scaled(windows, grid, count),
+            FunctionId::SumOverTime => self.rows(windows, grid, |windowed, row| {
+                sums::fill(windowed, row, |sum, _| sum.total() * windowed.asked);
+            }),
+            FunctionId::AvgOverTime => self.rows(windows, grid, |windowed, row| sums::fill(windowed, row, sums::mean)),
+            FunctionId::CountOverTime => {
+                self.rows(windows, grid, |windowed, row| windowed.fill(row, |window| count(window) * windowed.asked))
+            }
             FunctionId::QuantileOverTime => {
                 let mut sorted = Vec::new();
                 self.each(windows, grid, move |window| {
@@ -176,11 +196,6 @@ impl Evaluator<'_> {
         self.rows(windows, grid, |windowed, row| windowed.fill(row, &mut value))
     }
 
-    /// Sums that grow with the window: taken back to the length that was asked for.
-    fn scaled(&self, windows: &Windows, grid: Grid, value: impl Fn(Window<'_>) -> f64) -> Result_<Vector> {
-        self.rows(windows, grid, |windowed, row| windowed.fill(row, |window| value(window) * windowed.asked))
-    }
-
     fn counter(&mut self, windows: &Windows, grid: Grid, kind: Counter) -> Result_<Vector> {
         let vector = self.rows(windows, grid, |windowed, row| extrapolated(windowed, kind, row))?;
         if kind != Counter::Delta {
@@ -214,7 +229,7 @@ impl Evaluator<'_> {
             candidates.clear();
             let values = &windowed.series.values;
             let mut taken = 0;
-            for (slot, &(first, end)) in row.iter_mut().zip(windowed.bounds) {
+            for (slot, &(first, end)) in row.iter_mut().zip(&windowed.layout.bounds) {
                 let (first, end) = (first as usize, end as usize);
                 for index in taken.max(first)..end {
                     let new = values[index];
@@ -241,15 +256,19 @@ impl Evaluator<'_> {
     fn rows(&self, windows: &Windows, grid: Grid, mut fill: impl FnMut(&Windowed<'_>, &mut [f64])) -> Result_<Vector> {
         let mut vector = Vector::new(grid.count);
         vector.values.reserve(windows.series.len() * grid.count);
-        let mut cache = BoundsCache::default();
+        let mut layouts = Layouts::default();
         for (number, series) in windows.series.iter().enumerate() {
             self.check_deadline(number)?;
             let range = windows.range.max(twice(series.resolution));
-            let bounds = cache.bounds(&series.timestamps, windows.ends, range);
+            let layout = layouts.of(&series.timestamps, windows.ends, range);
             #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ms")]
             let asked = windows.range as f64 / range as f64;
-            let windowed = Windowed { series, bounds: &bounds, ends: windows.ends, range, asked, grid };
+            let deadline = &self.params.deadline;
+            let windowed = Windowed { series, layout: &layout, ends: windows.ends, range, asked, grid, deadline };
             fill(&windowed, vector.push_absent(series.labels.clone(), windows.drop_names[number]));
+            if series.len().saturating_mul(grid.count) > VISITS_MAX {
+                deadline.check()?;
+            }
             vector.pop_if_empty();
         }
         Ok(vector)
@@ -271,7 +290,6 @@ impl Evaluator<'_> {
 /// The functions that need nothing but the window.
 fn simple(id: FunctionId) -> Option<fn(Window<'_>) -> f64> {
     Some(match id {
-        FunctionId::AvgOverTime => average,
         FunctionId::LastOverTime => |window| window.values[window.values.len() - 1],
         FunctionId::FirstOverTime => |window| window.values[0],
         FunctionId::PresentOverTime => |_| 1.0,
@@ -289,30 +307,12 @@ fn simple(id: FunctionId) -> Option<fn(Window<'_>) -> f64> {
     })
 }
 
-fn sum(window: Window<'_>) -> f64 {
-    let mut sum = Sum::default();
-    match window.weights {
-        None => window.values.iter().for_each(|&value| sum.add(value)),
-        Some(weights) => window.values.iter().zip(weights).for_each(|(value, weight)| sum.add(value * weight)),
-    }
-    sum.total()
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
 fn count(window: Window<'_>) -> f64 {
     match window.weights {
         None => window.values.len() as f64,
         Some(weights) => weights.iter().sum(),
     }
-}
-
-fn average(window: Window<'_>) -> f64 {
-    if window.weights.is_some() {
-        return sum(window) / count(window);
-    }
-    let mut mean = Mean::of(window.values[0]);
-    window.values[1..].iter().for_each(|&value| mean.add(value));
-    mean.value()
 }
 
 /// The population variance, by Welford's method.

@@ -23,64 +23,83 @@ pub(super) enum Counter {
 /// value before each reset is added to its increase. Rollups hold running increases: they never reset, and the
 /// distance of their values is known.
 pub(super) fn extrapolated(windowed: &Windowed<'_>, kind: Counter, row: &mut [f64]) {
-    let (times, values) = (&windowed.series.timestamps, &windowed.series.values);
+    let values = &windowed.series.values;
     let is_counter = kind != Counter::Delta;
     let resets: Vec<usize> = match is_counter {
         true => (1..values.len()).filter(|&index| values[index] < values[index - 1]).collect(),
         false => Vec::new(),
     };
     let stops_at_zero = is_counter && windowed.series.resolution.is_none();
-    let factor = match kind {
-        Counter::Rate => 1.0 / in_seconds(windowed.range),
-        Counter::Increase | Counter::Delta => windowed.asked,
+    // What one second of increase is worth: a rate is per second, sums are for the length that was asked for.
+    let (divisor, factor) = match kind {
+        Counter::Rate => (in_seconds(windowed.range), 1.0),
+        Counter::Increase | Counter::Delta => (1.0, windowed.asked),
     };
-    let mut first_reset = 0;
-    for (step, (slot, &(first, end))) in row.iter_mut().zip(windowed.bounds).enumerate() {
+    let reaches = windowed.layout.reaches.get_or_init(|| reaches(windowed));
+    let mut resets_left = &resets[..];
+    for ((slot, &(first, end)), reach) in row.iter_mut().zip(&windowed.layout.bounds).zip(reaches) {
         let (first, end) = (first as usize, end as usize);
-        if end - first < 2 {
+        if end < first + 2 {
             continue;
         }
         let mut increase = values[end - 1] - values[first];
-        while first_reset < resets.len() && resets[first_reset] <= first {
-            first_reset += 1;
+        while let [reset, rest @ ..] = resets_left
+            && *reset <= first
+        {
+            resets_left = rest;
         }
-        for &reset in resets[first_reset..].iter().take_while(|&&reset| reset < end) {
+        for &reset in resets_left.iter().take_while(|&&reset| reset < end) {
             increase += values[reset - 1];
         }
-        let (window_end, from, to) = (windowed.ends.time(step), times[first], times[end - 1]);
-        let reach = Reach {
-            sampled: in_seconds(to.as_millis() - from.as_millis()),
-            to_start: in_seconds(from.as_millis() - (window_end - windowed.range)),
-            to_end: in_seconds(window_end - to.as_millis()),
-            samples: end - first,
-        };
-        let zero_at = (stops_at_zero && increase > 0.0 && values[first] >= 0.0)
-            .then(|| reach.sampled * (values[first] / increase));
-        *slot = increase * reach.factor(zero_at, span_seconds(windowed.series)) * factor;
+        // The counter was zero after the start of the window: compared without a division, which is rarely needed.
+        let was_zero = stops_at_zero
+            && increase > 0.0
+            && values[first] >= 0.0
+            && reach.sampled * values[first] < reach.to_start * increase;
+        let stretch = if was_zero { reach.stretch(reach.sampled * (values[first] / increase)) } else { reach.full };
+        *slot = increase * (stretch / divisor) * factor;
     }
 }
 
-/// Where the samples of a window lie, in seconds.
-struct Reach {
+/// Where the samples of a window lie, in seconds; of a window with fewer than two it means nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::eval) struct Reach {
+    /// From the first sample to the last.
     sampled: f64,
+    /// How far the line is extrapolated to the left.
     to_start: f64,
+    /// How far the line is extrapolated to the right.
     to_end: f64,
-    samples: usize,
+    /// How much longer the extrapolated span is than the sampled one.
+    full: f64,
 }
 
 impl Reach {
-    /// How much longer the extrapolated span is than the sampled one.
-    #[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
-    fn factor(&self, zero_at: Option<f64>, span: f64) -> f64 {
-        let mean_distance = (self.sampled / (self.samples - 1) as f64).max(span);
+    fn stretch(&self, to_start: f64) -> f64 {
+        (self.sampled + to_start + self.to_end) / self.sampled
+    }
+}
+
+/// The reach of each window.
+#[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
+fn reaches(windowed: &Windowed<'_>) -> Vec<Reach> {
+    let times = &windowed.series.timestamps;
+    let of_window = |(step, &(first, end)): (usize, &(u32, u32))| {
+        let (first, end) = (first as usize, end as usize);
+        if end < first + 2 {
+            return Reach::default();
+        }
+        let (window_end, from, to) = (windowed.ends.time(step), times[first], times[end - 1]);
+        let sampled = in_seconds(span(from, to));
+        let mean_distance = (sampled / (end - first - 1) as f64).max(span_seconds(windowed.series));
         let threshold = mean_distance * 1.1;
         let limited = |distance: f64| if distance >= threshold { mean_distance / 2.0 } else { distance };
-        let mut to_start = limited(self.to_start);
-        if let Some(zero_at) = zero_at.filter(|zero_at| *zero_at < to_start) {
-            to_start = zero_at;
-        }
-        (self.sampled + to_start + limited(self.to_end)) / self.sampled
-    }
+        let to_start = limited(in_seconds(from.as_millis().saturating_sub(window_end.saturating_sub(windowed.range))));
+        let to_end = limited(in_seconds(window_end.saturating_sub(to.as_millis())));
+        let reach = Reach { sampled, to_start, to_end, full: 0.0 };
+        Reach { full: reach.stretch(to_start), ..reach }
+    };
+    windowed.layout.bounds.iter().enumerate().map(of_window).collect()
 }
 
 /// The change between the last two samples: of a counter a second, of a gauge as it is.
@@ -92,5 +111,5 @@ pub(super) fn instant(window: Window<'_>, is_rate: bool) -> f64 {
 }
 
 const fn span(from: Timestamp, to: Timestamp) -> i64 {
-    to.as_millis() - from.as_millis()
+    to.as_millis().saturating_sub(from.as_millis())
 }
