@@ -310,7 +310,7 @@ pub(crate) fn status() -> Status {
         kind: kind.to_owned(),
         series: Some(1842.0),
         samples: Some(samples),
-        size_bytes,
+        size_bytes: Some(size_bytes),
     };
     Status {
         storage: vec![row("先行書き込みログ", 42_000.0, 512_000.0), row("時間ブロック", 3_200_000.0, 3_900_000.0)],

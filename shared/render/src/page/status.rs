@@ -30,14 +30,14 @@ pub struct StorageRow {
     pub series: Option<f64>,
     /// How many samples, where that is counted.
     pub samples: Option<f64>,
-    /// How many bytes.
-    pub size_bytes: f64,
+    /// How many bytes, where that is counted.
+    pub size_bytes: Option<f64>,
 }
 
 /// The content of the page.
 pub fn content(status: &Status, frame: &Frame) -> Markup {
     let reader = &frame.reader;
-    let total = status.storage.iter().map(|row| row.size_bytes).sum();
+    let total = status.storage.iter().filter_map(|row| row.size_bytes).sum();
     html! {
         (super::config_problems(&status.config_errors, reader))
         (section("storage", reader.text(Text::Storage), &html! {
@@ -78,7 +78,7 @@ fn storage_table(status: &Status, total: f64, frame: &Frame) -> Markup {
                         th scope="row" { (row.kind) }
                         td.amount { (count(row.series)) }
                         td.amount { (count(row.samples)) }
-                        td.amount { (Unit::Bytes.format(row.size_bytes)) }
+                        td.amount { (Unit::Bytes.format(row.size_bytes.unwrap_or(f64::NAN))) }
                     }
                 } }
                 tfoot { tr {

@@ -1,0 +1,181 @@
+//! The alerts page, and what the overview says of alerts.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alerting::rule::{Transition, TransitionState};
+use model::{Labels, Language};
+use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule, content as render};
+use render::page::{Frame, Span};
+use render::state::State;
+use render::{Markup, Reader};
+
+use crate::access::Viewer;
+use crate::alerts::{AlertState, AlertView, GroupView, Health, RuleFilter, RuleKindView, RuleView};
+use crate::{App, AppError, alerts};
+
+/// Most changes that the page lists.
+const CHANGES_MAX: usize = 200;
+
+/// What the overview says of alerts.
+#[derive(Debug)]
+pub(super) struct Summary {
+    pub(super) firing: Vec<ActiveAlert>,
+    pub(super) pending_count: usize,
+    pub(super) rule_count: usize,
+    pub(super) failing_count: usize,
+}
+
+pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
+    let reader = &frame.reader;
+    let range = frame.span.unwrap_or(Span::Last1h).range(reader.now);
+    let groups = alerts::rule_groups(app, &viewer.tenant, &RuleFilter::default(), reader.now).await?;
+    let history = alerts::history(app, &viewer.tenant, range, reader.now).await?;
+    let page = Alerts {
+        active: active(&groups, reader.language),
+        history: history.iter().rev().take(CHANGES_MAX).map(change).collect(),
+        range,
+        groups: groups.into_iter().map(|view| group(view, reader.language)).collect(),
+    };
+    Ok(render(&page, frame))
+}
+
+/// Loads what the overview says of alerts.
+pub(super) async fn summary(app: &App, viewer: &Viewer, reader: &Reader) -> Result<Summary, AppError> {
+    let groups = alerts::rule_groups(app, &viewer.tenant, &RuleFilter::default(), reader.now).await?;
+    let (firing, pending): (Vec<_>, Vec<_>) =
+        active(&groups, reader.language).into_iter().partition(|alert| alert.state == State::Firing);
+    let rules = || groups.iter().flat_map(|group| &group.rules);
+    Ok(Summary {
+        firing,
+        pending_count: pending.len(),
+        rule_count: rules().filter(|rule| rule.kind != RuleKindView::Recording).count(),
+        failing_count: rules().filter(|rule| rule.health == Health::Err).count(),
+    })
+}
+
+/// The alerts that fire or wait: firing before pending, the most severe first, the newest first.
+fn active(groups: &[GroupView], language: Language) -> Vec<ActiveAlert> {
+    let rules = groups.iter().flat_map(|group| &group.rules);
+    let views = rules.flat_map(|rule| match &rule.kind {
+        RuleKindView::Recording => &[][..],
+        RuleKindView::Alerting { alerts, .. } => alerts,
+    });
+    let mut active: Vec<ActiveAlert> = views.map(|view| active_alert(view, language)).collect();
+    let rank =
+        |alert: &ActiveAlert| (alert.state != State::Firing, State::of_severity(&alert.severity), Reverse(alert.since));
+    active.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| (&a.name, &a.labels).cmp(&(&b.name, &b.labels))));
+    active
+}
+
+fn active_alert(view: &AlertView, language: Language) -> ActiveAlert {
+    let (name, severity, labels) = named(&view.labels);
+    ActiveAlert {
+        name,
+        state: alert_state(view.state),
+        severity,
+        labels,
+        description: text(&view.annotations, ["summary", "description"], language),
+        since: view.active_at,
+        value: view.value.is_finite().then_some(view.value),
+    }
+}
+
+fn group(view: GroupView, language: Language) -> Group {
+    Group {
+        name: view.name,
+        file: view.file,
+        interval: view.interval,
+        last_evaluation: view.last_evaluation,
+        rules: view.rules.into_iter().map(|view| rule(view, language)).collect(),
+    }
+}
+
+fn rule(view: RuleView, language: Language) -> Rule {
+    let (hold, description, state) = match &view.kind {
+        RuleKindView::Recording => (Duration::ZERO, String::new(), State::Inactive),
+        RuleKindView::Alerting { hold, annotations, state, .. } => {
+            (*hold, text(annotations, ["description", "summary"], language), alert_state(*state))
+        }
+    };
+    Rule {
+        name: view.name,
+        is_recording: view.kind == RuleKindView::Recording,
+        state: if view.health == Health::Err { State::Failing } else { state },
+        severity: view.labels.get("severity").cloned().unwrap_or_default(),
+        expression: view.query,
+        hold,
+        description,
+        error: view.last_error.unwrap_or_default(),
+    }
+}
+
+const fn alert_state(state: AlertState) -> State {
+    match state {
+        AlertState::Unknown => State::Unknown,
+        AlertState::Inactive => State::Inactive,
+        AlertState::Pending => State::Pending,
+        AlertState::Firing => State::Firing,
+    }
+}
+
+fn change(change: &Transition) -> Change {
+    let (name, severity, labels) = named(&change.labels);
+    Change {
+        time: change.at,
+        name,
+        severity,
+        labels,
+        from: state(change.from),
+        to: state(change.to),
+        value: change.value.is_finite().then_some(change.value),
+    }
+}
+
+const fn state(state: TransitionState) -> State {
+    match state {
+        TransitionState::Inactive => State::Inactive,
+        TransitionState::Pending => State::Pending,
+        TransitionState::Firing => State::Firing,
+        TransitionState::Resolved => State::Resolved,
+    }
+}
+
+/// An alert's name and severity, and what else tells it apart.
+fn named(labels: &Labels) -> (String, String, Vec<(String, String)>) {
+    let label = |name: &str| labels.get(name).unwrap_or("").to_owned();
+    let others = labels.iter().filter(|(name, _)| !matches!(*name, "alertname" | "severity"));
+    (label("alertname"), label("severity"), others.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+/// The first annotation that is there in the reader's language, else in the other one. English ones end in `_en`.
+fn text(annotations: &BTreeMap<String, String>, names: [&str; 2], language: Language) -> String {
+    let suffixes = match language {
+        Language::Japanese => ["", "_en"],
+        Language::English => ["_en", ""],
+    };
+    let keys = suffixes.into_iter().flat_map(|suffix| names.map(|name| format!("{name}{suffix}")));
+    keys.into_iter().find_map(|key| annotations.get(&key)).cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_are_shown_in_the_language_of_the_reader() {
+        let annotations = |keys: &[&str]| keys.iter().map(|key| ((*key).to_owned(), (*key).to_owned())).collect();
+        let cases: [(&[&str], Language, &str); 6] = [
+            (&["summary", "summary_en", "description"], Language::Japanese, "summary"),
+            (&["summary", "summary_en", "description"], Language::English, "summary_en"),
+            (&["summary", "description", "description_en"], Language::English, "description_en"),
+            (&["summary"], Language::English, "summary"),
+            (&["description_en"], Language::Japanese, "description_en"),
+            (&["action"], Language::Japanese, ""),
+        ];
+        for (keys, language, expected) in cases {
+            assert_eq!(text(&annotations(keys), ["summary", "description"], language), expected, "{keys:?}");
+        }
+    }
+}

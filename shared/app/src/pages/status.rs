@@ -1,0 +1,55 @@
+//! Mihari itself: what it keeps and for how long.
+
+use render::page::Frame;
+use render::page::status::{Status, StorageRow, content as render};
+use render::{Markup, Reader, Text};
+
+use super::intake::{self, number};
+use crate::access::Viewer;
+use crate::load::{PieceStats, StorageStats};
+use crate::{App, AppError};
+
+pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
+    let reader = &frame.reader;
+    let text = |key: Text| reader.text(key).to_owned();
+    let (intake, stats) = intake::load(app, viewer, reader).await?;
+    let status = Status {
+        storage: storage(&stats, reader),
+        config_errors: app.config_errors(),
+        intake,
+        retention: vec![
+            (text(Text::RetentionRaw), reader.span(app.limits.raw_retention)),
+            (text(Text::RetentionRollups), reader.span(app.limits.rollup_retention)),
+        ],
+        process: vec![
+            (text(Text::Version), env!("CARGO_PKG_VERSION").to_owned()),
+            (text(Text::Address), app.settings.external_url.clone()),
+        ],
+    };
+    Ok(render(&status, frame))
+}
+
+fn storage(stats: &StorageStats, reader: &Reader) -> Vec<StorageRow> {
+    let log = StorageRow {
+        kind: reader.text(Text::KindWal).to_owned(),
+        series: Some(number(stats.active_series)),
+        samples: Some(number(stats.log_samples)),
+        size_bytes: None,
+    };
+    let rollups = stats
+        .rollups
+        .iter()
+        .map(|(resolution, pieces)| row(reader.fill(Text::KindRollups, &[resolution.as_str()]), pieces));
+    let raw = [(Text::KindChunks, &stats.chunks), (Text::KindBlocks, &stats.hours)];
+    let raw = raw.map(|(key, pieces)| row(reader.text(key).to_owned(), pieces));
+    [log].into_iter().chain(raw).chain(rollups).collect()
+}
+
+fn row(kind: String, pieces: &PieceStats) -> StorageRow {
+    StorageRow {
+        kind,
+        series: (pieces.pieces > 0).then(|| number(pieces.series_max)),
+        samples: Some(number(pieces.samples)),
+        size_bytes: Some(number(pieces.bytes)),
+    }
+}
