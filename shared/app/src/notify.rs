@@ -1,0 +1,149 @@
+//! The notify flow: alerts from the topic become groups with timers; due groups become deliveries.
+//!
+//! Read [`receive`] first (messages in, rows out), then [`run_due`] (rows in, deliveries out). What is decided is
+//! decided in [`alerting::notify`]; here it is loaded, committed and delivered.
+//!
+//! Invariants:
+//! - An alert, its groups and their timers are written together; a message that comes twice changes nothing.
+//! - What is delivered was stored as an intent before, at the version of its group that the decision rests on. Whoever
+//!   finds another version leaves the group to whoever wrote it.
+//! - A delivery that fails is tried again by the timer of its group and holds up no other.
+
+mod deliver;
+mod due;
+mod history;
+mod receive;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use alerting::notify::{self as pure, Silence};
+use alerting::{Alert, Fingerprint};
+use model::{TenantId, Timestamp};
+use render::notification::Templates;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::ports::{Expect, Message, Messenger, PortResult, RowRange, RowWrite, Shard, StateStore, range_all};
+use crate::settings::Settings;
+use crate::{App, AppError};
+pub use due::Ran;
+pub use history::{Sent, sent};
+pub use receive::Received;
+
+/// The body of a message on the alert topic, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertMessage {
+    /// Whose alerts they are.
+    pub tenant: String,
+    /// The alerts.
+    pub alerts: Vec<Alert>,
+}
+
+/// Takes in alerts from the topic: each message for itself, so that a bad one costs no other.
+///
+/// Which groups they belong to, and when those are due, is stored when this returns; nothing is delivered.
+pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Received {
+    let config = app.config();
+    let received = Desk::of(app, &config, now).receive(messages).await;
+    app.metrics.flow("notify", received.failed.is_empty(), std::time::Duration::ZERO);
+    received
+}
+
+/// Does what is due: looks at groups whose time has come, delivers, and tries again what failed.
+///
+/// # Errors
+/// When the timers cannot be read; what goes wrong with one group is counted, logged, and left to its timer.
+pub async fn run_due(app: &App, now: Timestamp) -> Result<Ran, AppError> {
+    let config = app.config();
+    Desk::of(app, &config, now).run_due().await
+}
+
+/// When something is due next, if anything is waiting at all: the host need not look before.
+///
+/// # Errors
+/// When the timers cannot be read.
+pub async fn next_due(app: &App, now: Timestamp) -> Result<Option<Timestamp>, AppError> {
+    let first = RowRange { limit: 1, ..RowRange::all(rows::timer_partition(Shard::default())) };
+    let page = app.ports.state.range(&first, now).await?;
+    Ok(page.rows.first().and_then(|row| rows::Timer::read(&row.key.sort)).map(|timer| timer.due_at))
+}
+
+/// Stores a silence; the same id again replaces it. It mutes from the next look of each group on.
+///
+/// # Errors
+/// `Invalid` when it would mute everything or nothing; otherwise when it cannot be stored.
+pub async fn put_silence(app: &App, tenant: &TenantId, silence: &Silence, now: Timestamp) -> Result<(), AppError> {
+    silence.check().map_err(|error| AppError::Invalid(error.to_string()))?;
+    let row = RowWrite::put(rows::silence_key(tenant, &silence.id), Expect::Any, silence.encode());
+    app.ports.state.write(vec![row], now).await?;
+    Ok(())
+}
+
+/// All silences of a tenant, in order of id.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn silences(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Vec<Silence>, AppError> {
+    Ok(load_silences(app.ports.state.as_ref(), tenant, now).await?)
+}
+
+async fn load_silences(state: &dyn StateStore, tenant: &TenantId, now: Timestamp) -> PortResult<Vec<Silence>> {
+    let found = range_all(state, RowRange::all(rows::silence_partition(tenant)), now).await?;
+    found.iter().map(|row| Silence::decode(&row.value).map_err(|error| rows::corrupt("silence", error))).collect()
+}
+
+/// All that the flow needs of an [`App`], at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Desk<'a> {
+    state: &'a dyn StateStore,
+    messenger: &'a dyn Messenger,
+    config: &'a Config,
+    settings: &'a Settings,
+    metrics: &'a crate::metrics::Metrics,
+    now: Timestamp,
+}
+
+/// The texts of notifications.
+static TEMPLATES: LazyLock<Templates> = LazyLock::new(Templates::embedded);
+
+/// The routes of a tenant that has no configuration of its own, such as one whose files were removed.
+static DEFAULT_ROUTES: LazyLock<pure::Config> = LazyLock::new(|| {
+    let defaults = Config::defaults().tenants.remove(&TenantId::default_tenant());
+    defaults.expect("the defaults are those of the default tenant").notify
+});
+
+/// The alerts of a tenant with the versions of their rows.
+type StoredAlerts = (BTreeMap<Fingerprint, pure::Held>, BTreeMap<Fingerprint, u64>);
+
+impl<'a> Desk<'a> {
+    fn of(app: &'a App, config: &'a Config, now: Timestamp) -> Self {
+        Self {
+            state: app.ports.state.as_ref(),
+            messenger: app.ports.messenger.as_ref(),
+            config,
+            settings: &app.settings,
+            metrics: &app.metrics,
+            now,
+        }
+    }
+
+    fn routes(&self, tenant: &TenantId) -> &'a pure::Config {
+        self.config.tenants.get(tenant).map_or(&*DEFAULT_ROUTES, |tenant| &tenant.notify)
+    }
+
+    async fn alerts(&self, tenant: &TenantId) -> PortResult<StoredAlerts> {
+        let mut alerts = BTreeMap::new();
+        let mut versions = BTreeMap::new();
+        for row in range_all(self.state, RowRange::all(rows::alert_partition(tenant)), self.now).await? {
+            let held = rows::decode_alert(&row.value)?;
+            versions.insert(held.alert.fingerprint(), row.version);
+            alerts.insert(held.alert.fingerprint(), held);
+        }
+        Ok((alerts, versions))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Messages in, rows out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alerting::Fingerprint;
+use alerting::notify::{Arrival, Group, GroupKey, Held, Inhibitor, Input};
+use model::{ErrorKind, TenantId};
+
+use super::rows::{self, StoredGroup};
+use super::{AlertMessage, Desk};
+use crate::AppError;
+use crate::ports::{Message, PortResult, WRITE_ROWS_MAX};
+
+/// How often a change that met another one is decided anew.
+const TRIES_MAX: usize = 6;
+/// Rows of a group in a write: the group, its timer before and after.
+const GROUP_ROWS: usize = 3;
+/// Most bytes of one write, below what a store takes.
+const WRITE_BYTES_TARGET: usize = 2 << 20;
+
+/// What came of a batch of messages.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// How many alerts were taken in.
+    pub alerts: usize,
+    /// The messages that were not, by id: to be sent again where the kind of the error allows.
+    pub failed: Vec<(String, AppError)>,
+}
+
+impl Desk<'_> {
+    pub(super) async fn receive(&self, messages: &[Message]) -> Received {
+        let mut received = Received::default();
+        for message in messages {
+            match self.receive_one(message).await {
+                Ok(alerts) => received.alerts += alerts,
+                Err(error) => {
+                    tracing::warn!(message.id = %message.id, %error, "alerts were not taken in");
+                    received.failed.push((message.id.clone(), error));
+                }
+            }
+        }
+        received
+    }
+
+    async fn receive_one(&self, message: &Message) -> Result<usize, AppError> {
+        let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of alerts: {error}"));
+        let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
+        let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;
+        let alerts: Vec<Held> = alerts.into_iter().map(Held::of_rule).collect();
+        for _ in 1..TRIES_MAX {
+            match self.take_in(&tenant, &alerts).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                other => return Ok(other.map(|()| alerts.len())?),
+            }
+        }
+        Ok(self.take_in(&tenant, &alerts).await.map(|()| alerts.len())?)
+    }
+
+    /// Adds alerts to what is known of a tenant, in as few writes as the limits of a write allow; taking in the same
+    /// alerts again after a failure changes nothing twice.
+    async fn take_in(&self, tenant: &TenantId, messages: &[Held]) -> PortResult<()> {
+        let (mut alerts, versions) = self.alerts(tenant).await?;
+        let groups = self.groups(tenant, messages).await?;
+        let mut arrivals = Vec::with_capacity(messages.len());
+        for message in messages {
+            let fingerprint = message.alert.fingerprint();
+            let arrival = Arrival::of(alerts.get(&fingerprint), message.clone(), self.now);
+            alerts.insert(fingerprint, arrival.held.clone());
+            arrivals.push(arrival);
+        }
+        let config = self.routes(tenant);
+        let inhibitor = Inhibitor::new(&config.inhibit_rules, &alerts, self.now);
+        let input = Input {
+            tenant: tenant.as_str(),
+            config,
+            alerts: &alerts,
+            inhibitor: &inhibitor,
+            silences: &[],
+            now: self.now,
+        };
+        let mut intake = Intake { desk: *self, tenant, input, versions, groups, pending: Pending::default() };
+        for arrival in &arrivals {
+            intake.take(arrival).await?;
+        }
+        intake.commit().await
+    }
+
+    /// The groups that the alerts lead to, as far as they exist.
+    async fn groups(&self, tenant: &TenantId, messages: &[Held]) -> PortResult<BTreeMap<String, StoredGroup>> {
+        let config = self.routes(tenant);
+        let ids = messages.iter().flat_map(|held| {
+            let labels = &held.alert.labels;
+            config.routes_of(labels).into_iter().map(|route| GroupKey::of(route, labels).id())
+        });
+        let mut groups = BTreeMap::new();
+        for id in ids.collect::<BTreeSet<String>>() {
+            if let Some(row) = self.state.get(&rows::group_key(tenant, &id), self.now).await? {
+                groups.insert(id, StoredGroup::read(&row)?);
+            }
+        }
+        Ok(groups)
+    }
+}
+
+/// What is known while alerts are taken in.
+struct Intake<'a> {
+    desk: Desk<'a>,
+    tenant: &'a TenantId,
+    /// With all alerts as they are after the last message.
+    input: Input<'a>,
+    versions: BTreeMap<Fingerprint, u64>,
+    groups: BTreeMap<String, StoredGroup>,
+    pending: Pending,
+}
+
+/// What is not written yet.
+#[derive(Default)]
+struct Pending {
+    alerts: BTreeSet<Fingerprint>,
+    groups: BTreeSet<String>,
+    size_bytes: usize,
+}
+
+impl Intake<'_> {
+    async fn take(&mut self, arrival: &Arrival) -> PortResult<()> {
+        let joined = self.join(arrival);
+        self.make_room(arrival.changed, &joined).await?;
+        if arrival.changed {
+            self.pending.alerts.insert(arrival.held.alert.fingerprint());
+            self.pending.size_bytes += 4096;
+        }
+        for (id, group) in joined {
+            if self.pending.groups.insert(id.clone()) {
+                self.pending.size_bytes += group.members.len() * 32 + 4096;
+            }
+            match self.groups.get_mut(&id) {
+                Some(stored) => stored.group = group,
+                None => drop(self.groups.insert(id, StoredGroup::new(group))),
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups of the alert that it changes, by id.
+    fn join(&self, arrival: &Arrival) -> Vec<(String, Group)> {
+        let labels = &arrival.held.alert.labels;
+        let mut joined = Vec::new();
+        for route in self.input.config.routes_of(labels) {
+            let key = GroupKey::of(route, labels);
+            let id = key.id();
+            let known = self.groups.get(&id).map(|stored| stored.group.clone());
+            let mut group = known.unwrap_or_else(|| Group::new(key, self.desk.now));
+            let first_flush = self.input.first_flush(route, &arrival.held);
+            match group.join(&arrival.held, arrival.turned, first_flush, self.desk.now) {
+                Ok(true) => joined.push((id, group)),
+                Ok(false) => {}
+                Err(error) => tracing::error!(tenant = %self.tenant, %error, "an alert is not announced"),
+            }
+        }
+        joined
+    }
+
+    /// Writes what is pending when the next alert would make the write too large.
+    async fn make_room(&mut self, with_alert: bool, joined: &[(String, Group)]) -> PortResult<()> {
+        let new_groups = joined.iter().filter(|(id, _)| !self.pending.groups.contains(id)).count();
+        let rows = self.pending.alerts.len() + self.pending.groups.len() * GROUP_ROWS;
+        let more = usize::from(with_alert) + new_groups * GROUP_ROWS;
+        if rows > 0 && (rows + more > WRITE_ROWS_MAX || self.pending.size_bytes > WRITE_BYTES_TARGET) {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, in one write; an alert with very many groups of its own takes several.
+    async fn commit(&mut self) -> PortResult<()> {
+        let pending = std::mem::take(&mut self.pending);
+        let mut units = Vec::new();
+        for fingerprint in &pending.alerts {
+            let held = &self.input.alerts[fingerprint];
+            units.push(vec![rows::alert_row(self.tenant, held, self.versions.get(fingerprint).copied())]);
+        }
+        units.extend(pending.groups.iter().map(|id| self.groups[id].rows(self.tenant)));
+        let mut versions = Vec::new();
+        while !units.is_empty() {
+            let mut count = 0;
+            let mut fits = |unit: &Vec<_>| {
+                count += unit.len();
+                count <= WRITE_ROWS_MAX
+            };
+            let fitting = units.iter().take_while(|unit| fits(unit)).count();
+            let now: Vec<Vec<_>> = units.drain(..fitting).collect();
+            let sizes: Vec<usize> = now.iter().map(Vec::len).collect();
+            let written = self.desk.state.write(now.into_iter().flatten().collect(), self.desk.now).await?;
+            let mut rest = written.as_slice();
+            for size in sizes {
+                versions.push(rest[0]);
+                rest = &rest[size..];
+            }
+        }
+        let (of_alerts, of_groups) = versions.split_at(pending.alerts.len());
+        self.versions.extend(pending.alerts.into_iter().zip(of_alerts.iter().copied()));
+        for (id, version) in pending.groups.iter().zip(of_groups) {
+            if let Some(stored) = self.groups.get_mut(id) {
+                stored.written(*version);
+            }
+        }
+        Ok(())
+    }
+}
