@@ -116,8 +116,15 @@ pub struct BatchBuilder {
     last_head: u64,
 }
 
-/// How many bytes are copied for a piece that has at most as many.
+/// How many bytes are copied for a piece that has, with its length, at most as many.
 const SHORT_COPY: usize = 64;
+
+/// A piece from its length on, when that stands before it and so many bytes follow.
+#[inline]
+fn framed<'a>(bytes: &'a [u8], piece: &Range<usize>) -> Option<&'a [u8; SHORT_COPY]> {
+    let chunk = bytes.get(piece.start.checked_sub(1)?..)?.first_chunk::<SHORT_COPY>()?;
+    (usize::from(chunk[0]) == piece.len() && piece.len() < SHORT_COPY).then_some(chunk)
+}
 
 /// The first eight bytes of a name as a number, filled up with zeros: a greater head means a greater name, an equal
 /// one means nothing.
@@ -190,7 +197,8 @@ impl BatchBuilder {
     }
 
     /// Appends a label as [`BatchBuilder::push_label`] does, from a slice that holds its name and value and goes on
-    /// behind them: with bytes to spare, short pieces are copied in one fixed-size move.
+    /// before and behind them. Where each stands behind its length in one byte, as protobuf writes short texts, and
+    /// bytes are to spare, it is copied in one move of fixed size, length and all.
     ///
     /// # Errors
     /// As [`BatchBuilder::push_label`].
@@ -205,14 +213,21 @@ impl BatchBuilder {
         value: Range<usize>,
     ) -> Result<(), LabelError> {
         let head = head(bytes, &name);
-        if head <= self.last_head || name.len() >= 0x80 || value.len() >= 0x80 {
+        let (Some(name_chunk), Some(value_chunk)) = (framed(bytes, &name), framed(bytes, &value)) else {
+            return self.push_label(&bytes[name], &bytes[value]);
+        };
+        if head <= self.last_head {
             return self.push_label(&bytes[name], &bytes[value]);
         }
         self.last_head = head;
-        let name_start = self.text.len() + 1;
-        self.push_short_piece(bytes, &name);
-        self.last_name = name_start..self.text.len();
-        self.push_short_piece(bytes, &value);
+        let start = self.text.len();
+        let (middle, end) = (start + 1 + name.len(), start + 2 + name.len() + value.len());
+        self.text.reserve(2 * SHORT_COPY);
+        self.text.extend_from_slice(name_chunk);
+        self.text.truncate(middle);
+        self.text.extend_from_slice(value_chunk);
+        self.text.truncate(end);
+        self.last_name = start + 1..middle;
         Ok(())
     }
 
@@ -251,21 +266,6 @@ impl BatchBuilder {
             InvalidUtf8 { series_index: self.spans.partition_point(|span| span.text_end <= offset) }
         })?;
         Ok(Batch { text, spans: self.spans, timestamps: self.timestamps, values: self.values })
-    }
-
-    /// Appends a piece of less than 128 bytes.
-    #[inline]
-    fn push_short_piece(&mut self, bytes: &[u8], piece: &Range<usize>) {
-        let length = piece.len();
-        self.text.push(u8::try_from(length).expect("a short piece has less than 128 bytes"));
-        match bytes.get(piece.start..).and_then(|rest| rest.first_chunk::<SHORT_COPY>()) {
-            Some(chunk) if length <= SHORT_COPY => {
-                let end = self.text.len() + length;
-                self.text.extend_from_slice(chunk);
-                self.text.truncate(end);
-            }
-            _ => self.text.extend_from_slice(&bytes[piece.clone()]),
-        }
     }
 
     fn push_piece(&mut self, piece: &[u8]) -> Result<(), LabelError> {
@@ -319,24 +319,34 @@ mod tests {
         let pairs =
             [("a", "1"), ("a234567", "x"), ("a2345678", "y"), ("a23456789", &longer), (&long, "z"), ("z", &long)];
         for spare in [0, 7, 40, 200] {
-            let (mut exact, mut within) = (BatchBuilder::default(), BatchBuilder::default());
+            let (mut exact, mut framed, mut bare) =
+                (BatchBuilder::default(), BatchBuilder::default(), BatchBuilder::default());
             for (name, value) in pairs {
-                let bytes = format!("{name}{value}{}", "-".repeat(spare));
-                let (middle, end) = (name.len(), name.len() + value.len());
+                let (name_length, value_length) =
+                    (length_scalar(name.len()).unwrap(), length_scalar(value.len()).unwrap());
+                for frame in [true, false] {
+                    let (before, between) = if frame { (name_length, value_length) } else { ('-', '-') };
+                    let bytes = format!("{before}{name}{between}{value}{}", "-".repeat(spare));
+                    let (start, middle) = (before.len_utf8(), before.len_utf8() + name.len());
+                    let value_start = middle + between.len_utf8();
+                    let builder = if frame { &mut framed } else { &mut bare };
+                    let value_range = value_start..value_start + value.len();
+                    builder.push_label_within(bytes.as_bytes(), start..middle, value_range).unwrap();
+                }
                 exact.push_label(name.as_bytes(), value.as_bytes()).unwrap();
-                within.push_label_within(bytes.as_bytes(), 0..middle, middle..end).unwrap();
             }
             for unsorted in ["a", "a2345678", "z", "\0"] {
-                let bytes = format!("{unsorted}1{}", "-".repeat(spare));
-                let (middle, end) = (unsorted.len(), unsorted.len() + 1);
-                assert_eq!(
-                    within.push_label_within(bytes.as_bytes(), 0..middle, middle..end),
-                    exact.push_label(unsorted.as_bytes(), b"1"),
-                );
+                let length = unsorted.len();
+                let bytes = format!("{}{unsorted}\u{1}1{}", length_scalar(length).unwrap(), "-".repeat(spare));
+                let pushed = framed.push_label_within(bytes.as_bytes(), 1..length + 1, length + 2..length + 3);
+                assert_eq!(pushed, exact.push_label(unsorted.as_bytes(), b"1"));
             }
-            exact.end_series();
-            within.end_series();
-            assert_eq!(within.finish(), exact.finish());
+            for builder in [&mut exact, &mut framed, &mut bare] {
+                builder.end_series();
+            }
+            let expected = exact.finish();
+            assert_eq!(framed.finish(), expected);
+            assert_eq!(bare.finish(), expected);
         }
     }
 

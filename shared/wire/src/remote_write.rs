@@ -252,35 +252,17 @@ impl Decoder<'_> {
     fn series(&mut self, message: &[u8], mut reader: Reader<'_>) -> Result<(), Refused> {
         let whole = reader;
         let mut so_far = SeriesSoFar::default();
-        while let Some(label) = ShortLabel::read(message, &mut reader) {
-            self.checks.label(&mut so_far, &message[label.name.clone()], &message[label.value.clone()])?;
-            self.builder.push_label_within(message, label.name, label.value)?;
-        }
-        while let Some(sample) = read_usual_sample(&mut reader) {
-            self.checks.sample(&mut so_far, sample.timestamp)?;
-            self.builder.push_sample(sample);
-        }
-        while let Some(field) = reader.tag()? {
-            if field == tag(series::LABEL, BYTES) {
-                let (name, value) = read_label(reader.message()?)?;
-                self.checks.label(&mut so_far, name, value)?;
-                if value.is_empty() {
-                    self.skipped.empty_labels_dropped += 1;
-                } else {
-                    self.builder.push_label(name, value)?;
-                }
-            } else if field == tag(series::SAMPLE, BYTES) {
-                let sample = read_sample(reader.message()?)?;
+        loop {
+            if let Some(label) = ShortLabel::read(message, &mut reader) {
+                self.checks.label(&mut so_far, &message[label.name.clone()], &message[label.value.clone()])?;
+                self.builder.push_label_within(message, label.name, label.value)?;
+            } else if let Some(sample) = read_usual_sample(message, &mut reader) {
                 self.checks.sample(&mut so_far, sample.timestamp)?;
                 self.builder.push_sample(sample);
-            } else if field == tag(series::EXEMPLAR, BYTES) {
-                reader.bytes()?;
-                self.skipped.exemplars_skipped += 1;
-            } else if field == tag(series::HISTOGRAM, BYTES) {
-                reader.bytes()?;
-                self.skipped.histograms_skipped += 1;
+            } else if let Some(field) = reader.tag()? {
+                self.field(field, &mut reader, &mut so_far)?;
             } else {
-                reader.skip(field, SERIES_FIELDS)?;
+                break;
             }
         }
         so_far.finish()?;
@@ -290,6 +272,32 @@ impl Decoder<'_> {
         }
         self.builder.discard_series();
         invalid_utf8(whole).map_or(Ok(()), |cause| Err(cause.into()))
+    }
+
+    /// Reads a field of a series in whatever form it has.
+    fn field(&mut self, field: u64, reader: &mut Reader<'_>, so_far: &mut SeriesSoFar) -> Result<(), Refused> {
+        if field == tag(series::LABEL, BYTES) {
+            let (name, value) = read_label(reader.message()?)?;
+            self.checks.label(so_far, name, value)?;
+            if value.is_empty() {
+                self.skipped.empty_labels_dropped += 1;
+            } else {
+                self.builder.push_label(name, value)?;
+            }
+        } else if field == tag(series::SAMPLE, BYTES) {
+            let sample = read_sample(reader.message()?)?;
+            self.checks.sample(so_far, sample.timestamp)?;
+            self.builder.push_sample(sample);
+        } else if field == tag(series::EXEMPLAR, BYTES) {
+            reader.bytes()?;
+            self.skipped.exemplars_skipped += 1;
+        } else if field == tag(series::HISTOGRAM, BYTES) {
+            reader.bytes()?;
+            self.skipped.histograms_skipped += 1;
+        } else {
+            reader.skip(field, SERIES_FIELDS)?;
+        }
+        Ok(())
     }
 }
 
@@ -317,24 +325,29 @@ impl ShortLabel {
     }
 }
 
-/// Takes the next field if it is a sample in the form that nearly all of them have, and nothing otherwise: value, then
-/// a timestamp of six bytes, which are the years 2004 to 2109.
+/// Takes the next field if it is a sample in the form that nearly all of them have, and nothing otherwise: a value,
+/// which is left out when it is zero, then a timestamp of six bytes, which are the years 2004 to 2109.
 #[inline]
-fn read_usual_sample(reader: &mut Reader<'_>) -> Option<Sample> {
-    let bytes = reader.rest().first_chunk::<18>()?;
-    let &[SAMPLE_TAG, 16, SAMPLE_VALUE_TAG, v0, v1, v2, v3, v4, v5, v6, v7, TIMESTAMP_TAG, t0, t1, t2, t3, t4, t5] =
-        bytes
-    else {
-        return None;
-    };
-    let packed = u64::from_le_bytes([t0, t1, t2, t3, t4, t5, 0, 0]);
-    if packed & 0x8080_8080_8080 != 0x0080_8080_8080 {
+fn read_usual_sample(message: &[u8], reader: &mut Reader<'_>) -> Option<Sample> {
+    let bytes = message.get(reader.offset()..)?.first_chunk::<20>()?;
+    let length = bytes[1];
+    let has_value = length == 16;
+    // Both forms are told apart without a branch: which one comes next cannot be predicted.
+    let (start, mask) = if has_value { (11, u64::MAX) } else { (2, 0) };
+    let [_, _, first_tag, v0, v1, v2, v3, v4, v5, v6, v7, ..] = *bytes;
+    let value_tag_fits = !has_value || first_tag == SAMPLE_VALUE_TAG;
+    let packed = u64::from_le_bytes(*bytes[start + 1..].first_chunk::<8>()?) & 0xffff_ffff_ffff;
+    let usual = (bytes[0] == SAMPLE_TAG)
+        & (has_value | (length == 7))
+        & value_tag_fits
+        & (bytes[start] == TIMESTAMP_TAG)
+        & (packed & 0x8080_8080_8080 == 0x0080_8080_8080);
+    if !usual || !reader.advance(usize::from(length) + 2) {
         return None;
     }
     let pairs = (packed & 0x007f_007f_007f) | (packed & 0x7f00_7f00_7f00) >> 1;
     let millis = (pairs & 0x3fff) | (pairs & 0x3fff_0000) >> 2 | (pairs & 0x3fff_0000_0000) >> 4;
-    reader.advance(18);
-    let value = f64::from_bits(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]));
+    let value = f64::from_bits(u64::from_le_bytes([v0, v1, v2, v3, v4, v5, v6, v7]) & mask);
     Some(Sample { timestamp: Timestamp::from_millis(millis.cast_signed()), value })
 }
 
