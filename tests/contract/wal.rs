@@ -1,9 +1,10 @@
 //! The contract of `Wal`.
 
 use app::ports::{Minute, Shard, Wal, WalEntry};
+use app::refusals::BLOB_BYTES_MAX;
 use bytes::Bytes;
 use futures::future::join_all;
-use model::TenantId;
+use model::{ErrorKind, TenantId};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Subject;
@@ -19,6 +20,7 @@ macro_rules! wal_contract {
             [
                 what_was_appended_is_read_back,
                 blobs_of_all_sizes_come_back_whole,
+                a_blob_over_the_limit_is_refused,
                 the_same_append_again_changes_nothing,
                 minute_tenant_and_shard_tell_equal_bytes_apart,
                 entries_come_by_minute_tenant_and_hash,
@@ -78,6 +80,14 @@ pub async fn blobs_of_all_sizes_come_back_whole(subject: Subject<dyn Wal>) {
         assert_eq!(found.len(), 1, "{size} bytes");
         assert!(found[0].blob == blob, "{size} bytes come back changed");
     }
+}
+
+/// 64 MB; it leaves nothing.
+pub async fn a_blob_over_the_limit_is_refused(subject: Subject<dyn Wal>) {
+    let blob = Bytes::from(vec![0; BLOB_BYTES_MAX + 1]);
+    let error = subject.port().append(SHARD, 1, &tenant("t"), blob).await.expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert_eq!(read(subject.port(), ALL).await, []);
 }
 
 /// The same tenant, minute and bytes again succeed and are one entry, also across a restart.

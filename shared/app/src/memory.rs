@@ -14,8 +14,8 @@ use crate::ports::{
     PortResult, Receipt, Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry,
 };
 use crate::refusals::{
-    OBJECT_PAGE_MAX, ROW_PAGE_BYTES_MAX, check_delivery, check_expectation, check_messages, check_object_key,
-    check_range, check_row, check_write, row_bytes,
+    OBJECT_PAGE_MAX, ROW_PAGE_BYTES_MAX, check_blob, check_delivery, check_expectation, check_messages,
+    check_object_key, check_range, check_row, check_write, row_bytes,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -31,6 +31,7 @@ pub struct MemoryWal {
 #[async_trait]
 impl Wal for MemoryWal {
     async fn append(&self, shard: Shard, minute: Minute, tenant: &TenantId, blob: Bytes) -> PortResult<()> {
+        check_blob("wal append", blob.len())?;
         lock(&self.entries).insert((shard, minute, tenant.clone(), xxh3_128(&blob)), blob);
         Ok(())
     }

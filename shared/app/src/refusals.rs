@@ -9,6 +9,8 @@ use crate::ports::{
     RowKey, RowRange, RowWrite, SORT_BYTES_MAX, WRITE_BYTES_MAX, WRITE_ROWS_MAX,
 };
 
+/// Most bytes of one blob of the write-ahead log.
+pub const BLOB_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of an object's key.
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 /// Most objects of one page of a listing.
@@ -17,6 +19,14 @@ pub const OBJECT_PAGE_MAX: usize = 1000;
 pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// Most bytes of rows in one page: a page ends with the row that reaches it.
 pub const ROW_PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Checks a blob that is to be appended.
+///
+/// # Errors
+/// `Invalid` when it is too large.
+pub fn check_blob(operation: &'static str, blob_bytes: usize) -> PortResult<()> {
+    within(operation, "blob", blob_bytes, BLOB_BYTES_MAX)
+}
 
 /// Checks the key of an object.
 ///

@@ -19,6 +19,7 @@ pub(crate) struct FolderLock {
 /// Makes the folder if need be, locks it and checks its format.
 pub(crate) fn claim(dir: &Path) -> Result<FolderLock, OpenError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(OpenError::io(dir))?;
+    refuse_foreign_folder(dir)?;
     let lock = lock(dir)?;
     check_format(dir)?;
     Ok(lock)
@@ -55,20 +56,19 @@ fn check_format(dir: &Path) -> Result<(), OpenError> {
             let found = found.chars().take(80).collect();
             Err(OpenError::OtherFormat { dir: dir.to_owned(), found, expected: FORMAT })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            refuse_foreign_files(dir)?;
-            write_format(dir).map_err(OpenError::io(&path))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write_format(dir).map_err(OpenError::io(&path)),
         Err(error) => Err(OpenError::io(&path)(error)),
     }
 }
 
 /// A folder without `FORMAT` must be empty, but for what file systems and a first start that was cut short leave.
-fn refuse_foreign_files(dir: &Path) -> Result<(), OpenError> {
+/// Asked before anything is written, so that somebody else's folder stays as it is.
+fn refuse_foreign_folder(dir: &Path) -> Result<(), OpenError> {
     for entry in fs::read_dir(dir).map_err(OpenError::io(dir))? {
         let name = entry.map_err(OpenError::io(dir))?.file_name();
         let name = name.to_string_lossy();
-        if !(name.starts_with('.') || matches!(&*name, "LOCK" | "FORMAT.new" | "lost+found")) {
+        let ours = name.starts_with('.') || matches!(&*name, "LOCK" | "FORMAT.new" | "lost+found");
+        if !ours && !dir.join("FORMAT").exists() {
             return Err(OpenError::NotADataFolder { dir: dir.to_owned(), found: name.into_owned() });
         }
     }
@@ -135,6 +135,7 @@ mod tests {
         let error = claim(dir.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains("thesis.tex"), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "it is left as it is");
     }
 
     #[test]

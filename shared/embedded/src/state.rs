@@ -139,8 +139,6 @@ impl Job {
     }
 
     fn fail(self, failure: &Failure) {
-        let error = failure.of(self.operation);
-        tracing::error!(%error, "a commit failed");
-        drop(self.reply.send(Err(error)));
+        drop(self.reply.send(Err(failure.of(self.operation))));
     }
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use app::ports::{Minute, PortError, PortResult, Shard, Wal, WalEntry};
+use app::refusals::check_blob;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{ErrorKind, TenantId};
@@ -28,8 +29,6 @@ use crate::folder::FolderLock;
 use segment::{FrameError, SegmentIndex, read_group, segment_path};
 use writer::{Request, Writer};
 
-/// Most bytes of one blob.
-const BLOB_BYTES_MAX: usize = 64 << 20;
 /// Most requests that wait for the writer; more wait for room in the queue.
 const QUEUE_MAX: usize = 4096;
 
@@ -95,10 +94,7 @@ impl Drop for SegmentWal {
 #[async_trait]
 impl Wal for SegmentWal {
     async fn append(&self, shard: Shard, minute: Minute, tenant: &TenantId, blob: Bytes) -> PortResult<()> {
-        if blob.len() > BLOB_BYTES_MAX {
-            let message = format!("a blob of {} bytes is over the limit of {BLOB_BYTES_MAX} bytes", blob.len());
-            return Err(PortError::new(ErrorKind::Invalid, "wal append", message));
-        }
+        check_blob("wal append", blob.len())?;
         let tenant = tenant.clone();
         let entry = segment::Entry { shard, minute, tenant, blob };
         self.ask("wal append", |reply| Request::Append { entry, reply }).await

@@ -81,7 +81,7 @@ async fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(acknowledged.len(), 25 + 50 + 75);
 }
 
-/// Fills a disk on which no file may grow over 4 MB, and goes on when there is room.
+/// Fills a disk on which no file may grow over some megabytes, and goes on when there is room.
 #[tokio::test]
 #[ignore = "started by the test that limits its files"]
 async fn meets_a_full_disk() {
@@ -89,7 +89,7 @@ async fn meets_a_full_disk() {
     let store = embedded::open(&dir).unwrap();
     let unavailable = Some(ErrorKind::Unavailable);
     let tenant = TenantId::default_tenant();
-    let large = Bytes::from(vec![1; 6 << 20]);
+    let large = Bytes::from(vec![1; 12 << 20]);
 
     store.wal.append(SHARD, 1, &tenant, Bytes::from_static(b"before")).await.unwrap();
     for _ in 0..2 {
@@ -132,7 +132,7 @@ async fn meets_a_full_disk() {
 async fn a_full_disk_is_unavailable_and_leaves_nothing_half_written() {
     let dir = tempfile::tempdir().unwrap();
     let mut shell = Command::new("sh");
-    // Blocks of 512 bytes. Without the trap the signal of a file too large would end the process.
+    // Blocks of 512 or 1,024 bytes, by shell. Without the trap the signal of a file too large would end the process.
     let script = "trap '' XFSZ; ulimit -f 8192; exec \"$0\" \"$@\"";
     shell.args(["-c", script]).arg(this_binary());
     let output = start(shell, "meets_a_full_disk", dir.path()).wait_with_output().unwrap();

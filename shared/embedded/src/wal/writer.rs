@@ -79,10 +79,7 @@ impl Writer {
         if entries.is_empty() {
             return;
         }
-        let result = self.write_group(entries).map_err(|error| {
-            tracing::error!(%error, entries = entries.len(), "the write-ahead log takes nothing");
-            unavailable("wal append", &error)
-        });
+        let result = self.write_group(entries).map_err(|error| unavailable("wal append", &error));
         replies.into_iter().for_each(|reply| answer(reply, result.clone()));
     }
 
