@@ -49,6 +49,7 @@ const NOT_YET: &[&str] = &[
     "link_names",
     "mattermost_configs",
     "mattermost_webhook_url",
+    "mattermost_webhook_url_file",
     "message_text",
     "mrkdwn_in",
     "msteams_configs",
