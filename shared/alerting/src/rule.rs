@@ -76,6 +76,11 @@ pub enum RuleKind {
     },
 }
 
+/// A value as Prometheus's API prints the value of an alert: `9.5e+01`.
+pub fn format_value(value: f64) -> String {
+    crate::template::exponential(value, None, 'e')
+}
+
 impl RuleGroup {
     /// Names the group among all groups of a tenant.
     pub fn key(&self) -> String {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use model::{Labels, Timestamp};
 
 pub(crate) use functions::{GraphTab, graph_path};
+pub(crate) use print::exponential;
 
 /// Why a template cannot be read or run. Prints as `line: reason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

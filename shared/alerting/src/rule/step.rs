@@ -100,6 +100,13 @@ pub enum TransitionState {
 }
 
 impl TransitionState {
+    const ALL: [Self; 4] = [Self::Inactive, Self::Pending, Self::Firing, Self::Resolved];
+
+    /// The state with that name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
     /// The state's name.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -131,6 +138,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    const ALL: [Self; 7] = [
+        Self::Holds,
+        Self::HeldLongEnough,
+        Self::Ended,
+        Self::EndedWhilePending,
+        Self::ForBecameLonger,
+        Self::LimitExceeded,
+        Self::RuleRemoved,
+    ];
+
+    /// The reason with those words.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// The reason in words.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -248,7 +248,7 @@ pub(super) fn fixed(number: f64, precision: usize) -> String {
 }
 
 /// `%.Ne`: one digit before the point, an exponent of at least two digits; the fewest exact digits without precision.
-fn exponential(number: f64, precision: Option<usize>, letter: char) -> String {
+pub(crate) fn exponential(number: f64, precision: Option<usize>, letter: char) -> String {
     if let Some(text) = not_finite(number) {
         return text;
     }

@@ -398,3 +398,12 @@ fn every_transition_is_reported_once() {
     ];
     assert_eq!(changes, expected);
 }
+
+#[test]
+fn states_and_reasons_have_names_of_their_own() {
+    let states = ["inactive", "pending", "firing", "resolved"];
+    assert!(states.iter().all(|name| TransitionState::parse(name).is_some_and(|state| state.as_str() == *name)));
+    assert_eq!(Reason::parse("rule removed"), Some(Reason::RuleRemoved));
+    assert_eq!(Reason::parse("condition held long enough"), Some(Reason::HeldLongEnough));
+    assert_eq!(Reason::parse(""), None);
+}

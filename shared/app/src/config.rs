@@ -1,0 +1,263 @@
+//! The configuration files: which rules run, and who is told.
+//!
+//! A folder of configuration holds `rules/*.yml` (Prometheus rule files) and `alertmanager.yml` (an Alertmanager
+//! configuration file) of the default tenant, the same below `tenants/<id>/` for every other tenant, and `reports.yml`
+//! for all. What the folder `infra/config` of the repository holds is in the binary: [`Config::defaults`].
+
+use std::collections::BTreeMap;
+
+use alerting::ConfigError;
+use alerting::notify;
+use alerting::rule::{self, RuleGroup};
+use model::TenantId;
+use promql::Expr;
+
+use crate::report::Schedule;
+
+/// The default files by their names in a folder of configuration.
+const DEFAULT_FILES: [(&str, &str); 4] = [
+    (NOTIFY_FILE, include_str!("../../../infra/config/alertmanager.yml")),
+    (REPORTS_FILE, include_str!("../../../infra/config/reports.yml")),
+    ("rules/application.yml", include_str!("../../../infra/config/rules/application.yml")),
+    ("rules/infrastructure.yml", include_str!("../../../infra/config/rules/infrastructure.yml")),
+];
+
+const NOTIFY_FILE: &str = "alertmanager.yml";
+const REPORTS_FILE: &str = "reports.yml";
+
+/// The configuration of all tenants, checked.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// By tenant; a tenant without files of its own has no rules.
+    pub tenants: BTreeMap<TenantId, TenantConfig>,
+    /// When reports are written, and for whom.
+    pub reports: Schedule,
+}
+
+/// The configuration of one tenant, checked.
+#[derive(Clone, Debug)]
+pub struct TenantConfig {
+    /// The rule groups, in order of file and place.
+    pub rule_groups: Vec<RuleGroup>,
+    /// Who is told.
+    pub notify: notify::Config,
+    /// Every expression of the rules, parsed.
+    exprs: BTreeMap<String, Expr>,
+}
+
+/// What a file configures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Rules,
+    Notify,
+}
+
+impl Config {
+    /// Reads configuration files, given by their paths in the folder and their contents; files that configure something
+    /// else are left alone. A tenant without an `alertmanager.yml` has the default one, which writes to the outbox.
+    ///
+    /// # Errors
+    /// All that is wrong with any of the files.
+    pub fn parse<P: AsRef<str>, T: AsRef<str>>(files: &[(P, T)]) -> Result<Self, Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut config = Self::default();
+        for (path, text) in files {
+            let (path, text) = (path.as_ref(), text.as_ref());
+            if path == REPORTS_FILE {
+                match Schedule::parse(path, text) {
+                    Ok(reports) => config.reports = reports,
+                    Err(error) => errors.push(error),
+                }
+                continue;
+            }
+            match place(path) {
+                Ok(Some((tenant, part))) => {
+                    let tenant = config.tenants.entry(tenant).or_insert_with(TenantConfig::empty);
+                    tenant.add(part, path, text, &mut errors);
+                }
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        for tenant in config.tenants.values_mut() {
+            tenant.rule_groups.sort_by(|one, two| one.file.cmp(&two.file));
+        }
+        if errors.is_empty() { Ok(config) } else { Err(errors) }
+    }
+
+    /// The configuration that is in the binary: the default rules and the outbox.
+    pub fn defaults() -> Self {
+        Self::parse(&DEFAULT_FILES).expect("the files in the binary are read by a test")
+    }
+
+    /// The default files by their names in a folder of configuration, for those who want to change them.
+    pub const fn default_files() -> &'static [(&'static str, &'static str)] {
+        &DEFAULT_FILES
+    }
+}
+
+impl TenantConfig {
+    fn empty() -> Self {
+        let (file, text) = DEFAULT_FILES[0];
+        let notify = notify::parse(file, text).expect("the file in the binary is read by a test");
+        Self { rule_groups: Vec::new(), notify, exprs: BTreeMap::new() }
+    }
+
+    fn add(&mut self, part: Part, path: &str, text: &str, errors: &mut Vec<ConfigError>) {
+        match part {
+            Part::Rules => match rule::parse(path, text, &check_expr) {
+                Ok(mut groups) => {
+                    self.keep_exprs(&mut groups);
+                    self.rule_groups.extend(groups);
+                }
+                Err(found) => errors.extend(found),
+            },
+            Part::Notify => match notify::parse(path, text) {
+                Ok(notify) => self.notify = notify,
+                Err(error) => errors.push(error),
+            },
+        }
+    }
+
+    /// Keeps the expressions parsed, and their texts in the form in which they are printed everywhere.
+    fn keep_exprs(&mut self, groups: &mut [RuleGroup]) {
+        for rule in groups.iter_mut().flat_map(|group| &mut group.rules) {
+            let expr = promql::parse(&rule.expr).expect("the rule's expression was parsed when the file was checked");
+            rule.expr = expr.to_string();
+            self.exprs.insert(rule.expr.clone(), expr);
+        }
+    }
+
+    /// The expression of one of the rules.
+    pub fn expr(&self, text: &str) -> Option<&Expr> {
+        self.exprs.get(text)
+    }
+}
+
+fn check_expr(text: &str) -> Result<(), String> {
+    promql::parse(text).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Whose configuration a file is, and of what.
+fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
+    let (tenant, rest) = match path.strip_prefix("tenants/").and_then(|rest| rest.split_once('/')) {
+        Some((name, rest)) => (TenantId::new(name).map_err(|error| ConfigError::whole(path, error)), rest),
+        None => (Ok(TenantId::default_tenant()), path),
+    };
+    let rules = rest.strip_prefix("rules/").filter(|name| !name.contains('/'));
+    let part = if rules.is_some_and(|name| name.ends_with(".yml") || name.ends_with(".yaml")) {
+        Part::Rules
+    } else if rest == NOTIFY_FILE {
+        Part::Notify
+    } else {
+        return Ok(None);
+    };
+    Ok(Some((tenant?, part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_holds_every_file_of_the_repository() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/config/rules");
+        let mut names: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".yml"))
+            .map(|name| format!("rules/{name}"))
+            .collect();
+        names.sort();
+        let embedded: Vec<&str> =
+            DEFAULT_FILES.iter().map(|(name, _)| *name).filter(|name| name.starts_with("rules/")).collect();
+        assert_eq!(embedded, names);
+    }
+
+    #[test]
+    fn the_default_rules_cover_the_plan() {
+        let config = Config::defaults();
+        let tenant = &config.tenants[&TenantId::default_tenant()];
+        let mut alerts = Vec::new();
+        for rule in tenant.rule_groups.iter().flat_map(|group| &group.rules) {
+            assert!(tenant.expr(&rule.expr).is_some(), "{}", rule.expr);
+            if let rule::RuleKind::Alerting { annotations, .. } = &rule.kind {
+                let label = |name: &str| rule.labels[name].source().to_owned();
+                assert!(["infra", "app", "db", "network", "storage"].contains(&label("scope").as_str()));
+                assert!(!label("team").is_empty());
+                for name in ["summary", "description", "impact", "action"] {
+                    let both = [annotations[name].source(), annotations[format!("{name}_en").as_str()].source()];
+                    assert!(both.iter().all(|text| !text.is_empty()), "{} {name}", rule.name);
+                }
+                alerts.push(format!("{} {}: {}", rule.name, label("severity"), annotations["description"].source()));
+            }
+        }
+        for expected in [
+            "cpu_usage critical: CPU使用率が90%を超えています",
+            "memory_usage warning: メモリ使用率が85%を超えています",
+            "response_time critical: 応答時間が500msを超えています",
+            "error_rate critical: エラー率が5%を超えています",
+        ] {
+            assert!(alerts.iter().any(|alert| alert == expected), "{expected} is not among {alerts:?}");
+        }
+        for family in [
+            "cpu_usage",
+            "memory_usage",
+            "swap_usage",
+            "disk_usage",
+            "network_usage",
+            "connections",
+            "response_time",
+            "error_rate",
+        ] {
+            for severity in ["warning", "critical"] {
+                let start = format!("{family} {severity}: ");
+                assert!(alerts.iter().any(|alert| alert.starts_with(&start)), "{start}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_belong_to_tenants() {
+        let rules = "groups: [{ name: g, rules: [{ record: a, expr: b }] }]";
+        let files = [
+            ("rules/b.yml", rules),
+            ("rules/a.yaml", rules),
+            ("rules/tests/a.yml", "not: rules"),
+            ("notes.yml", "not: rules"),
+            ("tenants/shop/rules/a.yml", rules),
+        ];
+        let config = Config::parse(&files).unwrap();
+        let keys = |tenant: &str| {
+            let groups = &config.tenants[&TenantId::new(tenant).unwrap()].rule_groups;
+            groups.iter().map(RuleGroup::key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys("default"), ["rules/a.yaml;g", "rules/b.yml;g"]);
+        assert_eq!(keys("shop"), ["tenants/shop/rules/a.yml;g"]);
+        assert_eq!(config.tenants.len(), 2);
+    }
+
+    #[test]
+    fn expressions_are_kept_in_the_form_in_which_they_are_printed() {
+        let rules = "groups: [{ name: g, rules: [{ record: a, expr: \"sum(b{c='d'})by(e)>1\" }] }]";
+        let config = Config::parse(&[("rules/a.yml", rules)]).unwrap();
+        let tenant = &config.tenants[&TenantId::default_tenant()];
+        let text = &tenant.rule_groups[0].rules[0].expr;
+        assert_eq!(text, "sum by (e) (b{c=\"d\"}) > 1");
+        assert_eq!(tenant.expr(text).unwrap().to_string(), *text);
+    }
+
+    #[test]
+    fn all_faults_of_all_files_are_told_at_once() {
+        let files = [
+            ("rules/a.yml", "groups:\n- name: g\n  rules:\n  - { record: a, expr: 'rate(b)' }\n  - { alert: c }\n"),
+            ("tenants/a b/rules/a.yml", "groups: []"),
+            ("alertmanager.yml", "route: []"),
+        ];
+        let errors = Config::parse(&files).unwrap_err();
+        let places: Vec<String> = errors.iter().map(|e| format!("{}:{}:{}", e.file, e.line, e.column)).collect();
+        assert_eq!(places[..3], ["rules/a.yml:4:24", "rules/a.yml:5:5", "tenants/a b/rules/a.yml:0:0"]);
+        assert!(places[3].starts_with("alertmanager.yml:1:"), "{places:?}");
+        assert!(errors[0].reason.starts_with("invalid expression: 1:"), "{}", errors[0]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Alerts as messages on the topic.
+
+use alerting::Alert;
+use bytes::Bytes;
+use model::TenantId;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::AppError;
+use crate::ports::Message;
+
+/// Most bytes of one message.
+const MESSAGE_BYTES_MAX: usize = 256 << 10;
+
+/// Packs alerts into as few messages as their size allows. The same alerts give the same messages with the same ids.
+pub(super) fn pack(tenant: &TenantId, alerts: &[Alert]) -> Result<Vec<Message>, AppError> {
+    let mut messages = Vec::new();
+    let mut body = String::new();
+    let head = format!("{{\"tenant\":{},\"alerts\":[", serde_json::to_string(tenant.as_str()).map_err(bug)?);
+    for alert in alerts {
+        let text = serde_json::to_string(alert).map_err(bug)?;
+        if !body.is_empty() && body.len() + text.len() + "]},".len() > MESSAGE_BYTES_MAX {
+            messages.push(message(std::mem::take(&mut body)));
+        }
+        body.push_str(if body.is_empty() { &head } else { "," });
+        body.push_str(&text);
+    }
+    if !body.is_empty() {
+        messages.push(message(body));
+    }
+    Ok(messages)
+}
+
+fn message(mut body: String) -> Message {
+    body.push_str("]}");
+    Message { id: format!("{:032x}", xxh3_128(body.as_bytes())), body: Bytes::from(body) }
+}
+
+fn bug(error: serde_json::Error) -> AppError {
+    AppError::Bug(format!("an alert cannot be written as JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Labels, Timestamp};
+
+    use super::*;
+    use crate::notify::AlertMessage;
+
+    fn alert(name: &str, text_bytes: usize) -> Alert {
+        Alert {
+            labels: Labels::from_pairs([("alertname", name)]).unwrap(),
+            annotations: [("text".to_owned(), "x".repeat(text_bytes))].into_iter().collect(),
+            starts_at: Timestamp::from_secs(1),
+            ends_at: None,
+            valid_until: Some(Timestamp::from_secs(2)),
+            generator_url: String::new(),
+            updated_at: Timestamp::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn alerts_are_packed_and_read_back() {
+        let tenant = TenantId::new("shop").unwrap();
+        assert!(pack(&tenant, &[]).unwrap().is_empty());
+        let alerts: Vec<Alert> = (0..10).map(|index| alert(&format!("a{index}"), 100_000)).collect();
+        let messages = pack(&tenant, &alerts).unwrap();
+        assert_eq!(messages.len(), 5);
+        assert!(messages.iter().all(|message| message.body.len() <= MESSAGE_BYTES_MAX));
+        let read = |message: &Message| serde_json::from_slice::<AlertMessage>(&message.body).unwrap();
+        let again: Vec<Alert> = messages.iter().flat_map(|message| read(message).alerts).collect();
+        assert_eq!(again, alerts);
+        assert_eq!(read(&messages[0]).tenant, "shop");
+        assert_eq!(pack(&tenant, &alerts).unwrap(), messages);
+    }
+}
