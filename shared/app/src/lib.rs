@@ -10,14 +10,24 @@
 //! - No AWS, no sockets, no files: hosts bring adapters.
 
 pub mod access;
+pub mod alerts;
+pub mod catalogue;
 pub mod config;
 pub mod error;
+pub mod evaluate;
 pub mod faults;
+pub mod http;
 pub mod ingest;
+pub mod load;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
+pub mod pages;
 pub mod ports;
+pub mod query;
 pub mod refusals;
+pub mod report;
+pub mod rollup;
 pub mod settings;
 pub mod tick_row;
 
@@ -31,6 +41,7 @@ use model::Limits;
 use access::{Access, SessionKey};
 use config::Config;
 pub use error::AppError;
+use load::Loader;
 use metrics::Metrics;
 use ports::{Messenger, Minute, ObjectStore, StateStore, Topic, Wal};
 pub use settings::Settings;
@@ -90,6 +101,8 @@ pub struct App {
     pub stopwatch: Stopwatch,
     /// What this process says of itself.
     pub metrics: Metrics,
+    /// What queries read from.
+    pub loader: Loader,
     config: RwLock<Arc<Config>>,
     /// What is wrong with the newest configuration, while an older one is in force.
     config_errors: RwLock<Vec<String>>,
@@ -109,6 +122,7 @@ impl App {
         (access, session_key): (Access, SessionKey),
     ) -> Self {
         Self {
+            loader: Loader::new(ports.clone(), limits.clone()),
             ports,
             settings,
             limits,

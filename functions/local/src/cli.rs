@@ -1,0 +1,243 @@
+//! The command line: what can be said, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::demo;
+
+/// Where a server listens unless told otherwise.
+pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:9099";
+/// Where commands find the server unless told otherwise.
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:9099";
+
+/// Mihari (見張り, lookout): metrics in, PromQL out, alerts to the right person, reports on schedule.
+///
+/// Without a command it serves: it opens ./mihari-data, collects this machine's own metrics, evaluates the default
+/// rules every minute and shows everything at http://127.0.0.1:9099. Point a Prometheus at it with
+/// `remote_write: [{url: "http://127.0.0.1:9099/api/v1/write"}]`.
+#[derive(Debug, Parser)]
+#[command(name = "mihari", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The flags of `serve`, so that they also work without naming it.
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run all of Mihari in this process until Ctrl-C.
+    Serve(ServeArgs),
+    /// Ask a running server a PromQL question.
+    Query(QueryArgs),
+    /// Work with rule files.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Have a running server write a report now.
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Make, list or revoke access tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Send the metrics of a make-believe dataset management system, to try things with.
+    Demo(demo::DemoArgs),
+}
+
+/// How to serve.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArgs {
+    /// The folder that everything is kept in; made when it is not there.
+    #[arg(long, env = "MIHARI_DATA_DIR", default_value = "mihari-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Where to listen. Anything but a loopback address needs a token first (`mihari token create`).
+    #[arg(long, env = "MIHARI_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDR:PORT")]
+    pub(crate) listen: SocketAddr,
+    /// A folder with rules/*.yml, alertmanager.yml and reports.yml; the built-in defaults hold without it. Changes
+    /// are picked up within a minute; a broken file is named and the last good one stays.
+    #[arg(long, env = "MIHARI_CONFIG", value_name = "DIR")]
+    pub(crate) config: Option<PathBuf>,
+    /// The oldest sample that is taken, such as 7d or 100y. At most the raw retention.
+    #[arg(long, env = "MIHARI_MAX_SAMPLE_AGE", default_value = "7d", value_parser = duration, value_name = "DURATION")]
+    pub(crate) max_sample_age: Duration,
+    /// How long raw samples are kept; rollups are kept a year.
+    #[arg(long, env = "MIHARI_RAW_RETENTION", default_value = "7d", value_parser = duration, value_name = "DURATION")]
+    pub(crate) raw_retention: Duration,
+    /// The address people reach the pages at; stands in notifications. http://<listen> unless told otherwise.
+    #[arg(long, env = "MIHARI_EXTERNAL_URL", value_name = "URL")]
+    pub(crate) external_url: Option<String>,
+    /// The language of notifications, reports and, where a browser asks for neither, pages.
+    #[arg(long, env = "MIHARI_LANGUAGE", default_value = "ja", value_name = "LANGUAGE")]
+    pub(crate) language: LanguageArg,
+    /// The time zone of notifications, reports and pages, by its IANA name.
+    #[arg(long, env = "MIHARI_TIME_ZONE", default_value = "Asia/Tokyo", value_name = "ZONE")]
+    pub(crate) time_zone: String,
+    /// The name to log in to the mail server with; the server itself stands in alertmanager.yml.
+    #[arg(long, env = "MIHARI_SMTP_USERNAME", value_name = "NAME")]
+    pub(crate) smtp_username: Option<String>,
+    /// The password of the mail server; best given by its environment variable, since others see the command line.
+    #[arg(long, env = "MIHARI_SMTP_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    pub(crate) smtp_password: Option<String>,
+    /// Do not collect this machine's own metrics.
+    #[arg(long, env = "MIHARI_NO_HOST_METRICS")]
+    pub(crate) no_host_metrics: bool,
+    /// Write the log as JSON, one object a line.
+    #[arg(long, env = "MIHARI_LOG_JSON")]
+    pub(crate) log_json: bool,
+}
+
+/// A language by its tag.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LanguageArg {
+    /// Japanese.
+    Ja,
+    /// English.
+    En,
+}
+
+/// Where the server is, and who asks.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServerArgs {
+    /// The server.
+    #[arg(long, env = "MIHARI_URL", default_value = DEFAULT_URL, value_name = "URL")]
+    pub(crate) url: String,
+    /// The access token, when the server asks for one.
+    #[arg(long, env = "MIHARI_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+    /// The tenant to ask about, on a server without tokens.
+    #[arg(long, env = "MIHARI_TENANT", value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    /// Print JSON instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to ask.
+#[derive(Args, Debug)]
+pub(crate) struct QueryArgs {
+    /// The PromQL expression, such as 'up' or 'sum(rate(node_cpu_seconds_total[5m])) by (mode)'.
+    pub(crate) expr: String,
+    /// The time to answer for: seconds since 1970 or RFC 3339; now when nothing is said.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "end", "step"])]
+    pub(crate) time: Option<String>,
+    /// The first step of a range query.
+    #[arg(long, value_name = "TIME", requires = "end")]
+    pub(crate) start: Option<String>,
+    /// The last step of a range query.
+    #[arg(long, value_name = "TIME", requires = "start")]
+    pub(crate) end: Option<String>,
+    /// From one step to the next.
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    pub(crate) step: String,
+    /// Where the server is.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+/// What to do with rule files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Read rule files as the server would, and say what is wrong with them. Exit code 1 when something is.
+    Check {
+        /// Files, or folders whose *.yml and *.yaml files are read.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print JSON instead of text for people.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which report to write.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// The daily report: performance, alerts, resources, main metrics.
+    Daily {
+        /// The day, such as 2026-11-22, in the server's time zone; yesterday when nothing is said.
+        #[arg(long, value_name = "DAY")]
+        day: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it: the only time it is shown. From the first one on, everybody needs one.
+    Create {
+        /// A person's or a machine's name; it is the author in histories.
+        #[arg(long)]
+        name: String,
+        /// What it allows: write, read, admin, separated by commas.
+        #[arg(long, default_value = "write,read", value_name = "SCOPES")]
+        scopes: String,
+        /// Its bearer's work, which decides pages and reports: ops, tech or exec.
+        #[arg(long, default_value = "ops")]
+        role: String,
+        /// Where tokens are kept.
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+    /// List tokens: names and rights, never the tokens themselves.
+    List {
+        /// Where tokens are kept.
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+    /// Make a token worthless, and every session that was opened with it.
+    Revoke {
+        /// The token's name.
+        #[arg(long)]
+        name: String,
+        /// Where tokens are kept.
+        #[command(flatten)]
+        place: TokenPlace,
+    },
+}
+
+/// Where tokens are kept: in the data folder while no server runs on it, else with the server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TokenPlace {
+    /// The data folder; it is used unless a server is running on it.
+    #[arg(long, env = "MIHARI_DATA_DIR", default_value = "mihari-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// The server to ask while it runs.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+fn duration(text: &str) -> Result<Duration, model::duration::DurationError> {
+    model::duration::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_serve_work_with_and_without_its_name() {
+        for words in [&["mihari", "--listen", "127.0.0.1:1"][..], &["mihari", "serve", "--listen", "127.0.0.1:1"]] {
+            let cli = Cli::try_parse_from(words).unwrap();
+            let serve = match cli.command {
+                Some(Command::Serve(args)) => args,
+                _ => cli.serve,
+            };
+            assert_eq!(serve.listen.port(), 1);
+            assert_eq!(serve.max_sample_age, Duration::from_secs(7 * 86_400));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! HTTP on a socket: reads a whole request, hands it to the router, writes the whole answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use app::App;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::net::TcpListener;
+
+use super::random;
+use crate::clock;
+
+/// How long a sender may take for one body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves until `shutdown` resolves and open requests are answered.
+pub(super) async fn run(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let router = Router::new().fallback(answer).with_state(app);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await.context("serving HTTP")
+}
+
+async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    // One byte more than the limit: the router then names the limit.
+    let limited = Limited::new(body, app.limits.body_bytes_max + 1);
+    let body = match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let limit = app.limits.body_bytes_max;
+            return refuse(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("body is over the limit of {limit} bytes (body_bytes_max)\n"),
+            );
+        }
+        Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}\n")),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 30 seconds\n".to_owned()),
+    };
+    let random = match random() {
+        Ok(random) => random,
+        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    };
+    let is_head = head.method == Method::HEAD;
+    // A request goes on even if its sender hangs up: what is half done would be done again.
+    let work = tokio::spawn(async move {
+        let request = http::Request::from_parts(head, body);
+        app::http::handle(&app, request, random, clock::now()).await
+    });
+    match work.await {
+        Ok(reply) => into_response(reply, is_head),
+        Err(error) => {
+            tracing::error!(%error, "a request handler panicked");
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the server says more\n".to_owned())
+        }
+    }
+}
+
+fn into_response(reply: http::Response<Bytes>, is_head: bool) -> Response {
+    let (head, body) = reply.into_parts();
+    Response::from_parts(head, if is_head { Body::empty() } else { Body::from(body) })
+}
+
+fn refuse(status: StatusCode, message: String) -> Response {
+    let mut response = Response::new(Body::from(message));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,160 @@
+//! The schedule: collecting every 15 s, evaluating every minute, notifying as soon as something is due.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app::error::consequence;
+use app::ports::{Shard, Topic as _};
+use app::{App, AppError, evaluate, ingest, notify, report, rollup};
+use embedded::LocalTopic;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::config_folder::{ConfigFolder, Look};
+use super::now;
+use crate::clock::until_next;
+use crate::host::{Host, hostname};
+use crate::process;
+
+const COLLECT_EVERY: Duration = Duration::from_secs(15);
+/// The second collection follows soon after the first, so that the page has rates at once.
+const SECOND_COLLECTION_AFTER: Duration = Duration::from_secs(2);
+const EVALUATE_EVERY: Duration = Duration::from_secs(60);
+const NOTIFY_EVERY: Duration = Duration::from_secs(1);
+const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+const MESSAGES_AT_ONCE: usize = 100;
+/// A flow that failed is tried again so soon.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Starts all flows that run by time.
+pub(super) fn start(app: Arc<App>, topic: Arc<LocalTopic>, folder: ConfigFolder, host_metrics: bool) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(collect(app.clone(), host_metrics));
+    tasks.spawn(evaluate(app.clone(), folder));
+    tasks.spawn(receive(app.clone(), topic));
+    tasks.spawn(run_due_timers(app.clone()));
+    tasks.spawn(roll_up(app.clone()));
+    tasks.spawn(write_reports(app));
+    tasks
+}
+
+async fn collect(app: Arc<App>, host_metrics: bool) {
+    let instance = hostname();
+    let mut host = host_metrics.then(|| Host::new(Path::new("/proc")));
+    let mut collections = 0_u32;
+    loop {
+        run(&app, "collect", collect_once(&app, host.as_mut(), &instance)).await;
+        collections += 1;
+        let wait = if collections == 1 { SECOND_COLLECTION_AFTER } else { until_next(COLLECT_EVERY, now()) };
+        sleep(wait).await;
+    }
+}
+
+async fn collect_once(app: &App, host: Option<&mut Host>, instance: &str) -> Result<(), AppError> {
+    let time = now();
+    let tenant = &app.settings.default_tenant;
+    if let Some(host) = host {
+        ingest::append(app, tenant, &host.collect(time), time).await?;
+    }
+    for own in [process::collect(instance, time), app.metrics.batch(instance, time)] {
+        let own = own.map_err(|error| AppError::Bug(error.to_string()))?;
+        ingest::append(app, tenant, &own, time).await?;
+    }
+    Ok(())
+}
+
+async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
+    loop {
+        reload(&app, &mut folder);
+        let succeeded = run(&app, "evaluate", async {
+            let summary = evaluate::tick(&app, Shard::default(), now()).await?;
+            tracing::debug!(?summary, "tick");
+            Ok(())
+        });
+        let wait = if succeeded.await { until_next(EVALUATE_EVERY, now()) } else { RETRY_AFTER };
+        sleep(wait).await;
+    }
+}
+
+fn reload(app: &App, folder: &mut ConfigFolder) {
+    match folder.look() {
+        Look::Unchanged => {}
+        Look::Changed(config) => {
+            tracing::info!("the configuration changed and is in force");
+            app.set_config(*config);
+        }
+        Look::Broken(errors) => {
+            tracing::error!(?errors, "the new configuration is refused; the last good one stays in force");
+            app.set_config_errors(errors);
+        }
+    }
+}
+
+async fn receive(app: Arc<App>, topic: Arc<LocalTopic>) {
+    loop {
+        let messages = topic.recv(MESSAGES_AT_ONCE).await;
+        let received = notify::receive(&app, &messages, now()).await;
+        deliver(&app).await;
+        let can_succeed = |error: &AppError| consequence(error.kind()).retry;
+        let again: Vec<_> = messages
+            .into_iter()
+            .filter(|message| received.failed.iter().any(|(id, error)| *id == message.id && can_succeed(error)))
+            .collect();
+        if !again.is_empty() {
+            sleep(RETRY_AFTER).await;
+            // What does not fit into the queue any more is published again by the next tick.
+            topic.publish(again).await.unwrap_or_else(|error| tracing::warn!(%error, "messages are dropped"));
+        }
+    }
+}
+
+async fn run_due_timers(app: Arc<App>) {
+    loop {
+        sleep(NOTIFY_EVERY).await;
+        deliver(&app).await;
+    }
+}
+
+async fn deliver(app: &App) {
+    if let Err(error) = notify::run_due(app, now()).await {
+        tracing::warn!(%error, "due notifications failed; they are tried again");
+        sleep(RETRY_AFTER).await;
+    }
+}
+
+async fn roll_up(app: Arc<App>) {
+    loop {
+        sleep(until_next(ROLL_UP_EVERY, now())).await;
+        run(&app, "rollup", async {
+            let summary = rollup::run(&app, now()).await?;
+            tracing::debug!(?summary, "rollup");
+            Ok(())
+        })
+        .await;
+    }
+}
+
+async fn write_reports(app: Arc<App>) {
+    loop {
+        sleep(until_next(REPORT_EVERY, now())).await;
+        run(&app, "report", async {
+            report::run_due(&app, now()).await?;
+            Ok(())
+        })
+        .await;
+    }
+}
+
+/// Runs a flow once, counts it and logs its failure; says whether it succeeded.
+async fn run(app: &App, flow: &'static str, work: impl Future<Output = Result<(), AppError>>) -> bool {
+    let started = app.stopwatch.read();
+    let result = work.await;
+    let elapsed = app.stopwatch.read().saturating_sub(started);
+    app.metrics.flow(flow, result.is_ok(), elapsed);
+    if let Err(error) = &result {
+        tracing::warn!(flow, %error, "a flow failed; it is tried again");
+    }
+    result.is_ok()
+}

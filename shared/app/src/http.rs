@@ -1,0 +1,325 @@
+//! The HTTP router: one function from request to response, the same behind a local server and behind a Lambda
+//! front door.
+//!
+//! Every path that is served stands in [`Route::of`]; what a route needs of its caller in [`Route::scope`].
+
+mod json;
+mod login;
+mod params;
+mod prometheus;
+mod push;
+mod reply;
+mod tokens;
+
+use bytes::Bytes;
+use http::header::{ALLOW, HeaderName, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use model::Timestamp;
+
+use crate::access::{Access, Caller, Refusal, Scope, identify};
+use crate::error::consequence;
+use crate::{App, AppError, pages};
+
+pub use params::{Params, parse_duration, parse_time};
+pub use reply::Reply;
+
+/// What a path leads to. The name is the label of the request's metrics, so there are few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/-/healthy` and `/-/ready`.
+    Health,
+    /// `/metrics`.
+    Metrics,
+    /// `/api/v1/write`.
+    RemoteWrite,
+    /// `/api/v1/query`.
+    Query,
+    /// `/api/v1/query_range`.
+    QueryRange,
+    /// `/api/v1/labels`, `/api/v1/label/<name>/values` and `/api/v1/series`.
+    Series,
+    /// `/api/v1/rules` and `/api/v1/alerts`.
+    Rules,
+    /// `/api/v1/metadata`, `/api/v1/query_exemplars`, `/api/v1/format_query` and `/api/v1/status/buildinfo`.
+    Status,
+    /// `/api/mihari/v1/tokens`.
+    Tokens,
+    /// `/api/mihari/v1/reports/daily`.
+    Reports,
+    /// `/login` and `/logout`.
+    Login,
+    /// Styles, scripts and pictures of the pages; the same for everybody.
+    Asset,
+    /// Everything for people.
+    Page,
+    /// A path under `/api/` that is none of ours.
+    Unknown,
+}
+
+impl Route {
+    /// The route of a path.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "/-/healthy" | "/-/ready" => Self::Health,
+            "/metrics" => Self::Metrics,
+            "/api/v1/write" => Self::RemoteWrite,
+            "/api/v1/query" => Self::Query,
+            "/api/v1/query_range" => Self::QueryRange,
+            "/api/v1/labels" | "/api/v1/series" => Self::Series,
+            "/api/v1/rules" | "/api/v1/alerts" => Self::Rules,
+            "/api/v1/metadata" | "/api/v1/query_exemplars" | "/api/v1/format_query" | "/api/v1/status/buildinfo" => {
+                Self::Status
+            }
+            "/api/mihari/v1/tokens" => Self::Tokens,
+            "/api/mihari/v1/reports/daily" => Self::Reports,
+            "/login" | "/logout" => Self::Login,
+            _ if prometheus::label_of(path).is_some() => Self::Series,
+            _ if path.starts_with("/assets/") => Self::Asset,
+            _ if path.starts_with("/api/") => Self::Unknown,
+            _ => Self::Page,
+        }
+    }
+
+    /// The route's name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Metrics => "metrics",
+            Self::RemoteWrite => "write",
+            Self::Query => "query",
+            Self::QueryRange => "query_range",
+            Self::Series => "series",
+            Self::Rules => "rules",
+            Self::Status => "status",
+            Self::Tokens => "tokens",
+            Self::Reports => "reports",
+            Self::Login => "login",
+            Self::Asset => "asset",
+            Self::Page => "page",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// What a caller must be allowed to do; `None` where nobody is asked.
+    const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Health | Self::Login | Self::Asset => None,
+            Self::RemoteWrite => Some(Scope::Write),
+            Self::Tokens | Self::Reports => Some(Scope::Admin),
+            Self::Metrics
+            | Self::Query
+            | Self::QueryRange
+            | Self::Series
+            | Self::Rules
+            | Self::Status
+            | Self::Page
+            | Self::Unknown => Some(Scope::Read),
+        }
+    }
+
+    /// The methods that the path takes.
+    fn methods(self, path: &str) -> &'static [Method] {
+        const GET: &[Method] = &[Method::GET, Method::HEAD];
+        const POST: &[Method] = &[Method::POST];
+        const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
+        const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
+        match self {
+            Self::Health | Self::Metrics | Self::Rules | Self::Asset => GET,
+            Self::RemoteWrite | Self::Reports => POST,
+            Self::Query | Self::QueryRange => BOTH,
+            Self::Series if prometheus::label_of(path).is_some() => GET,
+            Self::Series => BOTH,
+            Self::Status if matches!(path, "/api/v1/format_query" | "/api/v1/query_exemplars") => BOTH,
+            Self::Status => GET,
+            Self::Login if path == "/logout" => POST,
+            Self::Login => BOTH,
+            Self::Tokens => ALL,
+            Self::Page | Self::Unknown => BOTH,
+        }
+    }
+}
+
+/// What went wrong with a request before or in its handler.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    /// Turned away.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Failed.
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+/// Answers one request. `random` is 32 fresh random bytes, used where a token is made.
+pub async fn handle(app: &App, request: Request<Bytes>, random: [u8; 32], now: Timestamp) -> Reply {
+    let route = Route::of(request.uri().path());
+    let started = app.stopwatch.read();
+    let mut reply = match answer(app, route, &request, random, now).await {
+        Ok(reply) => reply,
+        Err(error) => refusal(app, route, &request, &error),
+    };
+    secure(reply.headers_mut());
+    if request.method() == Method::HEAD {
+        *reply.body_mut() = Bytes::new();
+    }
+    let elapsed = app.stopwatch.read().saturating_sub(started);
+    app.metrics.request(route.as_str(), reply.status(), elapsed);
+    reply
+}
+
+async fn answer(
+    app: &App,
+    route: Route,
+    request: &Request<Bytes>,
+    random: [u8; 32],
+    now: Timestamp,
+) -> Result<Reply, HttpError> {
+    let path = request.uri().path();
+    let methods = route.methods(path);
+    if !methods.contains(request.method()) {
+        return Ok(method_not_allowed(methods));
+    }
+    if request.body().len() > app.limits.body_bytes_max {
+        return Ok(too_large(app));
+    }
+    let Some(scope) = route.scope() else { return open_routes(app, route, request, now).await };
+    let access = app.access();
+    let key = app.session_key();
+    let default_tenant = &app.settings.default_tenant;
+    let caller = identify(access, request.headers(), app.ports.state.as_ref(), key, default_tenant, now).await??;
+    caller.require(scope)?;
+    let params = Params::of(request);
+    match route {
+        Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
+        Route::Metrics => Ok(prometheus::metrics(app)),
+        Route::Query => Ok(prometheus::query(app, &caller.tenant, &params, now).await),
+        Route::QueryRange => Ok(prometheus::query_range(app, &caller.tenant, &params, now).await),
+        Route::Series => Ok(prometheus::series(app, &caller.tenant, path, &params, now).await),
+        Route::Rules => Ok(prometheus::rules(app, &caller.tenant, path, &params, now).await),
+        Route::Status => Ok(prometheus::status(path, &params)),
+        Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
+        Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
+        Route::Unknown => Ok(not_found(path)),
+        Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, &params, now).await,
+    }
+}
+
+/// What anybody may see.
+async fn open_routes(
+    app: &App,
+    route: Route,
+    request: &Request<Bytes>,
+    now: Timestamp,
+) -> Result<Reply, HttpError> {
+    match route {
+        Route::Login => login::handle(app, request, now).await,
+        Route::Asset => Ok(pages::asset(request.uri().path()).unwrap_or_else(|| not_found(request.uri().path()))),
+        _ if request.uri().path() == "/-/ready" => Ok(reply::text(StatusCode::OK, "Mihari is Ready.\n")),
+        _ => Ok(reply::text(StatusCode::OK, "Mihari is Healthy.\n")),
+    }
+}
+
+async fn page(
+    app: &App,
+    caller: &Caller,
+    request: &Request<Bytes>,
+    params: &Params,
+    now: Timestamp,
+) -> Result<Reply, HttpError> {
+    if request.method() == Method::POST {
+        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
+    }
+    let viewer = caller.viewer(request.headers(), &app.settings);
+    Ok(pages::handle(app, &viewer, request, now).await)
+}
+
+/// The answer to a failure: a page or a redirect to `/login` for people, JSON for programs.
+fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError) -> Reply {
+    let status = match error {
+        HttpError::App(error) => {
+            log(route, error);
+            consequence(error.kind()).status
+        }
+        HttpError::Refused(refusal) => refusal_status(refusal),
+    };
+    let message = match error {
+        HttpError::App(error) => error.public_message(),
+        HttpError::Refused(refusal) => refusal.to_string(),
+    };
+    if matches!(route, Route::Page | Route::Login) {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        if status == StatusCode::UNAUTHORIZED {
+            return reply::see_other(&login::path_with_next(path), None);
+        }
+        return pages::error(app, request.headers(), status, &message);
+    }
+    let mut reply = reply::json(status, json::error(prometheus::error_type(status), &message));
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Basic realm=\"mihari\", charset=\"UTF-8\"");
+        reply.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert("retry-after", HeaderValue::from_static("5"));
+    }
+    reply
+}
+
+const fn refusal_status(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::Missing | Refusal::Unknown => StatusCode::UNAUTHORIZED,
+        Refusal::Scope(_) | Refusal::Role(_) | Refusal::NotLoopback { .. } | Refusal::Csrf => StatusCode::FORBIDDEN,
+        Refusal::Tenant(_) => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Logs a failure once, as loudly as its kind asks for.
+pub(crate) fn log(route: Route, error: &AppError) {
+    let route = route.as_str();
+    match consequence(error.kind()).level {
+        tracing::Level::ERROR => tracing::error!(route, %error, "request failed"),
+        tracing::Level::WARN => tracing::warn!(route, %error, "request failed"),
+        _ => tracing::debug!(route, %error, "request refused"),
+    }
+}
+
+fn method_not_allowed(methods: &[Method]) -> Reply {
+    let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let message = format!("this path takes {allowed} only");
+    let mut reply = reply::json(StatusCode::METHOD_NOT_ALLOWED, json::error("bad_data", &message));
+    if let Ok(value) = HeaderValue::from_str(&allowed) {
+        reply.headers_mut().insert(ALLOW, value);
+    }
+    reply
+}
+
+fn too_large(app: &App) -> Reply {
+    let message = format!("body is over the limit of {} bytes (body_bytes_max)", app.limits.body_bytes_max);
+    reply::json(StatusCode::PAYLOAD_TOO_LARGE, json::error("bad_data", &message))
+}
+
+fn not_found(path: &str) -> Reply {
+    let message = format!("no such path: {}", path.chars().take(200).collect::<String>());
+    reply::json(StatusCode::NOT_FOUND, json::error("not_found", &message))
+}
+
+/// Headers that every answer carries, unless its handler set its own.
+fn secure(headers: &mut http::HeaderMap) {
+    const HEADERS: [(&str, &str); 4] = [
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+             font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        ),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+        ("x-frame-options", "DENY"),
+    ];
+    for (name, value) in HEADERS {
+        headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// Whether nobody needs a token at the moment.
+pub fn is_open(app: &App) -> bool {
+    app.access() == Access::Open
+}

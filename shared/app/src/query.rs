@@ -1,0 +1,134 @@
+//! The query flow: parse, load what the expression selects, evaluate.
+
+use std::time::Duration;
+
+use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
+use promql::{Deadline, Output, Params};
+
+use crate::{App, AppError};
+
+/// What may be chosen for one query; the settings and limits hold otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How far back an instant selector looks.
+    pub lookback: Option<Duration>,
+    /// When to give up; never later than the limit `query_timeout`.
+    pub timeout: Option<Duration>,
+}
+
+/// Answers an expression at one time.
+///
+/// # Errors
+/// When the text is no expression, a limit is reached, or data cannot be loaded.
+pub async fn instant(
+    app: &App,
+    tenant: &TenantId,
+    text: &str,
+    time: Timestamp,
+    options: Options,
+    now: Timestamp,
+) -> Result<Output, AppError> {
+    run(app, tenant, text, Params::instant(time), options, now).await
+}
+
+/// Answers an expression at every step from `start` to `end`.
+///
+/// # Errors
+/// When the text is no expression, the range is none, a limit is reached, or data cannot be loaded.
+pub async fn range(
+    app: &App,
+    tenant: &TenantId,
+    text: &str,
+    (range, step): (TimeRange, Duration),
+    options: Options,
+    now: Timestamp,
+) -> Result<Output, AppError> {
+    if step < Duration::from_millis(1) {
+        let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(AppError::Invalid(message.to_owned()));
+    }
+    if range.end < range.start {
+        return Err(AppError::Invalid("end timestamp must not be before start time".to_owned()));
+    }
+    let points = range.end.since(range.start).as_millis() / step.as_millis();
+    if points > app.limits.query_points_max as u128 {
+        return Err(AppError::Invalid(format!(
+            "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution \
+             (?step=XX) (query_points_max)",
+            thousands(app.limits.query_points_max)
+        )));
+    }
+    run(app, tenant, text, Params::range(range.start, range.end, step), options, now).await
+}
+
+/// The label sets of all series that match one of the selectors and have a sample in the range; all series for none.
+///
+/// # Errors
+/// When data cannot be loaded.
+pub async fn series(
+    app: &App,
+    tenant: &TenantId,
+    selectors: &[Vec<Matcher>],
+    range: TimeRange,
+    now: Timestamp,
+) -> Result<Vec<Labels>, AppError> {
+    Ok(app.loader.series(tenant, selectors, range, now).await?)
+}
+
+async fn run(
+    app: &App,
+    tenant: &TenantId,
+    text: &str,
+    params: Params,
+    options: Options,
+    now: Timestamp,
+) -> Result<Output, AppError> {
+    if text.len() > app.limits.query_text_bytes_max {
+        let limit = app.limits.query_text_bytes_max;
+        return Err(AppError::Invalid(format!("query is over the limit of {limit} bytes (query_text_bytes_max)")));
+    }
+    let expr = promql::parse(text)?;
+    let params = Params {
+        lookback: options.lookback.unwrap_or(app.settings.lookback),
+        limits: app.limits.clone(),
+        deadline: deadline(app, options.timeout),
+        ..params
+    };
+    let selections = promql::selections(&expr, &params);
+    let loaded = app.loader.load(tenant, &selections, now).await?;
+    let evaluation = tokio::task::spawn_blocking(move || promql::evaluate(&expr, &loaded, &params));
+    let output = evaluation.await.map_err(|error| AppError::Bug(format!("evaluation ended: {error}")))??;
+    Ok(output)
+}
+
+fn deadline(app: &App, timeout: Option<Duration>) -> Deadline {
+    let allowed = timeout.unwrap_or(Duration::MAX).min(app.limits.query_timeout);
+    let stopwatch = app.stopwatch.clone();
+    let end = stopwatch.read() + allowed;
+    Deadline::when(move || stopwatch.read() > end)
+}
+
+/// A number with commas, as Prometheus writes it in the message that users search for.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_have_commas() {
+        for (number, text) in [(0, "0"), (999, "999"), (11_000, "11,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

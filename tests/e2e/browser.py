@@ -1,0 +1,32 @@
+#!/usr/bin/env python3
+"""Every page in a real browser: no script error, charts that move, nothing serious from axe-core, both languages."""
+
+import argparse
+import pathlib
+import subprocess
+import tempfile
+
+from machine import fetch_json, start_mihari, wait_for
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mihari", required=True)
+    parser.add_argument("--screenshots", required=True)
+    options = parser.parse_args()
+    screenshots = pathlib.Path(options.screenshots)
+    screenshots.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        process, mihari, _ = start_mihari(options.mihari, name, [])
+        with process:
+            load = f"{mihari}/api/v1/query?query=node_load1"
+            wait_for("host metrics", lambda: fetch_json(load)["data"]["result"])
+            report = [options.mihari, "report", "daily", "--day", "today", "--url", mihari]
+            subprocess.run(report, check=True, stdout=subprocess.DEVNULL)
+            script = pathlib.Path(__file__).parent / "browser.cjs"
+            subprocess.run(["node", str(script), mihari, str(screenshots)], check=True)
+    print("browser: passed")
+
+
+if __name__ == "__main__":
+    main()

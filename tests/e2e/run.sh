@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Mihari beside its peers and in a real browser. Installs what it needs.
+#   tests/e2e/run.sh short   about four minutes
+#   tests/e2e/run.sh full    ten minutes of real traffic
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+mode="${1:-short}"
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("$2"); }
+need prometheus prometheus
+need prometheus-node-exporter prometheus-node-exporter
+need vmagent victoria-metrics
+need chromium chromium
+need python3 python3
+need node nodejs
+need npm npm
+[ -d /usr/share/fonts/opentype/noto ] || packages+=(fonts-noto-cjk)
+if [ "${#packages[@]}" -gt 0 ]; then
+    as_root apt-get update -q
+    # No service of these packages is to run on this machine: only their programs are used.
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${packages[@]}"
+fi
+
+cargo build --workspace
+mihari="${CARGO_TARGET_DIR:-target}/debug/mihari"
+cache="${PWD}/.cache/e2e"
+mkdir -p "$cache"
+[ -d "$cache/node_modules/axe-core" ] || npm install --no-audit --no-fund --silent --prefix "$cache" playwright-core axe-core
+
+python3 tests/e2e/peers.py --mihari "$mihari" --mode "$mode"
+NODE_PATH="$cache/node_modules" python3 tests/e2e/browser.py --mihari "$mihari" --screenshots "$cache/screenshots"

@@ -1,0 +1,98 @@
+//! Tokens, sessions and tenants.
+
+use crate::server::{Home, mihari, run};
+
+#[tokio::test]
+async fn from_the_first_token_on_everybody_needs_one() {
+    let home = Home::new();
+    let token = create(&home, "aiko", "write,read,admin");
+    let server = home.serve(&["--no-host-metrics"]);
+    let refused = server.get("/api/v1/query?query=1").await;
+    assert_eq!(refused.status(), 401);
+    assert!(refused.headers().contains_key("www-authenticate"));
+    let asked = server.client.get(format!("{}/api/v1/query?query=1", server.url));
+    assert_eq!(asked.bearer_auth(&token).send().await.unwrap().status(), 200);
+    let asked = server.client.get(format!("{}/api/v1/query?query=1", server.url));
+    assert_eq!(asked.basic_auth("anything", Some(&token)).send().await.unwrap().status(), 200);
+    let asked = server.client.get(format!("{}/api/v1/query?query=1", server.url));
+    assert_eq!(asked.bearer_auth("mihari_wrong").send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_person_logs_in_and_out() {
+    let home = Home::new();
+    let token = create(&home, "aiko", "read");
+    let server = home.serve(&["--no-host-metrics"]);
+    let page = server.get("/alerts").await;
+    assert_eq!(page.status(), 303);
+    assert_eq!(page.headers()["location"], "/login?next=%2Falerts");
+    let form = [("token", token.as_str()), ("next", "/alerts")];
+    let login = server.client.post(format!("{}/login", server.url)).form(&form).send().await.unwrap();
+    assert_eq!(login.status(), 303);
+    assert_eq!(login.headers()["location"], "/alerts");
+    let cookie = login.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite="), "{cookie}");
+    let session = cookie.split(';').next().unwrap().to_owned();
+    let get = |path: &str| server.client.get(format!("{}{path}", server.url)).header("cookie", &session);
+    let page = get("/alerts").send().await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("aiko"));
+    let post = |path: &str| server.client.post(format!("{}{path}", server.url)).header("cookie", &session);
+    assert_eq!(post("/logout").send().await.unwrap().status(), 403, "without the CSRF token");
+    let wrong = [("token", "mihari_wrong"), ("next", "/")];
+    let login = server.client.post(format!("{}/login", server.url)).form(&wrong).send().await.unwrap();
+    assert_eq!(login.status(), 401);
+}
+
+#[tokio::test]
+async fn scopes_and_tenants_come_from_the_token_alone() {
+    let home = Home::new();
+    let reader = create(&home, "reader", "read");
+    let server = home.serve(&["--no-host-metrics"]);
+    let write = server.client.post(format!("{}/api/v1/write", server.url)).bearer_auth(&reader);
+    let refused = write.header("x-scope-orgid", "other").body("x").send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().await.unwrap().contains("write"));
+}
+
+#[tokio::test]
+async fn without_tokens_only_this_machine_is_served_and_a_header_chooses_the_tenant() {
+    let home = Home::new();
+    let server = home.serve(&[]);
+    let foreign = server.client.get(&server.url).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+    let path = format!("{}/api/v1/query?query=node_load1", server.url);
+    let other = server.client.get(path).header("x-scope-orgid", "team-b").send().await.unwrap();
+    let body: serde_json::Value = other.json().await.unwrap();
+    assert_eq!(body["data"]["result"], serde_json::json!([]));
+    let said = Home::new().serve_refused(&["--listen", "0.0.0.0:0"]);
+    assert!(said.contains("mihari token create"), "{said}");
+}
+
+#[tokio::test]
+async fn a_running_server_makes_lists_and_revokes_tokens() {
+    let home = Home::new();
+    let server = home.serve(&["--no-host-metrics"]);
+    let data_dir = home.data_dir();
+    let place = ["--data-dir", data_dir.to_str().unwrap(), "--url", &server.url];
+    let made = run(&[&["token", "create", "--name", "root", "--scopes", "admin"], &place[..]].concat());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    let mut listed = mihari(&[&["token", "list"], &place[..]].concat());
+    let refused = listed.output().unwrap();
+    assert!(!refused.status.success(), "from the first token on everybody needs one");
+    let listed = listed.env("MIHARI_TOKEN", &token).output().unwrap();
+    assert!(String::from_utf8(listed.stdout).unwrap().contains("root"));
+    let mut revoked = mihari(&[&["token", "revoke", "--name", "root"], &place[..]].concat());
+    assert!(revoked.env("MIHARI_TOKEN", &token).status().unwrap().success());
+    let asked = server.client.get(format!("{}/api/mihari/v1/tokens", server.url)).bearer_auth(&token);
+    assert_eq!(asked.send().await.unwrap().status(), 401);
+}
+
+fn create(home: &Home, name: &str, scopes: &str) -> String {
+    let data_dir = home.data_dir();
+    let words = ["token", "create", "--name", name, "--scopes", scopes, "--data-dir", data_dir.to_str().unwrap()];
+    let output = run(&words);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
