@@ -306,6 +306,68 @@ fn params(query: &str) -> crate::http::Params {
     crate::http::Params::of(&http::Request::get(uri).body(Bytes::new()).unwrap())
 }
 
+/// A machine whose processor is busy for 57 of 60 seconds, and a service of which one request in ten fails, slowly.
+fn machine_and_service(at: i64) -> Batch {
+    let mut batch = Batch::new();
+    #[expect(clippy::cast_precision_loss, reason = "a few minutes")]
+    let minutes = at as f64;
+    let mut push = |name: &str, pairs: &[(&str, &str)], value: f64| {
+        let mut builder = labels(pairs).to_builder();
+        builder.set("__name__", name);
+        batch.push(builder.build().unwrap().as_ref(), [Sample { timestamp: minute(at), value }]);
+    };
+    let node = [("instance", "web-1"), ("job", "node")];
+    push("node_cpu_seconds_total", &[node[0], node[1], ("cpu", "0"), ("mode", "idle")], 3.0 * minutes);
+    push("node_cpu_seconds_total", &[node[0], node[1], ("cpu", "0"), ("mode", "user")], 57.0 * minutes);
+    push("node_memory_MemTotal_bytes", &node, 1000.0);
+    push("node_memory_MemAvailable_bytes", &node, 180.0);
+    push("node_memory_SwapTotal_bytes", &node, 0.0);
+    push("node_memory_SwapFree_bytes", &node, 0.0);
+    let disk = [node[0], node[1], ("device", "sda1"), ("fstype", "ext4"), ("mountpoint", "/")];
+    push("node_filesystem_size_bytes", &disk, 1000.0);
+    push("node_filesystem_avail_bytes", &disk, 200.0);
+    push("node_filesystem_readonly", &disk, 0.0);
+    let link = [node[0], node[1], ("device", "eth0")];
+    push("node_network_receive_bytes_total", &link, 60.0 * 99.0 * minutes);
+    push("node_network_transmit_bytes_total", &link, 60.0 * 10.0 * minutes);
+    push("node_network_speed_bytes", &link, 100.0);
+    push("node_netstat_Tcp_CurrEstab", &node, 1500.0);
+    let service = [("instance", "web-1"), ("job", "mihari")];
+    push("mihari_http_requests_total", &[service[0], service[1], ("code", "200")], 540.0 * minutes);
+    push("mihari_http_requests_total", &[service[0], service[1], ("code", "503")], 60.0 * minutes);
+    for (bound, share) in [("0.25", 0.0), ("0.5", 0.5), ("1", 1.0), ("+Inf", 1.0)] {
+        let bucket = [service[0], service[1], ("le", bound)];
+        push("mihari_http_request_duration_seconds_bucket", &bucket, share * 600.0 * minutes);
+    }
+    push("mihari_http_request_duration_seconds_sum", &service, 0.1 * 600.0 * minutes);
+    push("mihari_http_request_duration_seconds_count", &service, 600.0 * minutes);
+    batch
+}
+
+#[tokio::test]
+async fn the_default_rules_raise_the_alerts_of_the_plan() {
+    let world = World::new();
+    let app = world.app("groups: []", &FaultPlan::none());
+    app.set_config(Config::defaults());
+    for at in 0..=12 {
+        let blob = Bytes::from(tsdb::wal::encode(&machine_and_service(at)));
+        world.wal.append(Shard::default(), minute(at).minute(), &tenant(), blob).await.unwrap();
+        let summary = ticked(&app, minute(at)).await;
+        assert_eq!((summary.rules_evaluated, summary.rules_failed), (34, 0), "{summary:?}");
+    }
+    let active = alerts::active(&app, &tenant(), minute(12)).await.unwrap();
+    let mut shown: Vec<String> = active
+        .iter()
+        .filter(|alert| alert.state == alerts::AlertState::Firing)
+        .map(|alert| {
+            let label = |name: &str| alert.labels.get(name).unwrap_or("").to_owned();
+            format!("{} {}: {}", label("alertname"), label("severity"), alert.annotations["summary"])
+        })
+        .collect();
+    shown.sort();
+    insta::assert_snapshot!("default_alerts", shown.join("\n"));
+}
+
 /// A history of six minutes with one injected fault: what failed is tried again a second later by a new process.
 async fn run_with(operation: &'static str, call: u64, fault: Fault) -> (World, u64) {
     let world = World::new();
