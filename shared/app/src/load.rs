@@ -13,6 +13,8 @@ mod tail;
 mod tier;
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex};

@@ -1,1 +1,197 @@
+use std::time::Duration;
 
+use model::{Aggregate, ErrorKind, Matcher, Series, TimeRange, stale_nan};
+use promql::Source;
+use tsdb::rollup::Resolution;
+
+use super::testing::{START, World, bits, selection, tenant};
+use crate::faults::FaultPlan;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn world() -> World {
+    World::new(FaultPlan::none())
+}
+
+/// One sample of two series every minute, from the world's now on, with a tick after each.
+async fn minutes(world: &mut World, count: u64) {
+    for _ in 0..count {
+        world.now = world.now + secs(60);
+        let value = world.now.as_secs_f64() % 977.0;
+        let now = world.now;
+        world.push(&[("counter", now, now.as_secs_f64()), ("gauge", now, value), ("constant", now, 1.0)]).await;
+        world.tick().await.unwrap();
+    }
+}
+
+async fn check_raw(world: &World, range: TimeRange) {
+    assert_eq!(bits(&world.raw(range).await.unwrap()), bits(&world.expected(range)), "{range:?}");
+}
+
+#[tokio::test]
+async fn a_sample_is_seen_at_once_and_at_each_step_of_its_way() {
+    let mut world = world();
+    world.push(&[("counter", START, 1.0)]).await;
+    check_raw(&world, world.recent()).await;
+    for _ in 0..6 {
+        world.now = world.now + secs(60);
+        world.tick().await.unwrap();
+        check_raw(&world, world.recent()).await;
+        world.restart();
+        check_raw(&world, world.recent()).await;
+    }
+    world.now = world.now + secs(7200);
+    assert_eq!(world.roll_up().await.unwrap().hours_built, 1);
+    check_raw(&world, world.recent()).await;
+}
+
+#[tokio::test]
+async fn ranges_are_cut_wherever_the_samples_lie() {
+    let mut world = world();
+    minutes(&mut world, 130).await;
+    world.roll_up().await.unwrap();
+    for (from, to) in [(0, 200), (0, 0), (5, 7), (58, 62), (119, 131), (128, 130), (131, 140)] {
+        let range = TimeRange::new(START + secs(from * 60), START + secs(to * 60));
+        check_raw(&world, range).await;
+    }
+}
+
+#[tokio::test]
+async fn the_greater_of_two_values_stays_and_a_value_beats_a_staleness_marker() {
+    let mut world = world();
+    world.push(&[("gauge", START, 2.0), ("other", START, stale_nan())]).await;
+    world.now = world.now + secs(600);
+    world.tick().await.unwrap();
+    world.push(&[("gauge", START, 1.0), ("other", START, 5.0)]).await;
+    let found = world.raw(world.recent()).await.unwrap();
+    assert_eq!(found.iter().map(|series| series.values[0]).collect::<Vec<_>>(), [2.0, 5.0]);
+}
+
+#[tokio::test]
+async fn retention_holds_on_read() {
+    let mut world = world();
+    minutes(&mut world, 10).await;
+    world.now = START + world.limits.raw_retention + secs(300);
+    let range = TimeRange::new(START + secs(300), world.now);
+    let found = world.raw(range).await.unwrap();
+    assert_eq!(bits(&found), bits(&world.expected(range)), "the first five minutes are too old");
+    assert!(!found.is_empty());
+    let names = world.loader.series(&tenant(), &[], TimeRange::new(START, START + secs(299)), world.now).await.unwrap();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[tokio::test]
+async fn too_much_is_refused_before_any_value_is_fetched() {
+    let mut world = world();
+    minutes(&mut world, 70).await;
+    world.now = world.now + secs(3600);
+    world.tick().await.unwrap();
+    world.roll_up().await.unwrap();
+    world.limits.query_samples_max = 100;
+    world.restart();
+    let error = world.raw(world.recent()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().ends_with("the limit is 100 (query_samples_max)"), "{error}");
+    world.limits.query_samples_max = 1_000_000;
+    world.limits.query_series_max = 2;
+    world.restart();
+    let error = world.raw(world.recent()).await.unwrap_err();
+    assert_eq!(error.to_string(), "query selects more than 2 series (query_series_max)");
+}
+
+#[tokio::test]
+async fn label_sets_come_from_all_places_once_and_sorted() {
+    let mut world = world();
+    minutes(&mut world, 70).await;
+    world.now = world.now + secs(3600);
+    world.tick().await.unwrap();
+    world.roll_up().await.unwrap();
+    let now = world.now;
+    world.push(&[("gauge", now, 1.0), ("newcomer", now, 1.0)]).await;
+    let names = |found: Vec<model::Labels>| found.iter().map(|set| set.metric_name().to_owned()).collect::<Vec<_>>();
+    let all = TimeRange::new(START, now);
+    let found = world.loader.series(&tenant(), &[], all, now).await.unwrap();
+    assert_eq!(names(found), ["constant", "counter", "gauge", "newcomer"]);
+    let selectors = [vec![Matcher::equal("__name__", "gauge")], vec![Matcher::equal("__name__", "newcomer")]];
+    let found = world.loader.series(&tenant(), &selectors, all, now).await.unwrap();
+    assert_eq!(names(found), ["gauge", "newcomer"]);
+    // Longer ago than raw samples are kept, rollups know the names.
+    world.now = START + world.limits.raw_retention + secs(3 * 86_400);
+    let found = world.loader.series(&tenant(), &[], all, world.now).await.unwrap();
+    assert_eq!(names(found), ["constant", "counter", "gauge"]);
+}
+
+#[tokio::test]
+async fn rollups_answer_with_the_newest_hours_rolled_up_on_the_way() {
+    let mut world = world();
+    minutes(&mut world, 200).await;
+    for rolled_up in [false, true] {
+        if rolled_up {
+            let summary = world.roll_up().await.unwrap();
+            assert_eq!((summary.hours_built, summary.hours_rolled_up), (3, 3));
+        }
+        // A range that is long enough for rollups, though there are samples of three hours only.
+        let range = TimeRange::new(world.now - secs(3 * 86_400), world.now);
+        let tiers = [(120, Resolution::Minute), (600, Resolution::FiveMinutes), (7200, Resolution::Hour)];
+        for (window, resolution) in tiers {
+            for aggregate in [Aggregate::Last, Aggregate::Average, Aggregate::Min, Aggregate::Max, Aggregate::Increase]
+            {
+                let selection = selection(range, resolution.duration().as_secs(), window, aggregate);
+                let found = world.query(&selection).await.unwrap();
+                let expected = world.expected_rollups(range, resolution, aggregate);
+                assert_eq!(bits(&found), bits(&expected), "{resolution:?} {aggregate:?} {rolled_up}");
+                assert!(found.iter().all(|series| series.resolution == Some(resolution.duration())));
+                let weights = |series: &[Series]| series.iter().map(|one| one.weights.clone()).collect::<Vec<_>>();
+                assert_eq!(weights(&found), weights(&expected));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_overlay_lies_on_top() {
+    let mut world = world();
+    world.push(&[("gauge", START, 1.0)]).await;
+    let mut batch = model::Batch::new();
+    let sample = model::Sample { timestamp: START + secs(60), value: 2.0 };
+    batch.push(super::testing::labels("gauge").as_ref(), [sample]);
+    let mut head = tsdb::Head::new();
+    head.append(&batch);
+    let wanted = selection(world.recent(), 15, 300, Aggregate::Last);
+    let loaded = world
+        .loader
+        .load_over(&tenant(), std::slice::from_ref(&wanted), Some(std::sync::Arc::new(head)), world.now)
+        .await
+        .unwrap();
+    assert_eq!(loaded.series(0).unwrap()[0].values, [1.0, 2.0]);
+    assert_eq!(loaded.series(1).unwrap_err().kind(), ErrorKind::Bug);
+}
+
+#[tokio::test]
+async fn stats_count_what_is_stored() {
+    let mut world = world();
+    minutes(&mut world, 129).await;
+    world.roll_up().await.unwrap();
+    let stats = world.loader.storage_stats(&tenant(), world.now).await.unwrap();
+    // Hour 0 is built; hour 1 ended less than ten minutes ago.
+    assert_eq!((stats.hours.pieces, stats.hours.samples, stats.hours.series_max), (1, 180, 3));
+    assert_eq!(stats.samples() + stats.log_samples, 387);
+    assert_eq!(stats.active_series, 3);
+    assert_eq!(stats.rollups[0].1.samples, 180);
+    assert!(stats.bytes_per_sample().unwrap() > 0.0);
+    assert!(stats.bytes() > stats.hours.bytes);
+}
+
+#[tokio::test]
+async fn an_entry_of_the_log_that_cannot_be_read_does_not_stop_the_rest() {
+    let mut world = world();
+    world.push(&[("gauge", START, 1.0)]).await;
+    let junk = bytes::Bytes::from_static(b"junk");
+    world.ports.wal.append(crate::ports::Shard(0), START.minute(), &tenant(), junk).await.unwrap();
+    check_raw(&world, world.recent()).await;
+    world.now = world.now + secs(600);
+    world.tick().await.unwrap();
+    check_raw(&world, world.recent()).await;
+}
