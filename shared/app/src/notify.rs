@@ -46,8 +46,9 @@ pub struct AlertMessage {
 /// Which groups they belong to, and when those are due, is stored when this returns; nothing is delivered.
 pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Received {
     let config = app.config();
+    let started = app.stopwatch.read();
     let received = Desk::of(app, &config, now).receive(messages).await;
-    app.metrics.flow("notify", received.failed.is_empty(), std::time::Duration::ZERO);
+    app.metrics.flow("notify", received.failed.is_empty(), app.stopwatch.read().saturating_sub(started));
     received
 }
 

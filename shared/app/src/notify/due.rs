@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use alerting::Fingerprint;
 use alerting::notify::{Failure, Held, Inhibitor, Input, Notification, Outcome, Plan, Silence, plan};
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use model::{ErrorKind, TenantId, Timestamp};
 
 use super::deliver::Delivered;
@@ -60,16 +62,14 @@ impl Desk<'_> {
                 None => tracing::error!(key = row.key.sort, "a timer has an unreadable key"),
             }
         }
+        let tenants = by_tenant.iter().map(|(tenant, timers)| async move {
+            self.run_tenant(tenant, timers).await.unwrap_or_else(|error| {
+                tracing::warn!(%tenant, %error, "due notifications wait for the next run");
+                Ran { groups: timers.len(), broken: timers.len(), ..Ran::default() }
+            })
+        });
         let mut ran = Ran::default();
-        for (tenant, timers) in by_tenant {
-            match self.run_tenant(&tenant, &timers).await {
-                Ok(more) => ran.add(more),
-                Err(error) => {
-                    tracing::warn!(%tenant, %error, "due notifications wait for the next run");
-                    ran.add(Ran { groups: timers.len(), broken: timers.len(), ..Ran::default() });
-                }
-            }
-        }
+        join_all(tenants).await.into_iter().for_each(|more| ran.add(more));
         Ok(ran)
     }
 
@@ -91,17 +91,33 @@ impl Desk<'_> {
             silences: load_silences(self.state, tenant, self.now).await?,
         };
         let inhibitor = Inhibitor::new(&self.routes(tenant).inhibit_rules, &loaded.alerts, self.now);
+        // A receiver that hangs holds up one of the places, not the others.
+        let mut waiting = due.iter();
+        let mut works = FuturesUnordered::new();
         let mut ran = Ran::default();
-        for some in due.chunks(GROUPS_AT_ONCE) {
-            let works = some.iter().map(|stored| self.run_group(tenant, stored, &loaded, &inhibitor));
-            for (stored, done) in some.iter().zip(join_all(works).await) {
-                ran.add(done.unwrap_or_else(|error| {
-                    tracing::warn!(%tenant, group = stored.group.key.text(), %error, "a group waits for the next run");
-                    Ran { groups: 1, broken: 1, ..Ran::default() }
-                }));
+        loop {
+            for stored in waiting.by_ref().take(GROUPS_AT_ONCE - works.len()) {
+                works.push(self.run_group_or_leave(tenant, stored, &loaded, &inhibitor));
+            }
+            match works.next().await {
+                Some(done) => ran.add(done),
+                None => return Ok(ran),
             }
         }
-        Ok(ran)
+    }
+
+    /// Works on a group; what goes wrong is left to its timer.
+    async fn run_group_or_leave(
+        &self,
+        tenant: &TenantId,
+        stored: &StoredGroup,
+        loaded: &Loaded,
+        inhibitor: &Inhibitor<'_>,
+    ) -> Ran {
+        self.run_group(tenant, stored, loaded, inhibitor).await.unwrap_or_else(|error| {
+            tracing::warn!(%tenant, group = stored.group.key.text(), %error, "a group waits for the next run");
+            Ran { groups: 1, broken: 1, ..Ran::default() }
+        })
     }
 
     /// Removes a timer whose group has another one, or none.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alerting::notify::parse_matchers;
+use futures::FutureExt as _;
 use model::{ErrorKind, Labels};
 
 use super::*;
@@ -359,4 +360,41 @@ async fn many_failures_at_random_heal() {
         }
         assert_eq!(bench.row_count("d#0").await, 0, "seed {seed}");
     }
+}
+
+/// A host runs the flow in tasks of its own.
+#[test]
+fn the_flow_can_run_in_a_task() {
+    const fn is_send<T: Send>(_: &T) {}
+    let check = |app: &'static App, messages: &'static [Message]| {
+        is_send(&run_due(app, Timestamp::default()));
+        is_send(&receive(app, messages, Timestamp::default()));
+    };
+    let _checked_by_the_compiler: fn(&'static App, &'static [Message]) = check;
+}
+
+/// Never answers the webhook.
+#[derive(Debug)]
+struct Hanging<'a>(&'a MemoryMessenger);
+
+#[async_trait::async_trait]
+impl Messenger for Hanging<'_> {
+    async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
+        match &delivery.address {
+            Address::Webhook { url, .. } if url.ends_with("hook") => std::future::pending().await,
+            Address::Webhook { .. } | Address::Email { .. } => self.0.deliver(delivery).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_holds_up_no_other() {
+    let bench = Bench::new(&FaultPlan::none());
+    let hanging = Hanging(&bench.messenger);
+    let desk = Desk { messenger: &hanging, ..bench.desk(1010) };
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
+    assert!(desk.run_due().now_or_never().is_none(), "it waits for the webhook");
+    assert_eq!(bench.said(), ["mail [CRITICAL] cpu", "slack [CRITICAL] cpu: high"]);
+    // The run was dropped, as in a crash: all three go out again under their keys.
+    assert_eq!(bench.run(1070).await, Ran { groups: 1, delivered: 3, ..Ran::default() });
 }
