@@ -97,18 +97,21 @@ fn find(loaded: &Loaded, selections: &[Selection]) -> Found {
 /// Cuts series to what a selection asks for; timestamps stay shared.
 #[derive(Default)]
 struct Cut {
-    last: Option<(Arc<[Timestamp]>, Arc<[Timestamp]>)>,
+    /// The timestamps seen last.
+    whole: Arc<[Timestamp]>,
+    /// What is left of them.
+    part: Arc<[Timestamp]>,
 }
 
 impl Cut {
     fn cut(&mut self, series: &Series, selection: &Selection) -> Series {
         let first = series.timestamps.partition_point(|time| *time < selection.range.start);
         let end = series.timestamps.partition_point(|time| *time <= selection.range.end);
-        let timestamps = match &self.last {
-            Some((whole, part)) if Arc::ptr_eq(whole, &series.timestamps) => Arc::clone(part),
-            Some(_) | None => series.timestamps[first..end].into(),
-        };
-        self.last = Some((Arc::clone(&series.timestamps), Arc::clone(&timestamps)));
+        if !Arc::ptr_eq(&self.whole, &series.timestamps) {
+            self.whole = Arc::clone(&series.timestamps);
+            self.part = series.timestamps[first..end].into();
+        }
+        let timestamps = Arc::clone(&self.part);
         Series { timestamps, values: series.values[first..end].to_vec(), ..series.clone() }
     }
 }

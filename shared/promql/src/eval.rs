@@ -18,7 +18,7 @@ use model::{Labels, Sample, Series, Timestamp};
 
 use self::annotations::Annotations;
 use self::vector::{Grid, Vector, is_present};
-use crate::ast::{Expr, ExprKind, Selector};
+use crate::ast::{AggregateOp, Expr, ExprKind, Selector};
 use crate::error::{EvalError, SourceError};
 use crate::functions::{FunctionId, ValueType};
 use crate::selection::{Params, Profile, millis};
@@ -26,7 +26,8 @@ use crate::value::{Output, Value};
 
 /// Where the series of an expression's selectors come from.
 pub trait Source {
-    /// The series of the selection at that index of [`crate::selections`]; asked at most once for each.
+    /// The series of the selection at that index of [`crate::selections`], each label set once, in the order of their
+    /// labels (which decides only between equals, such as in `topk`); asked at most once for each.
     ///
     /// # Errors
     /// When they cannot be loaded.
@@ -119,7 +120,12 @@ impl Evaluator<'_> {
                     return Ok(matrix(&vector, grid));
                 }
                 let rows = vector.labels.into_iter().zip(vector.values).filter(|(_, value)| is_present(*value));
-                Ok(Value::Vector(rows.map(|(labels, value)| (labels, sample(self.params.start, value))).collect()))
+                let mut rows: Vec<(Labels, Sample)> =
+                    rows.map(|(labels, value)| (labels, sample(self.params.start, value))).collect();
+                if !is_ordered(expr) {
+                    rows.sort_by(|left, right| left.0.cmp(&right.0));
+                }
+                Ok(Value::Vector(rows))
             }
         }
     }
@@ -205,9 +211,9 @@ impl Evaluator<'_> {
         Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
     }
 
-    /// The series of a selector, in the order of their labels, counted against the limits.
+    /// The series of a selector, counted against the limits.
     fn load(&mut self, selector: &Selector) -> Result_<Vec<Series>> {
-        let mut series = self.source.series(selector.index)?;
+        let series = self.source.series(selector.index)?;
         let limits = &self.params.limits;
         if series.len() > limits.query_series_max {
             let (what, limit) = (format!("selector of {} series", series.len()), limits.query_series_max);
@@ -217,9 +223,6 @@ impl Evaluator<'_> {
         if self.samples > limits.query_samples_max {
             let (what, limit) = (format!("load of {} samples", self.samples), limits.query_samples_max);
             return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
-        }
-        if !series.is_sorted_by(|left, right| left.labels <= right.labels) {
-            series.sort_by(|left, right| left.labels.cmp(&right.labels));
         }
         Ok(series)
     }
@@ -249,6 +252,26 @@ fn is_step_invariant(expr: &Expr) -> bool {
         | ExprKind::Aggregate(_)
         | ExprKind::Paren(_) => expr.kind.children().all(is_step_invariant),
     }
+}
+
+/// Whether an expression puts series in an order of its own.
+fn is_ordered(expr: &Expr) -> bool {
+    let orders = match &expr.kind {
+        ExprKind::Call(call) => matches!(
+            call.function.id,
+            FunctionId::Sort | FunctionId::SortDesc | FunctionId::SortByLabel | FunctionId::SortByLabelDesc
+        ),
+        ExprKind::Aggregate(aggregation) => matches!(aggregation.op, AggregateOp::TopK | AggregateOp::BottomK),
+        ExprKind::Number(_)
+        | ExprKind::Text(_)
+        | ExprKind::Selector(_)
+        | ExprKind::Range(_)
+        | ExprKind::Subquery(_)
+        | ExprKind::Unary { .. }
+        | ExprKind::Binary(_)
+        | ExprKind::Paren(_) => false,
+    };
+    orders || expr.kind.children().any(is_ordered)
 }
 
 const fn sample(timestamp: Timestamp, value: f64) -> Sample {

@@ -55,10 +55,12 @@ pub(super) struct Layouts {
     entries: Vec<Rc<Layout>>,
     /// The entry used last.
     last: usize,
+    /// The entry to be replaced next.
+    oldest: usize,
 }
 
-/// How many different timestamp columns are remembered.
-const LAYOUTS_MAX: usize = 32;
+/// How many windows are remembered, over all layouts.
+const WINDOWS_MAX: usize = 1 << 16;
 
 impl Layouts {
     /// Index ranges of the samples in `(end - range, end]` for each end.
@@ -73,12 +75,13 @@ impl Layouts {
         }
         let bounds = advance(times, ends, range);
         let layout = Rc::new(Layout { times: Arc::clone(times), range, bounds, reaches: OnceCell::new() });
-        self.last = (self.last + 1) % LAYOUTS_MAX;
-        if self.last < self.entries.len() {
-            self.entries[self.last] = Rc::clone(&layout);
-        } else {
+        if self.entries.len() < (WINDOWS_MAX / ends.count.max(1)).clamp(8, 256) {
             self.last = self.entries.len();
             self.entries.push(Rc::clone(&layout));
+        } else {
+            self.last = self.oldest;
+            self.entries[self.oldest] = Rc::clone(&layout);
+            self.oldest = (self.oldest + 1) % self.entries.len();
         }
         layout
     }
@@ -179,7 +182,7 @@ impl Evaluator<'_> {
         let range = self.positive(&subquery.range)?;
         let step = match &subquery.step {
             Some(step) => self.positive(step)?,
-            None => millis(self.params.subquery_step),
+            None => millis(self.params.subquery_step).max(1),
         };
         let ends = self.shifted(grid, &subquery.shift)?;
         let inner = self.subquery_grid(ends, range, step)?;

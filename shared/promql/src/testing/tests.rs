@@ -177,6 +177,27 @@ eval range from 0 to 4m step 1m scalar(up{pod="b"})
 }
 
 #[test]
+fn windows_without_any_step_are_empty() {
+    check(
+        r#"
+load 10s
+  m{x="1"} 0+1x10
+
+eval instant at 30s sum_over_time((m + on () group_left () vector(1))[1s:1h])
+
+eval instant at 30s max_over_time(quantile(scalar(m), topk(2, histogram_quantile(0.5, count_values("le", -m))))[1s:1h])
+
+eval range from 30s to 40s step 5s avg_over_time(absent(label_replace(m, "y", "$1", "x", "(.*)"))[1s:1h])
+
+eval instant at 30s sum_over_time(sum_over_time(m[1s:1h])[1s:1h])
+
+eval instant at 30s absent_over_time((time() * vector(1))[1s:1h])
+  {} 1
+"#,
+    );
+}
+
+#[test]
 fn a_stock_server_drops_names_at_once() {
     let script = "load 1m\n  a 1\n  b 2\n\neval instant at 0 m\n";
     let script = Script::parse(script).unwrap();

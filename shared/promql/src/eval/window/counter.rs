@@ -35,7 +35,7 @@ pub(super) fn extrapolated(windowed: &Windowed<'_>, kind: Counter, row: &mut [f6
         Counter::Rate => (in_seconds(windowed.range), 1.0),
         Counter::Increase | Counter::Delta => (1.0, windowed.asked),
     };
-    let reaches = windowed.layout.reaches.get_or_init(|| reaches(windowed));
+    let reaches = windowed.layout.reaches.get_or_init(|| reaches(windowed, divisor));
     let mut resets_left = &resets[..];
     for ((slot, &(first, end)), reach) in row.iter_mut().zip(&windowed.layout.bounds).zip(reaches) {
         let (first, end) = (first as usize, end as usize);
@@ -56,8 +56,8 @@ pub(super) fn extrapolated(windowed: &Windowed<'_>, kind: Counter, row: &mut [f6
             && increase > 0.0
             && values[first] >= 0.0
             && reach.sampled * values[first] < reach.to_start * increase;
-        let stretch = if was_zero { reach.stretch(reach.sampled * (values[first] / increase)) } else { reach.full };
-        *slot = increase * (stretch / divisor) * factor;
+        let zero_at = || reach.stretch(reach.sampled * (values[first] / increase)) / divisor;
+        *slot = increase * if was_zero { zero_at() } else { reach.full } * factor;
     }
 }
 
@@ -70,7 +70,7 @@ pub(in crate::eval) struct Reach {
     to_start: f64,
     /// How far the line is extrapolated to the right.
     to_end: f64,
-    /// How much longer the extrapolated span is than the sampled one.
+    /// How much longer the extrapolated span is than the sampled one; for a rate, divided by the window.
     full: f64,
 }
 
@@ -82,7 +82,7 @@ impl Reach {
 
 /// The reach of each window.
 #[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
-fn reaches(windowed: &Windowed<'_>) -> Vec<Reach> {
+fn reaches(windowed: &Windowed<'_>, divisor: f64) -> Vec<Reach> {
     let times = &windowed.series.timestamps;
     let of_window = |(step, &(first, end)): (usize, &(u32, u32))| {
         let (first, end) = (first as usize, end as usize);
@@ -97,7 +97,7 @@ fn reaches(windowed: &Windowed<'_>) -> Vec<Reach> {
         let to_start = limited(in_seconds(from.as_millis().saturating_sub(window_end.saturating_sub(windowed.range))));
         let to_end = limited(in_seconds(window_end.saturating_sub(to.as_millis())));
         let reach = Reach { sampled, to_start, to_end, full: 0.0 };
-        Reach { full: reach.stretch(to_start), ..reach }
+        Reach { full: reach.stretch(to_start) / divisor, ..reach }
     };
     windowed.layout.bounds.iter().enumerate().map(of_window).collect()
 }
