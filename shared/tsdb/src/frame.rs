@@ -248,7 +248,7 @@ impl Frame {
                 let packed = scales.next().copied().ok_or(malformed("a column has no scale"))?;
                 let scale = Scale::from_code(kind >> 2 & 3, packed >> 4).ok_or(malformed("unknown scale"))?;
                 let width = usize::from(packed & 15);
-                let code = kind >> 4 & 7;
+                let code = kind >> 4 & 3;
                 let divisor = numbers.varint()?;
                 let first = numbers.signed()?;
                 let step = if Transform::has_step(code) { numbers.signed()? } else { 0 };

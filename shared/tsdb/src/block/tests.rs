@@ -68,6 +68,8 @@ fn a_reader_of_parts_needs_only_the_tail_and_its_frames() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn any_series_come_back_bit_by_bit(series in any_series()) {
         let block = block(&series);

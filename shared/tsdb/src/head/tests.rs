@@ -19,6 +19,8 @@ fn expected(batches: &[Batch]) -> Vec<Series> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_head_gives_what_was_appended_whatever_the_order(batches in proptest::collection::vec(any_batch(), 0..5)) {
         let mut head = Head::new();

@@ -46,6 +46,8 @@ fn parts_that_follow_on_each_other_share_joined_times() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn neither_order_nor_repeats_nor_grouping_matter(one in any_series(), two in any_series(), three in any_series()) {
         let merged = bits_of(&merge(vec![one.clone(), two.clone(), three.clone()]));

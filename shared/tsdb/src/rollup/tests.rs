@@ -74,6 +74,8 @@ fn a_span_in_two_pieces_becomes_one() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// The samples of an hour in one go, or some of them late: the rollups are the same.
     #[test]
     fn late_gives_the_same_as_in_order(series in any_series(), pick in proptest::collection::vec(any::<bool>(), 0..60)) {

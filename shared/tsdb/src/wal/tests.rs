@@ -56,6 +56,8 @@ fn another_version_is_refused_by_name() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn any_batch_comes_back_bit_by_bit(batch in any_batch()) {
         let decoded = decode(&encode(&batch)).unwrap();
