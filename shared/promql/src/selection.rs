@@ -240,3 +240,49 @@ fn resolve_or_zero(expr: &DurationExpr, params: &Params) -> i64 {
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One line a selection: aggregate, first and last millisecond, window and step in seconds.
+    fn check(query: &str, expected: &[(Aggregate, i64, i64, u64, u64)]) {
+        let expr = crate::parse(query).unwrap();
+        let secs = Timestamp::from_secs;
+        let params = Params::range(secs(10_000), secs(20_000), Duration::from_secs(100));
+        let found: Vec<_> = selections(&expr, &params)
+            .into_iter()
+            .map(|Selection { range, aggregate, window, step, .. }| {
+                (aggregate, range.start.as_millis(), range.end.as_millis(), window.as_secs(), step.as_secs())
+            })
+            .collect();
+        assert_eq!(found, expected, "{query}");
+    }
+
+    #[test]
+    fn each_selector_says_when_it_looks_and_what_for() {
+        use Aggregate::{Average, Increase, Last, Max, Min};
+        check("a", &[(Last, 9_700_001, 20_000_000, 300, 100)]);
+        check("a offset 1h", &[(Last, 6_100_001, 16_400_000, 300, 100)]);
+        check("a offset -1h", &[(Last, 13_300_001, 23_600_000, 300, 100)]);
+        check("a @ 5", &[(Last, -294_999, 5_000, 300, 100)]);
+        check("a[5m] @ end()", &[(Last, 19_700_001, 20_000_000, 300, 100)]);
+        check("rate(a[10m])", &[(Increase, 9_400_001, 20_000_000, 600, 100)]);
+        check("min_over_time((a[10m]))", &[(Min, 9_400_001, 20_000_000, 600, 100)]);
+        check("deriv(a[step() * 6])", &[(Last, 9_400_001, 20_000_000, 600, 100)]);
+        check(
+            "count_over_time(a[10m]) / avg_over_time(b[10m])",
+            &[(Average, 9_400_001, 20_000_000, 600, 100), (Average, 9_400_001, 20_000_000, 600, 100)],
+        );
+        check("max_over_time(a[1h:1m])", &[(Last, 6_100_001, 20_000_000, 300, 60)]);
+        check("sum(max_over_time(rate(a[1m])[1h:10s] offset 1h))", &[(Increase, 2_740_001, 16_400_000, 60, 10)]);
+        check(
+            "max_over_time(a[1h]) > on (x) scalar(b) * c",
+            &[
+                (Max, 6_400_001, 20_000_000, 3600, 100),
+                (Last, 9_700_001, 20_000_000, 300, 100),
+                (Last, 9_700_001, 20_000_000, 300, 100),
+            ],
+        );
+    }
+}
