@@ -143,6 +143,8 @@ pub struct Notification {
     pub reason: Reason,
     /// When it was decided.
     pub decided_at: Timestamp,
+    /// Which try it is since the group last looked at its alerts, counted from 1.
+    pub tries: u32,
     /// The group's key as Alertmanager prints it.
     pub group_key: String,
     /// The labels that make the group.
@@ -389,6 +391,7 @@ impl<'a> Planner<'a> {
             idempotency_key: idempotency_key(self.input.tenant, &self.group, &integration.key, intent.sequence),
             reason: intent.reason,
             decided_at: intent.decided_at,
+            tries: intent.tries,
             group_key: self.group.key.text(),
             group_labels: self.group.key.labels.clone(),
             firing: shown(&intent.firing),

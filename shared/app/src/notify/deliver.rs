@@ -31,7 +31,11 @@ impl Desk<'_> {
         let (receiver, reason) = (&notification.receiver, notification.reason);
         match &result {
             Ok(()) => tracing::info!(tenant, receiver, integration = %key, %reason, note, "notification sent"),
-            Err(_) => tracing::warn!(tenant, receiver, integration = %key, %reason, note, "notification failed"),
+            // Once a look of the group is enough; the history holds what is given up.
+            Err(_) if notification.tries == 1 => {
+                tracing::warn!(tenant, receiver, integration = %key, %reason, note, "notification failed");
+            }
+            Err(_) => tracing::debug!(tenant, receiver, integration = %key, %reason, note, "notification failed again"),
         }
         let outcome = Outcome { integration: key.clone(), sequence: notification.sequence, result };
         Delivered { outcome, note }
