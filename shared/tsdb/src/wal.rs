@@ -3,11 +3,13 @@
 //! Series that share their timestamps (those of one scrape) form a run and store them once; values lie in byte planes;
 //! labels are told by their differences. Series may come back in another order, since unsorted ones are sorted first.
 
-use model::{Batch, BatchSeries, Timestamp};
+mod memo;
 
-use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_signed, put_varint};
+use model::{Batch, BatchSeries, Sample, Timestamp};
+
+use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_bytes, put_signed, put_varint};
 use crate::error::{Result, TsdbError};
-use crate::text::{TextReader, TextWriter, shared_bytes};
+use crate::text::shared_bytes;
 
 /// Format version of the blob.
 const VERSION: u8 = 1;
@@ -20,20 +22,14 @@ const WHAT: &str = "wal blob";
 /// Encodes a batch; see `FORMAT.md`.
 pub fn encode(batch: &Batch) -> Vec<u8> {
     let order = Order::of(batch);
-    let head = encode_head(batch, &order);
+    let runs = encode_runs(batch, &order);
     let planes = encode_values(batch, &order);
-    let mut out = Vec::with_capacity(ENVELOPE_BYTES + head.len() / 2 + planes.len() / 2);
+    let mut out = Vec::with_capacity(ENVELOPE_BYTES + runs.len() + planes.len());
     out.resize(ENVELOPE_BYTES, 0);
-    let mut packed = Vec::new();
-    for (section, raw) in [&head, &planes].into_iter().enumerate() {
-        packed.clear();
-        compress(&mut packed, raw, ZSTD_LEVEL);
-        put_varint(&mut out, raw.len() as u64);
-        if section == 0 {
-            put_varint(&mut out, packed.len() as u64);
-        }
-        out.extend_from_slice(&packed);
-    }
+    put_bytes(&mut out, &runs);
+    memo::labels(batch, &order, &mut out);
+    put_varint(&mut out, planes.len() as u64);
+    compress(&mut out, &planes, ZSTD_LEVEL);
     finish_seal(&mut out, VERSION);
     out
 }
@@ -44,14 +40,16 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
 /// When the bytes are not what [`encode`] gave.
 pub fn decode(blob: &[u8]) -> Result<Batch> {
     let mut reader = open_seal(blob, VERSION, WHAT)?;
-    let head_len = raw_len(&mut reader)?;
-    let mut head = Vec::new();
-    decompress(&mut head, reader.bytes()?, head_len, WHAT)?;
+    let runs = reader.bytes()?;
+    let labels_len = raw_len(&mut reader)?;
+    let packed_labels = reader.bytes()?;
     let planes_len = raw_len(&mut reader)?;
     let mut planes = Vec::new();
     decompress(&mut planes, reader.rest(), planes_len, WHAT)?;
     let values = decode_values(&planes)?;
-    decode_series(&head, &values)
+    let series_count = count_series(runs)?;
+    let labels = memo::label_sets(packed_labels, labels_len, series_count)?;
+    decode_series(runs, &labels, &values)
 }
 
 fn raw_len(reader: &mut Reader<'_>) -> Result<usize> {
@@ -101,12 +99,10 @@ impl Order {
     }
 }
 
-/// Runs and labels.
-fn encode_head(batch: &Batch, order: &Order) -> Vec<u8> {
-    let mut labels = TextWriter::default();
+/// Which neighbouring series share which times.
+fn encode_runs(batch: &Batch, order: &Order) -> Vec<u8> {
     let mut runs: Vec<(u64, &[Timestamp])> = Vec::new();
     for series in order.series(batch) {
-        labels.push(series.labels);
         match runs.last_mut() {
             Some((count, timestamps)) if *timestamps == series.timestamps => *count += 1,
             _ => runs.push((1, series.timestamps)),
@@ -125,7 +121,6 @@ fn encode_head(batch: &Batch, order: &Order) -> Vec<u8> {
         }
         before = timestamps.first().map_or(before, |first| first.as_millis());
     }
-    labels.finish(&mut out);
     out
 }
 
@@ -157,32 +152,46 @@ fn decode_values(planes: &[u8]) -> Result<Vec<f64>> {
     Ok((0..count).map(value).collect())
 }
 
-fn decode_series(head: &[u8], values: &[f64]) -> Result<Batch> {
-    let mut reader = Reader::new(head, WHAT);
-    let run_count = reader.count(2)?;
-    let mut runs: Vec<(u64, Vec<Timestamp>)> = Vec::with_capacity(run_count);
-    let mut before = 0;
-    for _ in 0..run_count {
-        let series_count = reader.varint()?;
-        let timestamps = decode_timestamps(&mut reader, before)?;
-        before = timestamps.first().map_or(before, |first| first.as_millis());
-        runs.push((series_count, timestamps));
-    }
-    let mut labels = TextReader::new(&mut reader)?;
-    reader.end()?;
+/// How many series the runs hold.
+fn count_series(runs: &[u8]) -> Result<usize> {
+    let mut total = 0u64;
+    read_runs(runs, |series_count, _| {
+        total = total.saturating_add(series_count);
+        Ok(())
+    })?;
+    usize::try_from(total).map_err(|_| TsdbError::malformed(WHAT, "too many series"))
+}
+
+fn decode_series(runs: &[u8], labels: &Batch, values: &[f64]) -> Result<Batch> {
     let mut batch = Batch::new();
     let mut rest = values;
-    for (series_count, timestamps) in runs {
+    let mut labels = labels.iter();
+    read_runs(runs, |series_count, timestamps| {
         for _ in 0..series_count {
             let (own, others) = rest
                 .split_at_checked(timestamps.len())
                 .ok_or(TsdbError::malformed(WHAT, "there are more timestamps than values"))?;
             rest = others;
+            let set = labels.next().ok_or(TsdbError::malformed(WHAT, "there are more series than label sets"))?;
             let samples = timestamps.iter().zip(own);
-            batch.push(labels.read()?, samples.map(|(&timestamp, &value)| model::Sample { timestamp, value }));
+            batch.push(set.labels, samples.map(|(&timestamp, &value)| Sample { timestamp, value }));
         }
-    }
+        Ok(())
+    })?;
     if rest.is_empty() { Ok(batch) } else { Err(TsdbError::malformed(WHAT, "there are more values than timestamps")) }
+}
+
+/// Shows each run: how many series it has, and their times.
+fn read_runs(runs: &[u8], mut show: impl FnMut(u64, &[Timestamp]) -> Result<()>) -> Result<()> {
+    let mut reader = Reader::new(runs, WHAT);
+    let mut before = 0;
+    for _ in 0..reader.count(2)? {
+        let series_count = reader.varint()?;
+        let timestamps = decode_timestamps(&mut reader, before)?;
+        before = timestamps.first().map_or(before, |first| first.as_millis());
+        show(series_count, &timestamps)?;
+    }
+    reader.end()
 }
 
 fn decode_timestamps(reader: &mut Reader<'_>, before: i64) -> Result<Vec<Timestamp>> {
