@@ -84,11 +84,7 @@ impl Template {
     /// # Errors
     /// When it breaks the language's grammar, or names a function or a variable that does not exist.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
-        let tree = if source.contains("{{") {
-            Some(Arc::new(parse::parse(source, &Self::VARIABLES)?))
-        } else {
-            None
-        };
+        let tree = if source.contains("{{") { Some(Arc::new(parse::parse(source, &Self::VARIABLES)?)) } else { None };
         Ok(Self { source: Arc::from(source), tree })
     }
 

@@ -206,7 +206,6 @@ impl Decided {
         self.messages.extend(message::pack(tenant, &done.alerts)?);
         Ok(())
     }
-
 }
 
 /// Appends what the rules recorded to the log. The same samples in the same minute are the same blob.
