@@ -69,13 +69,13 @@ fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = &'static str>
 }
 
 fn selector() -> impl Strategy<Value = String> {
-    let name = one_of(&["a", "b", "c_total", "h_bucket", "missing"]);
+    let name = one_of(&["a", "a", "a", "b", "b", "c_total", "h_bucket", "h_bucket", "missing"]);
     let matcher = prop_oneof![
-        Just(String::new()),
-        Just("{l=\"x\"}".to_owned()),
-        Just("{l!=\"x\"}".to_owned()),
-        Just("{m=~\"1|2\"}".to_owned()),
-        Just("{m!~\"1.*\", l=~\".+\"}".to_owned()),
+        4 => Just(String::new()),
+        1 => Just("{l=\"x\"}".to_owned()),
+        1 => Just("{l!=\"x\"}".to_owned()),
+        1 => Just("{m=~\"1|2\"}".to_owned()),
+        1 => Just("{m!~\"1.*\", l=~\".+\"}".to_owned()),
     ];
     (name, matcher).prop_map(|(name, matcher)| format!("{name}{matcher}"))
 }
@@ -203,7 +203,7 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
         1 => Just(f64::INFINITY),
         2 => Just(stale_nan()),
     ];
-    proptest::collection::vec((0..3_000i64, value), 0..60).prop_map(|steps| {
+    proptest::collection::vec((0..3_000i64, value), 20..60).prop_map(|steps| {
         let sample = |(index, (late, value)): (usize, (i64, f64))| {
             let index = i64::try_from(index).expect("few samples");
             // Some samples are left out, so that there are holes.
