@@ -123,7 +123,7 @@ async fn answer(
 fn frame(app: &App, viewer: &Viewer, page: Page, params: &Params, now: Timestamp) -> Frame {
     let reader = Reader { language: viewer.language, zone: Zone::of(&viewer.time_zone), now };
     let has_span = matches!(page, Page::Overview | Page::Alerts | Page::Explore);
-    let span = has_span.then(|| span(params, &reader.zone));
+    let span = has_span.then(|| span(params, &reader.zone, usual_span(page)));
     let is_past = matches!(span, Some(Span::Custom(_)));
     let kept = |name: &str| params.get(name).map(|value| (name.to_owned(), value.to_owned()));
     let mut zones: Vec<String> = ZONES.map(str::to_owned).to_vec();
@@ -145,8 +145,17 @@ fn frame(app: &App, viewer: &Viewer, page: Page, params: &Params, now: Timestamp
     }
 }
 
-/// The span of time that a page shows: one of the choices, or from one moment to another; the last hour otherwise.
-fn span(params: &Params, zone: &Zone) -> Span {
+/// The span of time that a page shows when nobody asks for another: what moves now, or what happened of late.
+const fn usual_span(page: Page) -> Span {
+    match page {
+        Page::Overview => Span::Last15m,
+        Page::Alerts => Span::Last24h,
+        Page::Explore | Page::Reports | Page::Status => Span::Last1h,
+    }
+}
+
+/// The span of time that a page shows: one of the choices, or from one moment to another, or the usual one.
+fn span(params: &Params, zone: &Zone, usual: Span) -> Span {
     let moment = |name: &str| params.get(name).and_then(|text| zone.parse_input(text));
     if let (Some(from), Some(to)) = (moment("from"), moment("to"))
         && from != to
@@ -154,7 +163,7 @@ fn span(params: &Params, zone: &Zone) -> Span {
         return Span::Custom(TimeRange::new(from.min(to), from.max(to)));
     }
     let chosen = params.get("range").unwrap_or("");
-    Span::CHOICES.into_iter().find(|span| span.parameter() == chosen).unwrap_or(Span::Last1h)
+    Span::CHOICES.into_iter().find(|span| span.parameter() == chosen).unwrap_or(usual)
 }
 
 /// Takes a choice of language or time zone into cookies and leads back to the page without it.

@@ -372,7 +372,7 @@ pub(crate) fn config_problems(errors: &[String], reader: &Reader) -> Markup {
 
 /// A table that scrolls sideways by itself where it is too wide.
 pub(crate) fn scrolling(name: &str, table: &Markup) -> Markup {
-    html! { div.scroll role="region" tabindex="0" aria-label=(name) { (table) } }
+    html! { div.scroll role="group" tabindex="0" aria-label=(name) { (table) } }
 }
 
 /// Labels as small tokens, `name="value"`.

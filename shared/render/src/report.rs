@@ -249,7 +249,7 @@ fn verdict(report: &DailyReport, reader: &Reader) -> Markup {
 fn summary(report: &DailyReport, reader: &Reader) -> Markup {
     let heads = [Text::Mean, Text::Percentile95, Text::Maximum, Text::DayBefore, Text::ChangeFromDayBefore];
     html! {
-        div.scroll role="region" tabindex="0" aria-label=(reader.text(Text::PerformanceSummary)) {
+        div.scroll role="group" tabindex="0" aria-label=(reader.text(Text::PerformanceSummary)) {
             table {
                 thead { tr {
                     th scope="col" { (reader.text(Text::Metric)) }
@@ -340,7 +340,7 @@ fn alert_statistics(alerts: &AlertStatistics, reader: &Reader) -> Markup {
             " · " (reader.text(Text::AlertsStillFiring)) " " (alerts.still_firing)
             @if let Some(before) = alerts.fired_day_before { span.soft { " · " (against_day_before(alerts.fired, before, reader)) } }
         }
-        div.scroll role="region" tabindex="0" aria-label=(reader.text(Text::AlertStatistics)) {
+        div.scroll role="group" tabindex="0" aria-label=(reader.text(Text::AlertStatistics)) {
             table {
                 thead { tr {
                     th scope="col" { (reader.text(Text::Alert)) }

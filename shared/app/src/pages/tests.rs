@@ -148,7 +148,7 @@ fn the_span_is_a_choice_or_two_moments_in_the_readers_zone() {
     let zone = Zone::named("Europe/Berlin").unwrap();
     let of = |query: &str| {
         let request = Request::get(format!("/?{query}")).body(Bytes::new()).unwrap();
-        span(&Params::of(&request), &zone)
+        span(&Params::of(&request), &zone, Span::Last1h)
     };
     let at = |text: &str| Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
     // The night of the change to winter time has 25 hours.

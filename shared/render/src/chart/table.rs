@@ -18,7 +18,7 @@ pub(super) fn alternative(chart: &Chart, reader: &Reader) -> Markup {
     html! {
         details.values-table {
             summary { (reader.text(Text::ShowAsTable)) }
-            div.scroll role="region" tabindex="0" aria-label=(reader.fill(Text::ChartTableCaption, &[&chart.title])) {
+            div.scroll role="group" tabindex="0" aria-label=(reader.fill(Text::ChartTableCaption, &[&chart.title])) {
                 table {
                     caption.unseen { (reader.fill(Text::ChartTableCaption, &[&chart.title])) }
                     thead { tr {
