@@ -507,6 +507,6 @@ mod tests {
         let series = (0..11_u32).map(|n| found_with(None, &[], f64::from(n))).collect();
         let course = most_important(series);
         assert_eq!((course.series.len(), course.left_out), (LINES_MAX, 3));
-        assert_eq!(course.series[0].points[0].1, 10.0);
+        assert_eq!(course.series[0].points, [(Timestamp::from_secs(0), 10.0)]);
     }
 }

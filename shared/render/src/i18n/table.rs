@@ -58,7 +58,6 @@ texts! {
     Resume => "更新を再開", "Resume updates";
     NoScript => "自動更新と値の読み取りには JavaScript が必要です。それ以外はこのまま使えます。",
         "Without JavaScript this page does not refresh by itself; everything else works.";
-    DetailColumn => "詳細", "Details";
 
     // States; always together with a shape.
     StateCritical => "重大", "Critical";
@@ -83,12 +82,10 @@ texts! {
     Percentile95 => "95パーセンタイル", "95th percentile";
     NoDataInRange => "この期間のデータはありません", "No data in this range";
     ChartDescription => "{0} から {1} まで、{2} 系列。{3}", "From {0} to {1}, {2} series. {3}";
-    ChartKeys => "左右の矢印キーで値を読み取れます", "Left and right arrow keys read out values";
     SeriesLeftOut => "ほか {0} 系列は省略", "{0} more series are not shown";
     SeriesLast => "{0}：最新 {1}", "{0}: last {1}";
 
     // Overview.
-    Overview => "概要", "Overview";
     AlertsFiring => "{0} 件のアラートが発報中", "Alerts firing: {0}";
     NothingFiring => "発報中のアラートはありません", "No alert is firing";
     RulesWatching => "{0} 件のアラートルールで監視しています", "Alert rules on watch: {0}";
@@ -115,7 +112,6 @@ texts! {
     Transmit => "送信", "sent";
     Average => "平均", "mean";
     Of => "{0} ／ {1}", "{0} of {1}";
-    Highest => "最大：{0}", "Highest: {0}";
     ResourcesSection => "リソース", "Resources";
     PerformanceSection => "パフォーマンス", "Performance";
     WaitingForSecondCollection => "2 回目の収集を待っています", "Waiting for the second collection";
@@ -142,7 +138,6 @@ texts! {
     SourcesLeftOut => "ほか {0} 件", "{0} more";
 
     // Alerts.
-    Alerts => "アラート", "Alerts";
     ActiveAlerts => "有効なアラート", "Active alerts";
     NoActiveAlerts => "有効なアラートはありません", "No active alerts";
     History => "履歴", "History";
@@ -156,36 +151,24 @@ texts! {
     Value => "値", "Value";
     Severity => "重要度", "Severity";
     Rules => "アラートルール", "Alert rules";
-    RecordingRules => "レコーディングルール", "Recording rules";
-    RuleGroup => "ルールグループ", "Rule group";
-    Expression => "条件式", "Expression";
     HoldFor => "継続時間", "For";
     EveryInterval => "{0} ごとに評価", "Evaluated every {0}";
     LastEvaluation => "最終評価 {0}", "last evaluated {0}";
     NoRules => "ルールはまだありません", "There are no rules yet";
-    State => "状態", "State";
-    Rule => "ルール", "Rule";
-    ActiveSince => "発生時刻", "Active since";
 
     // Explore.
-    Explore => "探索", "Explore";
     Query => "PromQL クエリ", "PromQL query";
     RunQuery => "実行", "Run";
-    ExploreHint => "例：{0}", "Try: {0}";
     Results => "結果", "Results";
     QueryRefused => "クエリを実行できませんでした", "The query was refused";
-    Warnings => "注意", "Warnings";
     Series => "系列", "Series";
 
     // Reports.
-    Reports => "レポート", "Reports";
     DailyReports => "日次レポート", "Daily reports";
-    DailyReport => "日次レポート", "Daily report";
     ReportDate => "対象日", "Day";
     ReportStatus => "区分", "State";
     ReportFinal => "確定", "Final";
     ReportSoFar => "途中経過", "So far";
-    ReportOpen => "開く", "Open";
     ReportDownloadHtml => "HTML を保存", "Download HTML";
     ReportDownloadJson => "JSON を保存", "Download JSON";
     ReportOf => "{0} のレポート", "report of {0}";
@@ -195,7 +178,6 @@ texts! {
     Formats => "形式", "Formats";
 
     // Status.
-    Status => "稼働状況", "Status";
     Storage => "ストレージ", "Storage";
     StorageKind => "種類", "Kind";
     KindWal => "先行書き込みログ", "Write-ahead log";
@@ -211,8 +193,6 @@ texts! {
     Version => "バージョン", "Version";
     Address => "アドレス", "Address";
     Process => "プロセス", "This process";
-    StartedAt => "起動時刻", "Started";
-    Watermark => "チャンク化済み", "Cut into chunks up to";
 
     ConfigRefused => "新しい設定ファイルに誤りがあります。直前の正しい設定で動いています。",
         "The newest configuration files have mistakes; the last good ones stay in force.";

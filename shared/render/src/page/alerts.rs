@@ -139,7 +139,7 @@ pub(crate) fn brief(alert: &ActiveAlert, reader: &Reader) -> Markup {
 }
 
 fn history(alerts: &Alerts, reader: &Reader) -> Markup {
-    let lanes = lanes(alerts, reader.now);
+    let lanes = lanes(alerts, reader);
     if lanes.is_empty() && alerts.history.is_empty() {
         return html! { p.empty-note { (reader.text(Text::NoHistory)) } };
     }
@@ -187,36 +187,39 @@ struct Lane {
     stretches: Vec<(TimeRange, State)>,
 }
 
-/// What identifies an alert: its name and its other labels.
-type AlertKey<'a> = (&'a str, &'a [(String, String)]);
+/// What identifies an alert: its name, its severity and its other labels.
+type AlertKey<'a> = (&'a str, &'a str, &'a [(String, String)]);
 
 /// The lanes of all alerts that changed or were active within the range, the most recently changed first.
-fn lanes(alerts: &Alerts, now: Timestamp) -> Vec<Lane> {
-    let end = alerts.range.end.min(now);
+fn lanes(alerts: &Alerts, reader: &Reader) -> Vec<Lane> {
+    let end = alerts.range.end.min(reader.now);
     let mut courses: BTreeMap<AlertKey<'_>, Vec<&Change>> = BTreeMap::new();
     for change in &alerts.history {
-        courses.entry((&change.name, &change.labels)).or_default().push(change);
+        courses.entry((&change.name, &change.severity, &change.labels)).or_default().push(change);
     }
     let mut lanes = Vec::new();
-    for ((name, labels), mut changes) in courses.clone() {
+    for (key, mut changes) in courses.clone() {
         changes.sort_by_key(|change| change.time);
         let newest = changes.last().map_or(end, |change| change.time);
-        lanes.push((newest, lane(name, labels, stretches(&changes, alerts.range.start, end))));
+        lanes.push((newest, lane(key, stretches(&changes, alerts.range.start, end), reader)));
     }
-    for alert in alerts.active.iter().filter(|alert| !courses.contains_key(&(alert.name.as_str(), &alert.labels[..]))) {
+    for alert in &alerts.active {
+        let key = (alert.name.as_str(), alert.severity.as_str(), &alert.labels[..]);
         let start = alert.since.max(alerts.range.start);
-        if start < end {
+        if start < end && !courses.contains_key(&key) {
             let stretch = (TimeRange::new(start, end), alert.state);
-            lanes.push((alert.since, lane(&alert.name, &alert.labels, vec![stretch])));
+            lanes.push((alert.since, lane(key, vec![stretch], reader)));
         }
     }
     lanes.sort_by_key(|(newest, _)| std::cmp::Reverse(*newest));
     lanes.into_iter().map(|(_, lane)| lane).take(LANES_MAX).collect()
 }
 
-fn lane(name: &str, labels: &[(String, String)], stretches: Vec<(TimeRange, State)>) -> Lane {
-    let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
-    Lane { name: name.to_owned(), detail: values.join(" · "), stretches }
+fn lane((name, severity, labels): AlertKey<'_>, stretches: Vec<(TimeRange, State)>, reader: &Reader) -> Lane {
+    let severity = State::of_severity(severity).text(reader.language);
+    let values = labels.iter().map(|(_, value)| value.as_str());
+    let detail: Vec<&str> = [severity].into_iter().chain(values).collect();
+    Lane { name: name.to_owned(), detail: detail.join(" · "), stretches }
 }
 
 fn stretches(changes: &[&Change], start: Timestamp, end: Timestamp) -> Vec<(TimeRange, State)> {
@@ -367,14 +370,29 @@ mod tests {
         }
     }
 
+    fn reader() -> Reader {
+        Reader { language: model::Language::English, zone: crate::Zone::utc(), now: Timestamp::from_secs(900) }
+    }
+
     #[test]
     fn a_lane_follows_the_changes_from_before_the_range_to_now() {
         let range = TimeRange::new(Timestamp::from_secs(100), Timestamp::from_secs(1000));
         let history = vec![change(700, State::Inactive, State::Pending), change(300, State::Firing, State::Resolved)];
         let alerts = Alerts { active: Vec::new(), history, range, groups: Vec::new() };
-        let lanes = lanes(&alerts, Timestamp::from_secs(900));
+        let lanes = lanes(&alerts, &reader());
         let at = |start, end| TimeRange::new(Timestamp::from_secs(start), Timestamp::from_secs(end));
         assert_eq!(lanes.len(), 1);
+        assert_eq!((lanes[0].name.as_str(), lanes[0].detail.as_str()), ("High", "Critical · a"));
         assert_eq!(lanes[0].stretches, [(at(100, 300), State::Firing), (at(700, 900), State::Pending)]);
+    }
+
+    #[test]
+    fn alerts_of_two_severities_have_a_lane_each() {
+        let range = TimeRange::new(Timestamp::from_secs(100), Timestamp::from_secs(1000));
+        let warning = Change { severity: "warning".to_owned(), ..change(500, State::Inactive, State::Pending) };
+        let history = vec![change(600, State::Inactive, State::Pending), warning];
+        let alerts = Alerts { active: Vec::new(), history, range, groups: Vec::new() };
+        let details: Vec<String> = lanes(&alerts, &reader()).into_iter().map(|lane| lane.detail).collect();
+        assert_eq!(details, ["Critical · a", "Warning · a"]);
     }
 }
