@@ -1,5 +1,5 @@
 //! Writes every page with invented figures into a folder, to look at them in a browser without a server:
-//! `cargo run -p render --example gallery -- /tmp/gallery`.
+//! `cargo run -p render --example gallery -- target/gallery`.
 
 mod samples;
 
