@@ -26,7 +26,8 @@ async fn a_refused_push_says_why_and_changes_nothing() {
     }
     let (status, _) = server.write(good).await;
     assert_eq!(status, 204);
-    let names = server.json("/api/v1/label/__name__/values?match[]=%7Bjob!%3D%22mihari%22%7D").await;
+    let names =
+        server.json("/api/v1/label/__name__/values?match[]=%7B__name__%3D~%22.%2B%22,job!%3D%22mihari%22%7D").await;
     assert_eq!(names["data"], serde_json::json!(["kept"]));
 }
 

@@ -5,7 +5,7 @@ use model::{Batch, Labels, Sample, Timestamp};
 use crate::server::{Home, Server, now};
 
 /// Of 2,000 real samples as a Prometheus sent them, the first body.
-const RECORDED: &[u8] = include_bytes!("../fixtures/remote_write/prometheus-2.42.bin");
+const RECORDED: &[u8] = include_bytes!("../fixtures/remote_write/prometheus-2.42.body");
 
 #[tokio::test]
 async fn a_recorded_prometheus_body_survives_kill_9() {

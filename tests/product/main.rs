@@ -1,4 +1,5 @@
 //! The product from outside: the binary is started, written to, asked, killed and started again.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod access;
 mod alerts;

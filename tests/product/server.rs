@@ -12,39 +12,39 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
-    pub url: String,
-    pub client: Client,
+    pub(crate) url: String,
+    pub(crate) client: Client,
 }
 
 /// A data folder that several servers use one after the other.
-pub struct Home {
+pub(crate) struct Home {
     dir: TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     /// Writes a file of the configuration folder.
-    pub fn configure(&self, name: &str, text: &str) {
+    pub(crate) fn configure(&self, name: &str, text: &str) {
         let path = self.config_dir().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn config_dir(&self) -> PathBuf {
+    pub(crate) fn config_dir(&self) -> PathBuf {
         self.dir.path().join("config")
     }
 
     /// Starts a server on the folder and waits until it says where it is.
-    pub fn serve(&self, flags: &[&str]) -> Server {
+    pub(crate) fn serve(&self, flags: &[&str]) -> Server {
         let mut child = self.command(flags).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let page = lines.find_map(|line| {
@@ -60,7 +60,7 @@ impl Home {
     }
 
     /// Starts a server that is expected to refuse, and gives what it said.
-    pub fn serve_refused(&self, flags: &[&str]) -> String {
+    pub(crate) fn serve_refused(&self, flags: &[&str]) -> String {
         let output = self.command(flags).output().unwrap();
         assert!(!output.status.success(), "the server started");
         String::from_utf8(output.stderr).unwrap()
@@ -80,7 +80,7 @@ impl Home {
     }
 
     /// The mails in the outbox: name and text, in order of name.
-    pub fn outbox(&self) -> Vec<(String, String)> {
+    pub(crate) fn outbox(&self) -> Vec<(String, String)> {
         let Ok(entries) = fs::read_dir(self.data_dir().join("outbox")) else { return Vec::new() };
         let paths = entries.map(|entry| entry.unwrap().path());
         let is_mail = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "eml");
@@ -92,12 +92,12 @@ impl Home {
 }
 
 impl Server {
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
     /// The JSON of an answer that must be a success.
-    pub async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         let response = self.get(path).await;
         let status = response.status();
         let text = response.text().await.unwrap();
@@ -106,7 +106,7 @@ impl Server {
     }
 
     /// The result of an instant query, as (labels, value) pairs.
-    pub async fn query(&self, expr: &str, time: Option<f64>) -> Vec<(Value, String)> {
+    pub(crate) async fn query(&self, expr: &str, time: Option<f64>) -> Vec<(Value, String)> {
         let mut form = vec![("query", expr.to_owned())];
         form.extend(time.map(|time| ("time", time.to_string())));
         let path = format!("{}/api/v1/query", self.url);
@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// Sends a remote write body and gives status and text.
-    pub async fn write(&self, body: Vec<u8>) -> (u16, String) {
+    pub(crate) async fn write(&self, body: Vec<u8>) -> (u16, String) {
         let request = self.client.post(format!("{}/api/v1/write", self.url));
         let request = request.header("content-type", "application/x-protobuf").header("content-encoding", "snappy");
         let response = request.body(body).send().await.unwrap();
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// Ends the process as a power cut would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -141,18 +141,18 @@ impl Drop for Server {
 }
 
 /// The command line of the product, with no setting from this process's surroundings.
-pub fn mihari(words: &[&str]) -> Command {
+pub(crate) fn mihari(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mihari"));
     command.args(words).env_clear().env("PATH", "/usr/bin:/bin");
     command
 }
 
-pub fn run(words: &[&str]) -> Output {
+pub(crate) fn run(words: &[&str]) -> Output {
     mihari(words).output().unwrap()
 }
 
 /// Tries again until something is there, for at most half a minute.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attempt: impl FnMut() -> F) -> T {
     for _ in 0..300 {
         if let Some(found) = attempt().await {
             return found;
@@ -162,7 +162,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attemp
     panic!("{what}: not within 30 seconds");
 }
 
-pub fn client() -> Client {
+pub(crate) fn client() -> Client {
     static TLS: Once = Once::new();
     TLS.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap()
@@ -170,7 +170,7 @@ pub fn client() -> Client {
 
 /// Seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the tests stand outside of the product")]
-pub fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
 }
 

@@ -70,11 +70,10 @@ impl AppError {
     pub fn public_message(&self) -> String {
         match self.kind() {
             ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Throttled => self.to_string(),
-            ErrorKind::Unavailable => match self {
-                Self::Overloaded(message) => message.clone(),
-                Self::Eval(promql::EvalError::TimedOut) => self.to_string(),
-                _ => "the store does not answer or has no room; try again later".to_owned(),
-            },
+            ErrorKind::Unavailable if matches!(self, Self::Overloaded(_) | Self::Eval(promql::EvalError::TimedOut)) => {
+                self.to_string()
+            }
+            ErrorKind::Unavailable => "the store does not answer or has no room; try again later".to_owned(),
             ErrorKind::Corrupt => "stored data cannot be read; the log of the server says more".to_owned(),
             ErrorKind::Bug => "internal error; the log of the server says more".to_owned(),
         }

@@ -205,18 +205,16 @@ async fn answer(
 }
 
 /// What anybody may see.
-async fn open_routes(
-    app: &App,
-    route: Route,
-    request: &Request<Bytes>,
-    now: Timestamp,
-) -> Result<Reply, HttpError> {
-    match route {
-        Route::Login => login::handle(app, request, now).await,
-        Route::Asset => Ok(pages::asset(request.uri().path()).unwrap_or_else(|| not_found(request.uri().path()))),
-        _ if request.uri().path() == "/-/ready" => Ok(reply::text(StatusCode::OK, "Mihari is Ready.\n")),
-        _ => Ok(reply::text(StatusCode::OK, "Mihari is Healthy.\n")),
+async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
+    let path = request.uri().path();
+    if route == Route::Login {
+        return login::handle(app, request, now).await;
     }
+    if route == Route::Asset {
+        return Ok(pages::asset(path).unwrap_or_else(|| not_found(path)));
+    }
+    let state = if path == "/-/ready" { "Mihari is Ready.\n" } else { "Mihari is Healthy.\n" };
+    Ok(reply::text(StatusCode::OK, state))
 }
 
 async fn page(

@@ -72,7 +72,7 @@ pub async fn series(
     range: TimeRange,
     now: Timestamp,
 ) -> Result<Vec<Labels>, AppError> {
-    Ok(app.loader.series(tenant, selectors, range, now).await?)
+    app.loader.series(tenant, selectors, range, now).await
 }
 
 async fn run(

@@ -44,7 +44,7 @@ impl SessionKey {
     /// # Errors
     /// When the store does not answer or holds something else.
     pub async fn load_or_create(state: &dyn StateStore, random: [u8; 32], now: Timestamp) -> Result<Self, AppError> {
-        let key = RowKey::new("x#", "session-key");
+        let key = RowKey::new("y#", "session-key");
         if state.get(&key, now).await?.is_none() {
             let mut value = vec![1];
             value.extend_from_slice(&random);

@@ -25,7 +25,11 @@ impl Params {
 
     /// The first value of a parameter, unless it is empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.0
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// All values of a parameter.
@@ -54,7 +58,9 @@ impl Params {
     /// # Errors
     /// When it is there and is no duration.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, AppError> {
-        self.get(name).map(|text| parse_duration(text).ok_or_else(|| invalid(name, text, "a valid duration"))).transpose()
+        self.get(name)
+            .map(|text| parse_duration(text).ok_or_else(|| invalid(name, text, "a valid duration")))
+            .transpose()
     }
 
     /// A number of things; `None` for 0, which means no limit.

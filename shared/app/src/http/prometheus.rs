@@ -142,23 +142,22 @@ fn query_reply(output: Output, time: Timestamp, limit: Option<usize>) -> Reply {
 /// The error answer, in Prometheus's terms: a query that cannot be evaluated is 422, one that took too long 503.
 fn failure(route: Route, error: &AppError) -> Reply {
     log(route, error);
-    let (status, error_type) = match error {
-        AppError::Parse(_) => (StatusCode::BAD_REQUEST, "bad_data"),
-        AppError::Eval(EvalError::TimedOut) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-        AppError::Eval(EvalError::Points { .. } | EvalError::Parameters { .. }) => {
-            (StatusCode::BAD_REQUEST, "bad_data")
-        }
-        _ if error.is_query() && error.kind() == ErrorKind::Invalid => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "execution")
-        }
-        _ => {
-            let status = consequence(error.kind()).status;
-            (status, error_type(status))
-        }
+    let is_bad_data =
+        matches!(error, AppError::Parse(_) | AppError::Eval(EvalError::Points { .. } | EvalError::Parameters { .. }));
+    let (status, error_type) = if is_bad_data {
+        (StatusCode::BAD_REQUEST, "bad_data")
+    } else if matches!(error, AppError::Eval(EvalError::TimedOut)) {
+        (StatusCode::SERVICE_UNAVAILABLE, "timeout")
+    } else if error.is_query() && error.kind() == ErrorKind::Invalid {
+        (StatusCode::UNPROCESSABLE_ENTITY, "execution")
+    } else {
+        let status = consequence(error.kind()).status;
+        (status, error_type(status))
     };
-    let message = match error {
-        AppError::Parse(error) => format!("invalid parameter \"query\": {error}"),
-        _ => error.public_message(),
+    let message = if let AppError::Parse(error) = error {
+        format!("invalid parameter \"query\": {error}")
+    } else {
+        error.public_message()
     };
     reply::json(status, json::error(error_type, &message))
 }
@@ -184,10 +183,10 @@ fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, AppError> {
 fn matchers(text: &str) -> Result<Vec<Matcher>, AppError> {
     let refuse = |reason: String| AppError::Invalid(format!("invalid parameter \"match[]\": {reason}"));
     let expr = promql::parse(text).map_err(|error| refuse(error.to_string()))?;
-    match expr.kind {
-        ExprKind::Selector(selector) => Ok(selector.matchers),
-        _ => Err(refuse(format!("{text:?} is not a series selector"))),
-    }
+    let ExprKind::Selector(selector) = expr.kind else {
+        return Err(refuse(format!("{text:?} is not a series selector")));
+    };
+    Ok(selector.matchers)
 }
 
 /// A sorted list of distinct texts of the label sets, at most `limit`, and how many there are in all.
