@@ -77,6 +77,11 @@ async fn a_breach_is_announced_once_even_if_the_process_is_killed() {
     assert_eq!(home.outbox(), mails, "nothing is announced twice");
     let page = server.get("/alerts").await.text().await.unwrap();
     assert!(page.contains("TooHot") && page.contains("温度が高すぎます"), "the page does not show the alert");
+    let link = server.get("/graph?g0.expr=temperature+%3E+90&g0.tab=1").await;
+    assert_eq!(
+        (link.status().as_u16(), link.headers()["location"].to_str().unwrap()),
+        (303, "/explore?query=temperature+%3E+90")
+    );
     let rules = server.json("/api/v1/rules").await;
     assert_eq!(rules["data"]["groups"][0]["name"], "test");
 }

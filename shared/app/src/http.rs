@@ -8,7 +8,7 @@ mod login;
 mod params;
 mod prometheus;
 mod push;
-mod reply;
+pub(crate) mod reply;
 mod tokens;
 
 use bytes::Bytes;

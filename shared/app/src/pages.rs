@@ -12,7 +12,7 @@ mod reports;
 mod status;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, SET_COOKIE};
+use http::header::{CACHE_CONTROL, HeaderName, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use model::{Language, TimeRange, Timestamp};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,6 +21,7 @@ use render::page::{CONTENT_SECURITY_POLICY, Frame, Page, Span, message};
 use render::{Reader, Zone, assets};
 
 use crate::access::{self, LANGUAGE_COOKIE, Role, TIME_ZONE_COOKIE, Viewer};
+use crate::http::reply::{see_other, with_body};
 use crate::http::{Params, Reply, Route};
 use crate::{App, AppError};
 
@@ -101,6 +102,9 @@ async fn answer(
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Ok(None);
     }
+    if path == "/graph" {
+        return Ok(Some(see_other(&explore_path(params), None)));
+    }
     if let Some(file) = path.strip_prefix("/reports/daily/") {
         return reports::download(app, viewer, file, params).await;
     }
@@ -118,6 +122,13 @@ async fn answer(
     };
     let body = if params.get("fragment").is_some() { frame.fragment(&content) } else { frame.document(&content) };
     Ok(Some(html(StatusCode::OK, body)))
+}
+
+/// Where the links of alerts lead, which are written as Prometheus writes them (`/graph?g0.expr=...`).
+fn explore_path(params: &Params) -> String {
+    let query = params.get("g0.expr").unwrap_or("");
+    let query = form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+    format!("{}?{query}", Page::Explore.path())
 }
 
 fn frame(app: &App, viewer: &Viewer, page: Page, params: &Params, now: Timestamp) -> Frame {
@@ -176,10 +187,7 @@ fn choose(app: &App, request: &Request<Bytes>, params: &Params) -> Option<Reply>
     if cookies.is_empty() || !matches!(*request.method(), Method::GET | Method::HEAD) {
         return None;
     }
-    let mut reply = Reply::new(Bytes::new());
-    *reply.status_mut() = StatusCode::SEE_OTHER;
-    let address = HeaderValue::from_str(&without_choice(request)).unwrap_or(HeaderValue::from_static("/"));
-    reply.headers_mut().insert(LOCATION, address);
+    let mut reply = see_other(&without_choice(request), None);
     let secure = if app.settings.external_url.starts_with("https://") { "; Secure" } else { "" };
     for (name, value) in cookies {
         let cookie = format!("{name}={value}; Path=/; Max-Age={CHOICE_SECONDS}; SameSite=Lax{secure}");
@@ -213,14 +221,6 @@ fn html(status: StatusCode, body: String) -> Reply {
     let mut reply = with_body(status, "text/html; charset=utf-8", body);
     let policy = HeaderName::from_static("content-security-policy");
     reply.headers_mut().insert(policy, HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-    reply
-}
-
-fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Reply::new(body.into());
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 

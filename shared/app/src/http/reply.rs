@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode};
 pub type Reply = Response<Bytes>;
 
 /// An answer with a content type and a body.
-pub(super) fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+pub(crate) fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Response::new(body.into());
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -17,24 +17,24 @@ pub(super) fn with_body(status: StatusCode, content_type: &'static str, body: im
 }
 
 /// A JSON document.
-pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     with_body(status, "application/json", body)
 }
 
 /// Plain text.
-pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
+pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     with_body(status, "text/plain; charset=utf-8", body)
 }
 
 /// No body at all.
-pub(super) fn empty(status: StatusCode) -> Reply {
+pub(crate) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Bytes::new());
     *reply.status_mut() = status;
     reply
 }
 
 /// Sends the browser elsewhere on this site after a form, optionally with a cookie.
-pub(super) fn see_other(path: &str, cookie: Option<String>) -> Reply {
+pub(crate) fn see_other(path: &str, cookie: Option<String>) -> Reply {
     let mut reply = empty(StatusCode::SEE_OTHER);
     let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
     reply.headers_mut().insert(LOCATION, path);
