@@ -26,7 +26,7 @@ def running(name, command, folder):
     try:
         yield process
     except BaseException:
-        print(f"--- last lines of {name}:\n" + "\n".join(log_path.read_text(errors="replace").splitlines()[-15:]))
+        print(f"--- last lines of {name}:\n" + "\n".join(log_path.read_text(errors="replace").splitlines()[-5:]))
         raise
     finally:
         process.terminate()

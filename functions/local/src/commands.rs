@@ -30,6 +30,12 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Says something to a person that is no part of the answer, which a program may be reading.
+#[expect(clippy::print_stderr, reason = "standard output holds the answer alone")]
+fn hint(text: &str) {
+    eprintln!("mihari: {text}");
+}
+
 /// `mihari query`.
 ///
 /// # Errors
@@ -43,7 +49,11 @@ pub(crate) async fn query(args: QueryArgs) -> anyhow::Result<ExitCode> {
     if args.server.json {
         print(&data.to_string())?;
     } else {
-        for line in lines(&data) {
+        let lines = lines(&data);
+        if lines.is_empty() {
+            hint("no series matches at that time");
+        }
+        for line in lines {
             print(&line)?;
         }
     }
@@ -93,8 +103,8 @@ pub(crate) async fn report(command: ReportCommand) -> anyhow::Result<ExitCode> {
     if server.json {
         print(&answer.to_string())?;
     } else {
-        let (day, id) = (answer["day"].as_str().unwrap_or(""), answer["id"].as_str().unwrap_or(""));
-        print(&format!("the report of {day} is at {}/reports/{id}", server.url.trim_end_matches('/')))?;
+        let (day, page) = (answer["day"].as_str().unwrap_or(""), answer["page"].as_str().unwrap_or(""));
+        print(&format!("the report of {day} is at {}{page}", server.url.trim_end_matches('/')))?;
     }
     Ok(ExitCode::SUCCESS)
 }

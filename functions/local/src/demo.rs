@@ -121,7 +121,7 @@ fn announce(args: &DemoArgs, now: Timestamp) -> anyhow::Result<()> {
     if let Some(kind) = args.breach {
         let length = model::duration::format(args.breach_for);
         let name = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        writeln!(out, "{name} is over its limit for {length}, until {} (Unix time)", now + args.breach_for)?;
+        writeln!(out, "{name} is over its limit for {length}, until {}", date_time(now + args.breach_for))?;
     }
     Ok(out.flush()?)
 }

@@ -9,6 +9,7 @@ mod host;
 mod process;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -49,7 +50,8 @@ async fn serve(args: cli::ServeArgs) -> anyhow::Result<ExitCode> {
 /// The log goes to standard error; `RUST_LOG` chooses how much.
 fn start_log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if json {
         log.json().init();
     } else {

@@ -94,6 +94,7 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
     if !summary.committed {
         return Ok(summary);
     }
+    app.remember_watermark(now.minute(), next.watermark);
     publish(app, &decided.messages).await?;
     forget(app, shard, row.watermark, next.watermark).await?;
     Ok(summary)

@@ -7,7 +7,7 @@ use embedded::OpenError;
 use model::TenantId;
 use serde_json::{Value, json};
 
-use super::{client, now, print};
+use super::{client, hint, now, print};
 use crate::cli::{TokenCommand, TokenPlace};
 use crate::serve::random;
 
@@ -84,6 +84,9 @@ fn print_created(answer: &Value, place: &TokenPlace) -> anyhow::Result<()> {
 fn print_list(answer: &Value, place: &TokenPlace) -> anyhow::Result<()> {
     if place.server.json {
         return print(&answer.to_string());
+    }
+    if answer["tokens"].as_array().is_none_or(Vec::is_empty) {
+        hint("there is no token yet; `mihari token create` makes one");
     }
     for token in answer["tokens"].as_array().into_iter().flatten() {
         let text = |name: &str| token[name].as_str().unwrap_or("").to_owned();

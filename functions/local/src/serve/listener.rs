@@ -40,15 +40,15 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
             let limit = app.limits.body_bytes_max;
             return refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                format!("body is over the limit of {limit} bytes (body_bytes_max)\n"),
+                format!("body is over the limit of {limit} bytes (body_bytes_max)"),
             );
         }
-        Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}\n")),
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 30 seconds\n".to_owned()),
+        Ok(Err(error)) => return refuse(StatusCode::BAD_REQUEST, format!("the body broke off: {error}")),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 30 seconds"),
     };
     let random = match random() {
         Ok(random) => random,
-        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     let is_head = head.method == Method::HEAD;
     // A request goes on even if its sender hangs up: what is half done would be done again.
@@ -60,7 +60,7 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
         Ok(reply) => into_response(reply, is_head),
         Err(error) => {
             tracing::error!(%error, "a request handler panicked");
-            refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the server says more\n".to_owned())
+            refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the server says more")
         }
     }
 }
@@ -70,8 +70,6 @@ fn into_response(reply: http::Response<Bytes>, is_head: bool) -> Response {
     Response::from_parts(head, if is_head { Body::empty() } else { Body::from(body) })
 }
 
-fn refuse(status: StatusCode, message: String) -> Response {
-    let mut response = Response::new(Body::from(message));
-    *response.status_mut() = status;
-    response
+fn refuse(status: StatusCode, message: impl AsRef<str>) -> Response {
+    into_response(app::http::refuse(status, message.as_ref()), false)
 }

@@ -45,18 +45,22 @@ async fn collect(app: Arc<App>, host_metrics: bool) {
     let mut host = host_metrics.then(|| Host::new(Path::new("/proc")));
     let mut collections = 0_u32;
     loop {
-        run(&app, "collect", collect_once(&app, host.as_mut(), &instance)).await;
+        run(&app, "collect", collect_once(&app, &mut host, &instance)).await;
         collections += 1;
         let wait = if collections == 1 { SECOND_COLLECTION_AFTER } else { until_next(COLLECT_EVERY, now()) };
         sleep(wait).await;
     }
 }
 
-async fn collect_once(app: &App, host: Option<&mut Host>, instance: &str) -> Result<(), AppError> {
+async fn collect_once(app: &App, host: &mut Option<Host>, instance: &str) -> Result<(), AppError> {
     let time = now();
     let tenant = &app.settings.default_tenant;
-    if let Some(host) = host {
-        ingest::append(app, tenant, &host.collect(time), time).await?;
+    if let Some(mut taken) = host.take() {
+        // A file system on a network that hangs must not hold up anything else.
+        let collected = tokio::task::spawn_blocking(move || (taken.collect(time), taken)).await;
+        let (batch, back) = collected.map_err(|error| AppError::Bug(format!("host metrics: {error}")))?;
+        *host = Some(back);
+        ingest::append(app, tenant, &batch, time).await?;
     }
     for own in [process::collect(instance, time), app.metrics.batch(instance, time)] {
         let own = own.map_err(|error| AppError::Bug(error.to_string()))?;
