@@ -79,6 +79,7 @@ struct Decided {
 /// last; either way the next tick goes on from there.
 pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary, AppError> {
     let (row, version) = tick_row::read(app.ports.state.as_ref(), shard, now).await?;
+    app.close(load::next_watermark(now, row.watermark));
     let drained = load::drain(&app.ports, &row, shard, now).await?;
     let mut summary =
         TickSummary { watermark: drained.watermark, samples_taken: drained.samples, ..TickSummary::default() };
@@ -89,7 +90,7 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
         return Ok(summary);
     }
     drained.store(&app.ports, shard, now).await?;
-    append(app, shard, now, &decided.samples).await?;
+    append(app, shard, load::arrival_minute(now, row.watermark), &decided.samples).await?;
     summary.committed = commit(app, shard, now, (&next, version), decided.history).await?;
     if !summary.committed {
         return Ok(summary);
@@ -213,7 +214,7 @@ impl Decided {
 async fn append(
     app: &App,
     shard: Shard,
-    now: Timestamp,
+    minute: Minute,
     samples: &[(TenantId, Vec<(Labels, Sample)>)],
 ) -> Result<(), AppError> {
     for (tenant, samples) in samples {
@@ -222,7 +223,7 @@ async fn append(
             batch.push(labels.as_ref(), [*sample]);
         }
         let blob = Bytes::from(tsdb::wal::encode(&batch));
-        app.ports.wal.append(shard, now.minute(), tenant, blob).await?;
+        app.ports.wal.append(shard, minute, tenant, blob).await?;
     }
     Ok(())
 }

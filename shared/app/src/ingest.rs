@@ -1,10 +1,17 @@
 //! The ingest flow: a push becomes one durable blob, then the sender gets its 2xx.
 
-use bytes::Bytes;
-use model::{Batch, TenantId, Timestamp};
+use std::time::Duration;
 
-use crate::ports::Shard;
-use crate::{App, AppError, tick_row};
+use bytes::Bytes;
+use model::{Batch, ErrorKind, TenantId, Timestamp};
+use tokio::time::timeout;
+
+use crate::load::arrival_minute;
+use crate::ports::{Minute, PortError, Shard};
+use crate::{App, AppError};
+
+/// How long an append may take: well below the time after which its minute is closed.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What one request brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,30 +38,34 @@ pub async fn remote_write(app: &App, tenant: &TenantId, body: &[u8], now: Timest
 /// Appends a batch to the log; when this returns, its samples survive a crash and every query sees them.
 ///
 /// # Errors
-/// `Unavailable` when the log has no room or the tick is too far behind.
+/// `Unavailable` when the log has no room or takes too long, or the tick is too far behind.
 pub async fn append(app: &App, tenant: &TenantId, batch: &Batch, now: Timestamp) -> Result<Taken, AppError> {
     let taken = Taken { series: batch.series_count(), samples: batch.sample_count() };
     if taken.samples == 0 {
         return Ok(taken);
     }
-    check_lag(app, now).await?;
+    let watermark = app.watermark_or_read(now).await?;
+    check_lag(app, now, watermark)?;
+    let minute = arrival_minute(now, watermark);
     let blob = Bytes::from(tsdb::wal::encode(batch));
-    app.metrics.accepted(taken.samples, blob.len());
-    app.ports.wal.append(Shard::default(), now.minute(), tenant, blob).await?;
+    let size_bytes = blob.len();
+    let appended = timeout(APPEND_TIMEOUT, app.ports.wal.append(Shard::default(), minute, tenant, blob)).await;
+    appended.map_err(|_| too_late("no answer within 20 s"))??;
+    if app.is_closed(minute) {
+        // A tick has read this minute, perhaps before the blob was there: it may never be looked at again.
+        return Err(too_late("the minute was closed meanwhile").into());
+    }
+    app.metrics.accepted(taken.samples, size_bytes);
     Ok(taken)
 }
 
+/// Whoever hears this sends the same samples again.
+fn too_late(reason: &str) -> PortError {
+    PortError::new(ErrorKind::Unavailable, "wal append", reason)
+}
+
 /// Refuses samples while the tick is so far behind that the log could forget them before they are cut into chunks.
-async fn check_lag(app: &App, now: Timestamp) -> Result<(), AppError> {
-    let watermark = match app.watermark_of(now.minute()) {
-        Some(watermark) => watermark,
-        None => {
-            let (row, version) = tick_row::read(app.ports.state.as_ref(), Shard::default(), now).await?;
-            let watermark = if version.is_none() { now.minute() } else { row.watermark };
-            app.remember_watermark(now.minute(), watermark);
-            watermark
-        }
-    };
+fn check_lag(app: &App, now: Timestamp, watermark: Minute) -> Result<(), AppError> {
     let lag_minutes = u64::try_from(now.minute() - watermark).unwrap_or(0);
     let limit_minutes = app.limits.tick_lag_max.as_secs() / 60;
     if lag_minutes <= limit_minutes {

@@ -36,14 +36,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::Limits;
+use model::{Limits, Timestamp};
 
 use access::{Access, SessionKey};
 use config::Config;
 pub use error::AppError;
 use load::Loader;
 use metrics::Metrics;
-use ports::{Messenger, Minute, ObjectStore, StateStore, Topic, Wal};
+use ports::{Messenger, Minute, ObjectStore, Shard, StateStore, Topic, Wal};
 pub use settings::Settings;
 
 /// The five ports of one deployment.
@@ -177,6 +177,28 @@ impl App {
         (self.watermark.read_in.load(Ordering::Acquire) == minute).then(|| self.watermark.value.load(Ordering::Relaxed))
     }
 
+    /// The tick's watermark, as of this minute; where nothing was evaluated yet, one that is not behind.
+    pub(crate) async fn watermark_or_read(&self, now: Timestamp) -> Result<Minute, AppError> {
+        if let Some(watermark) = self.watermark_of(now.minute()) {
+            return Ok(watermark);
+        }
+        let (row, version) = tick_row::read(self.ports.state.as_ref(), Shard::default(), now).await?;
+        let watermark = if version.is_none() { load::last_closed(now) } else { row.watermark };
+        self.remember_watermark(now.minute(), watermark);
+        Ok(watermark)
+    }
+
+    /// From now on nothing may arrive in this minute or before: a tick of this process reads them for the last time. A
+    /// tick that failed counts no more once the next one begins, which may find another time.
+    pub(crate) fn close(&self, minute: Minute) {
+        self.watermark.closed.store(minute, Ordering::SeqCst);
+    }
+
+    /// Whether a tick of this process may have read a minute for the last time.
+    pub(crate) fn is_closed(&self, minute: Minute) -> bool {
+        minute <= self.watermark.closed.load(Ordering::SeqCst)
+    }
+
     /// Remembers a watermark for the rest of the minute it was read in.
     pub(crate) fn remember_watermark(&self, minute: Minute, watermark: Minute) {
         self.watermark.value.store(watermark, Ordering::Relaxed);
@@ -189,10 +211,13 @@ impl App {
 struct WatermarkCache {
     read_in: AtomicI64,
     value: AtomicI64,
+    /// The last minute that a tick of this process closed.
+    closed: AtomicI64,
 }
 
 impl Default for WatermarkCache {
     fn default() -> Self {
-        Self { read_in: AtomicI64::new(Minute::MIN), value: AtomicI64::new(0) }
+        let never = || AtomicI64::new(Minute::MIN);
+        Self { read_in: never(), value: AtomicI64::new(0), closed: never() }
     }
 }

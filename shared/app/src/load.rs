@@ -28,6 +28,7 @@ use tsdb::retention::Retention;
 use tsdb::rollup::{Column, Resolution};
 
 pub use drain::{Chunk, Drained, drain};
+pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
 use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;

@@ -99,9 +99,13 @@ async fn ticked(app: &App, now: Timestamp) -> TickSummary {
 
 /// The samples of the series of an expression in the first minutes, as `value@minute`.
 async fn samples(app: &App, selector: &str) -> Vec<String> {
+    samples_at(app, selector, minute(40)).await
+}
+
+async fn samples_at(app: &App, selector: &str, now: Timestamp) -> Vec<String> {
     let expr = promql::parse(&format!("{selector}[1h]")).unwrap();
-    let params = Params::instant(minute(40));
-    let loaded = app.loader.load(&tenant(), &promql::selections(&expr, &params), minute(40)).await.unwrap();
+    let params = Params::instant(now);
+    let loaded = app.loader.load(&tenant(), &promql::selections(&expr, &params), now).await.unwrap();
     let series = Source::series(&loaded, 0).unwrap();
     let shown = |sample: Sample| {
         let at = (sample.timestamp.as_millis() - minute(0).as_millis()) / 60_000;
@@ -442,4 +446,91 @@ async fn a_crash_between_commit_and_publish_heals_with_the_next_send() {
     assert_eq!(failed, [2]);
     assert_eq!(world.published(), ["high firing"]);
     assert_eq!(changes(&app).await, ["0: inactive>pending", "2: pending>firing"]);
+}
+
+/// Appends that wait until they are let through.
+#[derive(Debug)]
+struct SlowWal {
+    inner: Arc<MemoryWal>,
+    gate: tokio::sync::Semaphore,
+}
+
+#[async_trait::async_trait]
+impl Wal for SlowWal {
+    async fn append(
+        &self,
+        shard: Shard,
+        minute: Minute,
+        tenant: &TenantId,
+        blob: Bytes,
+    ) -> crate::ports::PortResult<()> {
+        self.gate.acquire().await.unwrap().forget();
+        self.inner.append(shard, minute, tenant, blob).await
+    }
+
+    async fn read(
+        &self,
+        shard: Shard,
+        minutes: std::ops::Range<Minute>,
+    ) -> crate::ports::PortResult<Vec<crate::ports::WalEntry>> {
+        self.inner.read(shard, minutes).await
+    }
+
+    async fn forget_before(&self, shard: Shard, minute: Minute) -> crate::ports::PortResult<()> {
+        self.inner.forget_before(shard, minute).await
+    }
+}
+
+fn one_sample(at: Timestamp, value: f64) -> Batch {
+    let mut batch = Batch::new();
+    batch.push(labels(&[("__name__", "load")]).as_ref(), [Sample { timestamp: at, value }]);
+    batch
+}
+
+#[tokio::test]
+async fn an_append_that_ends_after_its_minute_was_closed_is_not_acknowledged() {
+    let world = World::new();
+    let mut app = world.app("groups: []", &FaultPlan::none());
+    let slow = Arc::new(SlowWal { inner: Arc::clone(&world.wal), gate: tokio::sync::Semaphore::new(0) });
+    app.ports.wal = Arc::clone(&slow) as Arc<dyn Wal>;
+    let batch = one_sample(minute(0), 1.0);
+    let tenant = tenant();
+    let append = crate::ingest::append(&app, &tenant, &batch, minute(0));
+    let tick = async {
+        tokio::task::yield_now().await;
+        ticked(&app, minute(3)).await;
+        slow.gate.add_permits(1);
+    };
+    let (appended, ()) = tokio::join!(append, tick);
+    assert_eq!(appended.unwrap_err().kind(), ErrorKind::Unavailable);
+    // Sent again, it counts.
+    slow.gate.add_permits(1);
+    crate::ingest::append(&app, &tenant, &batch, minute(3)).await.unwrap();
+    assert_eq!(samples(&app, "load").await, ["1@0"]);
+}
+
+#[tokio::test]
+async fn what_arrives_after_the_clock_went_back_is_seen_and_kept() {
+    // Minutes that the clock goes back, and on.
+    for back in [1, 5, 59, 62, 500, 1_000_000] {
+        let world = World::new();
+        let app = world.app("groups: []", &FaultPlan::none());
+        world.push_to("before", minute(30 + back), 1.0).await;
+        ticked(&app, minute(30 + back)).await;
+        for at in 20..30 {
+            crate::ingest::append(&app, &tenant(), &one_sample(minute(at), 1.0), minute(at)).await.unwrap();
+            ticked(&app, minute(at)).await;
+            let expected: Vec<String> = (20..=at).map(|at| format!("1@{at}")).collect();
+            let found = samples_at(&app, "load{instance=\"\"}", minute(at)).await;
+            assert_eq!(found, expected, "{back} back, at minute {at}");
+        }
+        let (row, _) = tick_row::read(app.ports.state.as_ref(), Shard::default(), minute(30)).await.unwrap();
+        let waiting = app.ports.wal.read(Shard::default(), row.watermark + 1..Minute::MAX).await.unwrap();
+        assert!(back < 60 || waiting.len() <= 4, "{} entries wait {back} back", waiting.len());
+        for later in [30, 60, 200] {
+            ticked(&app, minute(later)).await;
+            let expected: Vec<String> = (20..30).map(|at| format!("1@{at}")).collect();
+            assert_eq!(samples_at(&app, "load{instance=\"\"}", minute(40)).await, expected, "{back} back");
+        }
+    }
 }

@@ -15,8 +15,27 @@ use crate::{AppError, Ports};
 
 /// A minute is closed so long after its end: appends that began in it are in the log by then.
 const CLOSES_AFTER: Duration = Duration::from_secs(120);
+/// So many minutes lie between the last closed one and the one that has just begun.
+const OPEN_MINUTES: i64 = 3;
+/// A clock that went back further than this is not waited for: each tick closes a minute, as if it went on.
+const CLOCK_BACK_MAX: i64 = 60;
 /// Most rows that are stored with one call.
 const ROWS_A_CALL: usize = 25;
+
+/// The last minute that is closed by now, going by the clock alone.
+pub(crate) fn last_closed(now: Timestamp) -> Minute {
+    (now - CLOSES_AFTER).minute() - 1
+}
+
+/// The minute that what arrives now is filed under: never one that the tick has closed, even if the clock went back.
+pub(crate) fn arrival_minute(now: Timestamp, watermark: Minute) -> Minute {
+    now.minute().max(watermark + OPEN_MINUTES)
+}
+
+/// The watermark that a tick moves to.
+pub(crate) fn next_watermark(now: Timestamp, watermark: Minute) -> Minute {
+    if watermark - last_closed(now) > CLOCK_BACK_MAX { watermark + 1 } else { last_closed(now).max(watermark) }
+}
 
 /// The samples of one tenant and one hour that arrived in closed minutes, as a block.
 #[derive(Clone, Debug)]
@@ -47,7 +66,7 @@ pub struct Drained {
 /// # Errors
 /// As [`crate::ports::Wal::read`].
 pub async fn drain(ports: &Ports, row: &TickRow, shard: Shard, now: Timestamp) -> Result<Drained, AppError> {
-    let watermark = ((now - CLOSES_AFTER).minute() - 1).max(row.watermark);
+    let watermark = next_watermark(now, row.watermark);
     let entries = ports.wal.read(shard, row.watermark + 1..watermark + 1).await?;
     let cutting = tokio::task::spawn_blocking(move || cut(&entries));
     let (chunks, samples) = cutting.await.map_err(|error| AppError::Bug(format!("cutting chunks ended: {error}")))?;

@@ -79,7 +79,7 @@ impl Loader {
         now: Timestamp,
         show: impl FnOnce(&TailState) -> T,
     ) -> Result<T, AppError> {
-        let minutes = watermark + 1..(now.minute() + MINUTES_AHEAD).max(watermark + 1);
+        let minutes = watermark + 1..super::arrival_minute(now, watermark) + MINUTES_AHEAD;
         let entries = self.ports.wal.read(shard, minutes).await?;
         let mut state = self.tail.lock().expect("nothing panics while it holds the lock");
         if state.watermark.is_some_and(|known| known > watermark) {
