@@ -8,6 +8,7 @@ mod cache;
 mod drain;
 mod loaded;
 mod pieces;
+mod rows;
 mod stats;
 mod tail;
 mod tier;
@@ -32,6 +33,7 @@ pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
 use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;
+use rows::RawRows;
 pub use stats::{PieceStats, StorageStats};
 use tail::TailState;
 pub use tier::Tier;
@@ -82,8 +84,10 @@ impl Loader {
         heads.extend(overlay);
         let mut budget = Budget::new(&self.limits);
         let mut loaded = Loaded::default();
+        let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
+        let mut rows = RawRows::new(self, tenant, ranges.collect(), now);
         for selection in selections {
-            let parts = self.load_selection(tenant, selection, &heads, &mut budget, now).await?;
+            let parts = self.load_selection(&mut rows, tenant, selection, &heads, &mut budget, now).await?;
             loaded.push(parts);
         }
         Ok(loaded)
@@ -180,6 +184,7 @@ impl Loader {
     /// Tries one tier after the other until the selection fits into the budget.
     async fn load_selection(
         &self,
+        rows: &mut RawRows<'_>,
         tenant: &TenantId,
         selection: &Selection,
         heads: &[Arc<Head>],
@@ -190,7 +195,7 @@ impl Loader {
         let (last, finer) = tiers.split_last().expect("there is always a tier");
         for tier in finer {
             let mut left = budget.clone();
-            let parts = self.load_tier(tenant, selection, *tier, heads, &mut left, now).await;
+            let parts = self.load_tier(rows, tenant, selection, *tier, heads, &mut left, now).await;
             match parts {
                 Err(error) if error.kind() == ErrorKind::Invalid => {}
                 Err(error) => return Err(error),
@@ -200,11 +205,12 @@ impl Loader {
                 }
             }
         }
-        self.load_tier(tenant, selection, *last, heads, budget, now).await
+        self.load_tier(rows, tenant, selection, *last, heads, budget, now).await
     }
 
     async fn load_tier(
         &self,
+        rows: &mut RawRows<'_>,
         tenant: &TenantId,
         selection: &Selection,
         tier: Tier,
@@ -215,18 +221,19 @@ impl Loader {
         match tier {
             Tier::Raw => {
                 let range = cut_start(selection.range, self.retention().raw_start(now));
-                let rows = without_replaced(self.raw_rows(tenant, range, now).await?);
-                let pieces = self.fetch(&rows, &selection.matchers, range, &[0], budget).await?;
+                let rows = rows.of(range).await?;
+                let pieces = self.fetch(rows.iter(), &selection.matchers, range, &[0], budget).await?;
                 budget.take_heads(heads, &selection.matchers, range)?;
                 Ok(SelectionParts::raw(pieces, heads.to_vec(), selection.matchers.clone(), range))
             }
-            Tier::Rollup(resolution) => self.load_rollups(tenant, selection, resolution, heads, budget, now).await,
+            Tier::Rollup(resolution) => self.load_rollups(rows, tenant, selection, resolution, heads, budget, now).await,
         }
     }
 
     /// Rollups, and raw samples of the hours that have none yet.
     async fn load_rollups(
         &self,
+        raw_rows: &mut RawRows<'_>,
         tenant: &TenantId,
         selection: &Selection,
         resolution: Resolution,
@@ -241,14 +248,13 @@ impl Loader {
         let covered: HashSet<i64> = rows.iter().flat_map(|row| &row.entry.sources).map(|source| source.hour).collect();
         let columns = Column::of(selection.aggregate);
         let wanted: Vec<usize> = columns.iter().map(|&column| column as usize).collect();
-        let rollups = self.fetch(&rows, &selection.matchers, range, &wanted, budget).await?;
+        let rollups = self.fetch(rows.iter(), &selection.matchers, range, &wanted, budget).await?;
         // An hour more, for the sample before the first increase.
         let raw_start = (range.start - Duration::from_secs(3600)).max(self.retention().raw_start(now));
         let raw_range = TimeRange::new(raw_start, range.end);
-        let raw_rows = without_replaced(self.raw_rows(tenant, raw_range, now).await?);
+        let raw_rows = raw_rows.of(raw_range).await?;
         let open = |row: &&CatalogueRow| !covered.contains(&row.hour()) || !covered.contains(&(row.hour() + 1));
-        let raw_rows: Vec<CatalogueRow> = raw_rows.iter().filter(open).cloned().collect();
-        let raw = self.fetch(&raw_rows, &selection.matchers, raw_range, &[0], budget).await?;
+        let raw = self.fetch(raw_rows.iter().filter(open), &selection.matchers, raw_range, &[0], budget).await?;
         budget.take_heads(heads, &selection.matchers, raw_range)?;
         let raw = SelectionParts::raw(raw, heads.to_vec(), selection.matchers.clone(), raw_range);
         let parts = RollupParts { resolution, aggregate: selection.aggregate, range, pieces: rollups, covered };
@@ -258,14 +264,14 @@ impl Loader {
     /// Opens the blocks of the rows, checks what they would give against the budget, then fetches the frames.
     async fn fetch(
         &self,
-        rows: &[CatalogueRow],
+        rows: impl Iterator<Item = &CatalogueRow>,
         matchers: &[Matcher],
         range: TimeRange,
         columns: &[usize],
         budget: &mut Budget,
     ) -> Result<Vec<pieces::Fetched>, AppError> {
         let mut chosen = Vec::new();
-        for row in rows.iter().filter(|row| row.entry.range.overlaps(&range)) {
+        for row in rows.filter(|row| row.entry.range.overlaps(&range)) {
             let piece = self.pieces.open(&row.entry).await?;
             let selected = piece.index().select(matchers, range);
             if selected.series_count() > 0 {

@@ -195,3 +195,23 @@ async fn an_entry_of_the_log_that_cannot_be_read_does_not_stop_the_rest() {
     world.tick().await.unwrap();
     check_raw(&world, world.recent()).await;
 }
+
+#[tokio::test]
+async fn many_selections_read_the_catalogue_and_the_log_once() {
+    let mut world = world();
+    minutes(&mut world, 200).await;
+    world.roll_up().await.unwrap();
+    let now = world.now;
+    let back = |from: u64, to: u64| selection(TimeRange::new(now - secs(from), now - secs(to)), 15, 300, Aggregate::Last);
+    let mut wanted: Vec<_> = [300, 60, 3600, 7200, 900].map(|from| back(from, 0)).to_vec();
+    wanted.extend([back(4000, 3900), back(11_000, 10_000), back(10_500, 10_400)]);
+    let calls = |name| world.plan.calls(name);
+    let before = (calls("state range"), calls("wal read"));
+    let loaded = world.loader.load(&tenant(), &wanted, now).await.unwrap();
+    assert_eq!((calls("state range") - before.0, calls("wal read") - before.1), (2, 1));
+    for (index, selection) in wanted.iter().enumerate() {
+        let found = bits(&loaded.series(index).unwrap());
+        assert_eq!(found, bits(&world.expected(selection.range)), "{index}");
+        assert_eq!(found, bits(&world.query(selection).await.unwrap()), "{index}");
+    }
+}
