@@ -90,9 +90,75 @@ async fn a_running_server_makes_lists_and_revokes_tokens() {
 }
 
 fn create(home: &Home, name: &str, scopes: &str) -> String {
+    create_as(home, name, scopes, "ops")
+}
+
+#[tokio::test]
+async fn roles_decide_what_a_token_opens_beside_pages() {
+    let home = Home::new();
+    let exec = create_as(&home, "boss", "read", "exec");
+    let tech = create_as(&home, "engineer", "read,admin", "tech");
+    let ops = create_as(&home, "operator", "read,admin", "ops");
+    let server = home.serve(&["--no-host-metrics"]);
+    let cases = [
+        ("/", [200, 200, 200]),
+        ("/reports", [200, 200, 200]),
+        ("/explore", [403, 200, 200]),
+        ("/api/v1/query?query=1", [403, 200, 200]),
+        ("/api/v1/labels", [403, 200, 200]),
+        ("/api/v1/rules", [403, 200, 200]),
+        ("/metrics", [403, 200, 200]),
+        ("/api/mihari/v1/tokens", [403, 403, 200]),
+    ];
+    for (path, expected) in cases {
+        for (token, expected) in [&exec, &tech, &ops].into_iter().zip(expected) {
+            let asked = server.client.get(format!("{}{path}", server.url)).bearer_auth(token).send().await.unwrap();
+            assert_eq!(asked.status(), expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_changes_nothing_without_the_token_of_its_forms() {
+    let home = Home::new();
+    let token = create(&home, "aiko", "write,read,admin");
+    let server = home.serve(&["--no-host-metrics"]);
+    let form = [("token", token.as_str())];
+    let login = server.client.post(format!("{}/login", server.url)).form(&form).send().await.unwrap();
+    let session = login.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    for path in ["/api/mihari/v1/reports/daily", "/api/mihari/v1/tokens", "/api/v1/write", "/logout", "/"] {
+        let post = server.client.post(format!("{}{path}", server.url)).header("cookie", &session);
+        assert_eq!(post.send().await.unwrap().status(), 403, "{path}");
+    }
+    let query = server.client.post(format!("{}/api/v1/query", server.url)).header("cookie", &session);
+    assert_eq!(query.form(&[("query", "1")]).send().await.unwrap().status(), 200, "a query changes nothing");
+    let ended = server.client.post(format!("{}/logout", server.url)).header("cookie", "mihari_session=ended");
+    let ended = ended.send().await.unwrap();
+    assert_eq!((ended.status().as_u16(), &ended.headers()["location"]), (303, &"/login".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_report_opens_to_its_own_tenant_only() {
+    let home = Home::new();
+    let token = create(&home, "aiko", "read,admin");
     let data_dir = home.data_dir();
-    let words = ["token", "create", "--name", name, "--scopes", scopes, "--data-dir", data_dir.to_str().unwrap()];
-    let output = run(&words);
+    let other = ["token", "create", "--name", "other", "--scopes", "read", "--tenant", "team-b", "--data-dir"];
+    let other = run(&[&other[..], &[data_dir.to_str().unwrap()]].concat());
+    let other = String::from_utf8(other.stdout).unwrap().trim().to_owned();
+    let server = home.serve(&[]);
+    let words = ["report", "daily", "--day", "today", "--url", &server.url, "--token", &token];
+    let said = String::from_utf8(run(&words).stdout).unwrap();
+    let page = said.trim().rsplit(' ').next().unwrap();
+    for (token, expected) in [(&token, 200), (&other, 404)] {
+        let asked = server.client.get(page).bearer_auth(token).header("x-scope-orgid", "default");
+        assert_eq!(asked.send().await.unwrap().status(), expected, "{said}");
+    }
+}
+
+fn create_as(home: &Home, name: &str, scopes: &str, role: &str) -> String {
+    let data_dir = home.data_dir();
+    let place = ["--data-dir", data_dir.to_str().unwrap()];
+    let output = run(&[&["token", "create", "--name", name, "--scopes", scopes, "--role", role], &place[..]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -59,7 +59,7 @@ pub enum Role {
     Ops,
     /// Engineering: everything but access.
     Tech,
-    /// Management: the overview and reports.
+    /// Management: the overview and reports, and no queries of their own.
     Exec,
 }
 
@@ -142,8 +142,8 @@ pub enum Refusal {
     /// A token without the right.
     #[error("the token lacks the scope `{}`", .0.as_str())]
     Scope(Scope),
-    /// A page that the role does not see.
-    #[error("the role `{}` does not see this page", .0.as_str())]
+    /// Something that the role does not see.
+    #[error("the role `{}` does not see this", .0.as_str())]
     Role(Role),
     /// A name that is not this machine's: another site's page is talking through somebody's browser.
     #[error("{header} {value:?} is not a loopback name: without tokens only loopback names are served")]

