@@ -45,6 +45,19 @@ async fn a_body_over_the_limit_is_413_and_another_encoding_415() {
 }
 
 #[tokio::test]
+async fn a_body_that_cannot_be_read_is_answered_like_any_other() {
+    let home = Home::new();
+    let server = home.serve(&["--no-host-metrics"]);
+    let post = server.client.post(format!("{}/api/v1/query", server.url)).body(vec![0; 5 << 20]);
+    let refused = post.send().await.unwrap();
+    assert_eq!(refused.status(), 413);
+    assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
+    assert!(refused.headers().contains_key("content-security-policy"));
+    let said: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(said["status"], "error", "{said}");
+}
+
+#[tokio::test]
 async fn a_bad_query_names_its_position() {
     let home = Home::new();
     let server = home.serve(&["--no-host-metrics"]);
@@ -56,6 +69,7 @@ async fn a_bad_query_names_its_position() {
         ("/api/v1/query_range?query=up&start=10&end=0&step=1", 400, "bad_data", "before start"),
         ("/api/v1/query_range?query=up&start=0&end=10&step=0", 400, "bad_data", "step"),
         ("/api/v1/series", 400, "bad_data", "match[]"),
+        ("/api/v1/series?match[]=up&start=10&end=0", 400, "bad_data", "before start"),
         ("/api/v1/nothing", 404, "not_found", "/api/v1/nothing"),
     ];
     for (path, status, error_type, expected) in cases {

@@ -63,3 +63,18 @@ fn help_teaches() {
         assert!(output.stdout.len() > 400, "{words:?}: {}", String::from_utf8_lossy(&output.stdout));
     }
 }
+
+#[tokio::test]
+async fn an_answer_cut_short_says_so_and_a_head_has_the_length_of_the_answer() {
+    let home = Home::new();
+    let server = home.serve(&["--no-host-metrics"]);
+    let two = "vector(1)+or+label_replace(vector(2),%22a%22,%22b%22,%22%22,%22%22)";
+    let cut = server.json(&format!("/api/v1/query?query={two}&limit=1")).await;
+    assert_eq!(cut["data"]["result"].as_array().unwrap().len(), 1, "{cut}");
+    assert_eq!(cut["warnings"], serde_json::json!(["results truncated due to limit"]));
+    let path = format!("{}/api/v1/query?query=1&time=4", server.url);
+    let length = server.client.get(&path).send().await.unwrap().text().await.unwrap().len();
+    let head = server.client.head(&path).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], length.to_string().as_str());
+    assert_eq!(head.text().await.unwrap(), "");
+}

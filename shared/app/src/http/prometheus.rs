@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use http::StatusCode;
 use model::{ErrorKind, Labels, Matcher, TenantId, TimeRange, Timestamp};
-use promql::{EvalError, ExprKind, Output};
+use promql::{EvalError, ExprKind, Output, Value};
 use serde_json::json;
 
 use super::{Params, Reply, Route, json, log, reply};
 use crate::error::consequence;
 use crate::query::{self, Options};
 use crate::{App, AppError, alerts};
+
+/// The warning of an answer that had more than was asked for.
+const TRUNCATED: &str = "results truncated due to limit";
 
 /// `/api/v1/query`.
 pub(super) async fn query(app: &App, tenant: &TenantId, params: &Params, now: Timestamp) -> Reply {
@@ -43,7 +46,11 @@ pub(super) async fn series(app: &App, tenant: &TenantId, path: &str, params: &Pa
             return Err(AppError::Invalid("no match[] parameter provided".to_owned()));
         }
         let start = params.time("start")?.unwrap_or(Timestamp::MIN);
-        let range = TimeRange::new(start, params.time("end")?.unwrap_or(Timestamp::MAX));
+        let end = params.time("end")?.unwrap_or(Timestamp::MAX);
+        if end < start {
+            return Err(AppError::Invalid("end timestamp must not be before start time".to_owned()));
+        }
+        let range = TimeRange::new(start, end);
         let limit = params.limit()?.unwrap_or(usize::MAX);
         let found = query::series(app, tenant, &selectors, range, now).await?;
         let (data, all) = match label_of(path) {
@@ -53,7 +60,7 @@ pub(super) async fn series(app: &App, tenant: &TenantId, path: &str, params: &Pa
             }
             None => (json::label_sets(&found[..found.len().min(limit)]), found.len()),
         };
-        let cut = (all > limit).then(|| "results truncated due to limit".to_owned());
+        let cut = (all > limit).then(|| TRUNCATED.to_owned());
         Ok(reply::json(StatusCode::OK, json::success(&data, cut.as_slice(), &[])))
     };
     result.await.unwrap_or_else(|error| failure(Route::Series, &error))
@@ -134,7 +141,15 @@ pub(super) fn error_type(status: StatusCode) -> &'static str {
     }
 }
 
-fn query_reply(output: Output, time: Timestamp, limit: Option<usize>) -> Reply {
+fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>) -> Reply {
+    let found = match &output.value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar(_) | Value::String(_) => 1,
+    };
+    if limit.is_some_and(|limit| found > limit) {
+        output.warnings.push(TRUNCATED.to_owned());
+    }
     let data = json::query_data(&output, time, limit);
     reply::json(StatusCode::OK, json::success(&data, &output.warnings, &output.infos))
 }
