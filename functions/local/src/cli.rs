@@ -68,7 +68,8 @@ pub(crate) struct ServeArgs {
     /// How long raw samples are kept; rollups are kept a year.
     #[arg(long, env = "MIHARI_RAW_RETENTION", default_value = "7d", value_parser = duration, value_name = "DURATION")]
     pub(crate) raw_retention: Duration,
-    /// The address people reach the pages at; stands in notifications. http://<listen> unless told otherwise.
+    /// The address people reach the pages at; stands in notifications. http://<listen> unless told otherwise, with
+    /// this machine's name for 0.0.0.0.
     #[arg(long, env = "MIHARI_EXTERNAL_URL", value_name = "URL")]
     pub(crate) external_url: Option<String>,
     /// The language of notifications, reports and, where a browser asks for neither, pages.

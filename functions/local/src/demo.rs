@@ -126,6 +126,11 @@ fn announce(args: &DemoArgs, now: Timestamp) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// As it can be given to `mihari query --time`, and read.
+fn date_time(time: Timestamp) -> String {
+    jiff::Timestamp::from_second(time.as_millis() / 1000).map_or_else(|_| time.to_string(), |time| time.to_string())
+}
+
 fn report_success(time: Timestamp, samples: usize, json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use crate::cli::{LanguageArg, ServeArgs};
 use crate::clock;
+use crate::host::hostname;
 use config_folder::ConfigFolder;
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -82,7 +83,7 @@ fn limits(args: &ServeArgs) -> anyhow::Result<Limits> {
 fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
     let time_zone = TimeZone::get(&args.time_zone)
         .with_context(|| format!("--time-zone {:?} is no IANA time zone such as Asia/Tokyo", args.time_zone))?;
-    let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let external_url = args.external_url.clone().unwrap_or_else(|| format!("http://{}", reachable(address)));
     if !external_url.starts_with("http://") && !external_url.starts_with("https://") {
         bail!("--external-url {external_url:?} does not start with http:// or https://");
     }
@@ -92,6 +93,11 @@ fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
     };
     let external_url = external_url.trim_end_matches('/').to_owned();
     Ok(Settings { external_url, language, time_zone, ..Settings::default() })
+}
+
+/// What other machines, and the links in notifications, reach an address by: `0.0.0.0` means all of this machine's.
+fn reachable(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("{}:{}", hostname(), address.port()) } else { address.to_string() }
 }
 
 /// Mail without a server goes to the outbox folder; webhooks of this machine are allowed.
@@ -129,6 +135,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// Says where everything is, to whoever started it.
 fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool) -> anyhow::Result<()> {
     let data_dir = std::path::absolute(&args.data_dir).unwrap_or_else(|_| args.data_dir.clone());
+    let address = reachable(address);
     let mut out = std::io::stdout().lock();
     writeln!(out, "Mihari 見張り {} is watching", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  page          http://{address}/{}", if any_token { "  (log in with a token)" } else { "" })?;
