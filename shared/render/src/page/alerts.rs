@@ -148,7 +148,7 @@ fn history(alerts: &Alerts, reader: &Reader) -> Markup {
         (timeline(&lanes, alerts.range, reader))
         @if !alerts.history.is_empty() {
             (scrolling(name, &html! {
-                table {
+                table.history {
                     caption.unseen { (name) }
                     thead { tr {
                         th scope="col" { (reader.text(Text::Time)) }
@@ -172,7 +172,7 @@ fn change_row(change: &Change, reader: &Reader) -> Markup {
             td.(change.to.class()) { (change.to.icon()) (change.to.text(reader.language)) }
             th scope="row" { (change.name) }
             td { (State::of_severity(&change.severity).text(reader.language)) }
-            td { (label_tokens(&change.labels)) }
+            td.of-labels { (label_tokens(&change.labels)) }
             td.amount { (Unit::Count.format(change.value.unwrap_or(f64::NAN))) }
         }
     }
