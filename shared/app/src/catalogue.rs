@@ -276,8 +276,13 @@ pub async fn raw_rows(
     range: TimeRange,
     now: Timestamp,
 ) -> PortResult<Vec<CatalogueRow>> {
+    rows(state, raw_range(tenant, shard, range), now).await
+}
+
+/// Where the raw rows of a range of time lie.
+pub fn raw_range(tenant: &TenantId, shard: Shard, range: TimeRange) -> RowRange {
     let (start, end) = (padded(hour_of(range.start)), padded(hour_of(range.end).saturating_add(1)));
-    rows(state, RowRange::between(raw_partition(tenant, shard), start, end), now).await
+    RowRange::between(raw_partition(tenant, shard), start, end)
 }
 
 /// All rows of a tenant's rollups of one resolution whose days overlap a range of time, in order of day.
@@ -291,13 +296,42 @@ pub async fn rollup_rows(
     range: TimeRange,
     now: Timestamp,
 ) -> PortResult<Vec<CatalogueRow>> {
+    rows(state, rollup_range(tenant, resolution, range), now).await
+}
+
+/// Where the rows of the rollups of a range of time lie.
+pub fn rollup_range(tenant: &TenantId, resolution: Resolution, range: TimeRange) -> RowRange {
     let day = |time| day_of(hour_of(time));
     let (start, end) = (padded(day(range.start)), padded(day(range.end).saturating_add(1)));
-    rows(state, RowRange::between(format!("u#{tenant}#{}", resolution.as_str()), start, end), now).await
+    RowRange::between(format!("u#{tenant}#{}", resolution.as_str()), start, end)
 }
 
 async fn rows(state: &dyn StateStore, range: RowRange, now: Timestamp) -> PortResult<Vec<CatalogueRow>> {
-    range_all(state, range, now).await?.into_iter().map(CatalogueRow::read).collect()
+    let mut rows = Vec::new();
+    each_row(state, range, now, |row| rows.push(row)).await?;
+    Ok(rows)
+}
+
+/// Shows all rows of a range, page by page.
+///
+/// # Errors
+/// As [`StateStore::range`]; `Corrupt` when a row cannot be read.
+pub async fn each_row(
+    state: &dyn StateStore,
+    mut range: RowRange,
+    now: Timestamp,
+    mut show: impl FnMut(CatalogueRow) + Send,
+) -> PortResult<()> {
+    loop {
+        let page = state.range(&range, now).await?;
+        for row in page.rows {
+            show(CatalogueRow::read(row)?);
+        }
+        match page.cursor {
+            Some(cursor) => range.cursor = Some(cursor),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// The tenants that have data.

@@ -34,6 +34,7 @@ pub use loaded::Loaded;
 use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;
 use rows::RawRows;
+use stats::StatsCache;
 pub use stats::{PieceStats, StorageStats};
 use tail::TailState;
 pub use tier::Tier;
@@ -52,12 +53,19 @@ pub struct Loader {
     limits: Limits,
     pieces: Pieces,
     tail: Mutex<TailState>,
+    stats: Mutex<StatsCache>,
 }
 
 impl Loader {
     /// A loader with empty caches.
     pub fn new(ports: Ports, limits: Limits) -> Self {
-        Self { pieces: Pieces::new(Arc::clone(&ports.objects)), tail: Mutex::default(), ports, limits }
+        Self {
+            pieces: Pieces::new(Arc::clone(&ports.objects)),
+            tail: Mutex::default(),
+            stats: Mutex::default(),
+            ports,
+            limits,
+        }
     }
 
     /// Fetches all that the selections need; series are decoded when the evaluator asks for them.
@@ -87,7 +95,7 @@ impl Loader {
         let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
         let mut rows = RawRows::new(self, tenant, ranges.collect(), now);
         for selection in selections {
-            let parts = self.load_selection(&mut rows, tenant, selection, &heads, &mut budget, now).await?;
+            let parts = self.load_selection(&mut rows, selection, &heads, &mut budget).await?;
             loaded.push(parts);
         }
         Ok(loaded)
@@ -185,17 +193,15 @@ impl Loader {
     async fn load_selection(
         &self,
         rows: &mut RawRows<'_>,
-        tenant: &TenantId,
         selection: &Selection,
         heads: &[Arc<Head>],
         budget: &mut Budget,
-        now: Timestamp,
     ) -> Result<SelectionParts, AppError> {
-        let tiers = tier::choose(selection, self.retention(), now);
+        let tiers = tier::choose(selection, self.retention(), rows.now);
         let (last, finer) = tiers.split_last().expect("there is always a tier");
         for tier in finer {
             let mut left = budget.clone();
-            let parts = self.load_tier(rows, tenant, selection, *tier, heads, &mut left, now).await;
+            let parts = self.load_tier(rows, selection, *tier, heads, &mut left).await;
             match parts {
                 Err(error) if error.kind() == ErrorKind::Invalid => {}
                 Err(error) => return Err(error),
@@ -205,28 +211,26 @@ impl Loader {
                 }
             }
         }
-        self.load_tier(rows, tenant, selection, *last, heads, budget, now).await
+        self.load_tier(rows, selection, *last, heads, budget).await
     }
 
     async fn load_tier(
         &self,
         rows: &mut RawRows<'_>,
-        tenant: &TenantId,
         selection: &Selection,
         tier: Tier,
         heads: &[Arc<Head>],
         budget: &mut Budget,
-        now: Timestamp,
     ) -> Result<SelectionParts, AppError> {
         match tier {
             Tier::Raw => {
-                let range = cut_start(selection.range, self.retention().raw_start(now));
+                let range = cut_start(selection.range, self.retention().raw_start(rows.now));
                 let rows = rows.of(range).await?;
                 let pieces = self.fetch(rows.iter(), &selection.matchers, range, &[0], budget).await?;
                 budget.take_heads(heads, &selection.matchers, range)?;
                 Ok(SelectionParts::raw(pieces, heads.to_vec(), selection.matchers.clone(), range))
             }
-            Tier::Rollup(resolution) => self.load_rollups(rows, tenant, selection, resolution, heads, budget, now).await,
+            Tier::Rollup(resolution) => self.load_rollups(rows, selection, resolution, heads, budget).await,
         }
     }
 
@@ -234,13 +238,12 @@ impl Loader {
     async fn load_rollups(
         &self,
         raw_rows: &mut RawRows<'_>,
-        tenant: &TenantId,
         selection: &Selection,
         resolution: Resolution,
         heads: &[Arc<Head>],
         budget: &mut Budget,
-        now: Timestamp,
     ) -> Result<SelectionParts, AppError> {
+        let (tenant, now) = (raw_rows.tenant, raw_rows.now);
         // Two spans more, since a step may look back that far.
         let start = (selection.range.start - resolution.duration() * 2).max(self.retention().rollup_start(now));
         let range = TimeRange::new(start, selection.range.end);

@@ -11,8 +11,8 @@ use crate::catalogue::{CatalogueRow, without_replaced};
 /// Raw rows of a tenant by range of time, without chunks that blocks replaced.
 pub(super) struct RawRows<'a> {
     loader: &'a Loader,
-    tenant: &'a TenantId,
-    now: Timestamp,
+    pub(super) tenant: &'a TenantId,
+    pub(super) now: Timestamp,
     /// What will be asked for, joined where it overlaps.
     planned: Vec<TimeRange>,
     read: Vec<(TimeRange, Arc<[CatalogueRow]>)>,

@@ -1,11 +1,15 @@
 //! How much is stored, for the page.
 
+use std::collections::BTreeMap;
+use std::sync::MutexGuard;
+
 use model::{TenantId, TimeRange, Timestamp};
 use tsdb::rollup::Resolution;
 
 use super::Loader;
 use crate::AppError;
-use crate::catalogue::CatalogueRow;
+use crate::catalogue::{Entry, each_row, raw_range, rollup_range};
+use crate::ports::{Minute, Shard};
 
 /// What pieces of one kind hold together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,35 +60,78 @@ impl StorageStats {
 }
 
 impl PieceStats {
-    fn of<'a>(rows: impl Iterator<Item = &'a CatalogueRow>) -> Self {
-        rows.fold(Self::default(), |sum, row| Self {
-            pieces: sum.pieces + 1,
-            bytes: sum.bytes + row.entry.size_bytes,
-            samples: sum.samples + row.entry.samples,
-            series_max: sum.series_max.max(row.entry.series),
-        })
+    fn add(&mut self, entry: &Entry) {
+        self.pieces += 1;
+        self.bytes += entry.size_bytes;
+        self.samples += entry.samples;
+        self.series_max = self.series_max.max(entry.series);
     }
 }
 
+/// Stats that were counted, by tenant, with what they were counted at. Pages ask every few seconds; the catalogue has
+/// thousands of rows, and changes with a tick and with a rollup.
+#[derive(Debug, Default)]
+pub(super) struct StatsCache {
+    raw: BTreeMap<TenantId, (Counted, [PieceStats; 2])>,
+    rollups: BTreeMap<TenantId, (Counted, Vec<(Resolution, PieceStats)>)>,
+}
+
+/// When something was counted: the watermark, and how many of its turns had passed since the epoch.
+type Counted = (Minute, i64);
+
+/// Raw rows are counted again after a tick and in each minute, rollups after so many minutes.
+const ROLLUP_MINUTES: i64 = 10;
+
 impl Loader {
-    /// What a tenant has stored, as the catalogue tells it.
+    /// What a tenant has stored, as the catalogue told it at most some minutes ago; what is in the log, as of now.
     ///
     /// # Errors
     /// When the catalogue or the log cannot be read.
     pub async fn storage_stats(&self, tenant: &TenantId, now: Timestamp) -> Result<StorageStats, AppError> {
-        let rows = self.raw_rows(tenant, TimeRange::ALL, now).await?;
+        let watermark = self.watermark(Shard::default(), now).await?;
+        let [chunks, hours] = self.raw_stats(tenant, (watermark, now.minute()), now).await?;
+        let turn = now.minute().div_euclid(ROLLUP_MINUTES);
+        let rollups = self.rollup_stats(tenant, (0, turn), now).await?;
+        let head = self.head(tenant, now).await?;
+        let (active_series, log_samples) = (head.series_count() as u64, head.sample_count() as u64);
+        Ok(StorageStats { chunks, hours, rollups, active_series, log_samples })
+    }
+
+    async fn raw_stats(&self, tenant: &TenantId, at: Counted, now: Timestamp) -> Result<[PieceStats; 2], AppError> {
+        let known = self.stats().raw.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, stats)| *stats);
+        if let Some(stats) = known {
+            return Ok(stats);
+        }
+        let mut stats = [PieceStats::default(); 2];
+        let range = raw_range(tenant, Shard::default(), TimeRange::ALL);
+        each_row(self.ports.state.as_ref(), range, now, |row| stats[usize::from(row.is_hour())].add(&row.entry))
+            .await?;
+        self.stats().raw.insert(tenant.clone(), (at, stats));
+        Ok(stats)
+    }
+
+    async fn rollup_stats(
+        &self,
+        tenant: &TenantId,
+        at: Counted,
+        now: Timestamp,
+    ) -> Result<Vec<(Resolution, PieceStats)>, AppError> {
+        let known = self.stats().rollups.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, it)| it.clone());
+        if let Some(stats) = known {
+            return Ok(stats);
+        }
         let mut rollups = Vec::with_capacity(Resolution::ALL.len());
         for resolution in Resolution::ALL {
-            let rows = self.rollup_rows(tenant, resolution, TimeRange::ALL, now).await?;
-            rollups.push((resolution, PieceStats::of(rows.iter())));
+            let mut stats = PieceStats::default();
+            let range = rollup_range(tenant, resolution, TimeRange::ALL);
+            each_row(self.ports.state.as_ref(), range, now, |row| stats.add(&row.entry)).await?;
+            rollups.push((resolution, stats));
         }
-        let head = self.head(tenant, now).await?;
-        Ok(StorageStats {
-            chunks: PieceStats::of(rows.iter().filter(|row| !row.is_hour())),
-            hours: PieceStats::of(rows.iter().filter(|row| row.is_hour())),
-            rollups,
-            active_series: head.series_count() as u64,
-            log_samples: head.sample_count() as u64,
-        })
+        self.stats().rollups.insert(tenant.clone(), (at, rollups.clone()));
+        Ok(rollups)
+    }
+
+    fn stats(&self) -> MutexGuard<'_, StatsCache> {
+        self.stats.lock().expect("nothing panics while it holds the lock")
     }
 }

@@ -202,7 +202,8 @@ async fn many_selections_read_the_catalogue_and_the_log_once() {
     minutes(&mut world, 200).await;
     world.roll_up().await.unwrap();
     let now = world.now;
-    let back = |from: u64, to: u64| selection(TimeRange::new(now - secs(from), now - secs(to)), 15, 300, Aggregate::Last);
+    let back =
+        |from: u64, to: u64| selection(TimeRange::new(now - secs(from), now - secs(to)), 15, 300, Aggregate::Last);
     let mut wanted: Vec<_> = [300, 60, 3600, 7200, 900].map(|from| back(from, 0)).to_vec();
     wanted.extend([back(4000, 3900), back(11_000, 10_000), back(10_500, 10_400)]);
     let calls = |name| world.plan.calls(name);
@@ -214,4 +215,23 @@ async fn many_selections_read_the_catalogue_and_the_log_once() {
         assert_eq!(found, bits(&world.expected(selection.range)), "{index}");
         assert_eq!(found, bits(&world.query(selection).await.unwrap()), "{index}");
     }
+}
+
+#[tokio::test]
+async fn stats_are_counted_again_when_something_changed_and_not_before() {
+    let mut world = world();
+    minutes(&mut world, 127).await;
+    let ask = async |world: &World| {
+        let before = world.plan.calls("state range");
+        let stats = world.loader.storage_stats(&tenant(), world.now).await.unwrap();
+        (stats.chunks.samples + stats.log_samples, world.plan.calls("state range") - before)
+    };
+    assert_eq!(ask(&world).await, (381, 5));
+    world.now = world.now + secs(1);
+    assert_eq!(ask(&world).await, (381, 0), "nothing happened since");
+    let now = world.now;
+    world.push(&[("gauge", now, 1.0)]).await;
+    assert_eq!(ask(&world).await, (382, 0), "the log is asked each time");
+    minutes(&mut world, 1).await;
+    assert_eq!(ask(&world).await, (385, 1), "the rollups are the same");
 }
