@@ -85,6 +85,7 @@ struct Flow<'a> {
 
 impl Flow<'_> {
     async fn run(&self, summary: &mut RollupSummary) -> PortResult<()> {
+        let mut broken = Broken::default();
         for rows in by_hour(self.rows().await?) {
             match self.build_hour(&rows).await {
                 Ok(Some(built)) => {
@@ -94,17 +95,40 @@ impl Flow<'_> {
                 }
                 Ok(None) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => summary.hours_left += 1,
-                Err(error) => return Err(error),
+                Err(error) => broken.take(rows[0].hour(), error)?,
             }
         }
         let blocks: Vec<CatalogueRow> = self.rows().await?.into_iter().filter(CatalogueRow::is_hour).collect();
-        self.roll_up_all(&blocks, summary).await?;
+        self.roll_up_all(&blocks, summary, &mut broken).await?;
         summary.rows_expired += self.expire(blocks).await?;
-        Ok(())
+        broken.first.map_or(Ok(()), Err)
     }
 
     async fn rows(&self) -> PortResult<Vec<CatalogueRow>> {
         raw_rows(self.ports.state.as_ref(), self.tenant, self.shard, TimeRange::ALL, self.now).await
+    }
+}
+
+/// Hours that cannot be read: they must not keep the others, nor retention, waiting for ever.
+#[derive(Debug, Default)]
+struct Broken {
+    first: Option<PortError>,
+}
+
+impl Broken {
+    /// Notes what is wrong with an hour.
+    ///
+    /// # Errors
+    /// When it is not the hour: the store does not answer.
+    fn take(&mut self, hour: i64, error: PortError) -> PortResult<()> {
+        match error.kind() {
+            ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::Bug => {
+                tracing::error!(hour, %error, "an hour cannot be rolled up");
+                self.first.get_or_insert(error);
+                Ok(())
+            }
+            ErrorKind::Invalid | ErrorKind::Conflict | ErrorKind::Throttled | ErrorKind::Unavailable => Err(error),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use tsdb::hour::{day_of, hour_range};
 use tsdb::rollup::{Column, Resolution, RollupSeries, fold, join, roll_up};
 use tsdb::{Block, merge};
 
-use super::{Flow, RollupSummary, busy};
+use super::{Broken, Flow, RollupSummary, busy};
 use crate::catalogue::{CatalogueRow, Entry, RollupSource, rollup_folder, rollup_key, rollup_rows};
 use crate::ports::{Expect, PortResult, RowWrite};
 use crate::rollup::sweep::tombstone;
@@ -23,7 +23,12 @@ struct Pieces {
 
 impl Flow<'_> {
     /// Makes the rollups of each hour whose block, or the block before, is another than they were made from.
-    pub(super) async fn roll_up_all(&self, blocks: &[CatalogueRow], summary: &mut RollupSummary) -> PortResult<()> {
+    pub(super) async fn roll_up_all(
+        &self,
+        blocks: &[CatalogueRow],
+        summary: &mut RollupSummary,
+        broken: &mut Broken,
+    ) -> PortResult<()> {
         let Some(first) = blocks.first() else { return Ok(()) };
         let range = TimeRange::new(hour_range(first.hour()).start, TimeRange::ALL.end);
         // The rows of the hours' own day tell what all resolutions were made from: they are written together.
@@ -36,7 +41,7 @@ impl Flow<'_> {
                 match self.roll_up_hour(block, before).await {
                     Ok(()) => summary.hours_rolled_up += 1,
                     Err(error) if error.kind() == model::ErrorKind::Conflict => summary.hours_left += 1,
-                    Err(error) => return Err(error),
+                    Err(error) => broken.take(block.hour(), error)?,
                 }
             }
         }

@@ -142,6 +142,34 @@ async fn a_chunk_that_a_repeated_tick_names_again_keeps_its_object() {
 }
 
 #[tokio::test]
+async fn an_hour_that_cannot_be_read_holds_up_no_other() {
+    let mut world = World::new(FaultPlan::none());
+    let names = many_names();
+    for hour in 0..3u64 {
+        world.now = START + secs(hour * 3600 + 60);
+        let now = world.now;
+        let value = |index: usize| (hour as f64 * 31.7 + index as f64 * 17.3).sin();
+        let samples: Vec<_> = names.iter().enumerate().map(|(i, name)| (name.as_str(), now, value(i))).collect();
+        world.push(&samples).await;
+        world.now = world.now + secs(600);
+        world.tick().await.unwrap();
+    }
+    let objects = world.ports.objects.list("raw/", None).await.unwrap().entries;
+    assert_eq!(objects.len(), 3);
+    world.ports.objects.delete(&objects[0].key).await.unwrap();
+    world.now = START + secs(4 * 3600);
+    let error = world.roll_up().await.unwrap_err();
+    assert_eq!(error.kind(), model::ErrorKind::NotFound);
+    assert_eq!(counts(&world).await, (1, 2), "the other hours are built");
+    let found = world.raw(TimeRange::new(START + secs(3601), world.now)).await.unwrap();
+    assert_eq!(found.len(), names.len());
+    world.now = START + world.limits.raw_retention + secs(4 * 86_400);
+    drop(world.roll_up().await);
+    assert_eq!(counts(&world).await, (0, 0), "retention goes on, and takes the broken hour with it");
+    world.roll_up().await.unwrap();
+}
+
+#[tokio::test]
 async fn retention_removes_raw_samples_and_later_rollups() {
     let mut world = World::new(FaultPlan::none());
     minutes(&mut world, 200).await;
