@@ -4,6 +4,7 @@
 //! one frame, syncs once, and answers them all: a busy log pays one sync for hundreds of appends. Reads go by an index
 //! in memory that says which part of which segment may hold a minute. The bytes are described in [`segment`].
 
+mod recent;
 mod scan;
 mod segment;
 mod writer;
@@ -22,10 +23,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use model::{ErrorKind, TenantId};
 use tokio::sync::{mpsc, oneshot};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::OpenError;
 use crate::folder::FolderLock;
+use recent::{KnownGroup, Recent};
 use segment::{FrameError, SegmentIndex, read_group, segment_path};
 use writer::{Request, Writer};
 
@@ -45,12 +46,17 @@ pub struct SegmentWal {
 struct Log {
     dir: PathBuf,
     segments: Mutex<BTreeMap<u64, SegmentIndex>>,
+    recent: Mutex<Recent>,
     _lock: Arc<FolderLock>,
 }
 
 impl Log {
     fn segments(&self) -> MutexGuard<'_, BTreeMap<u64, SegmentIndex>> {
         self.segments.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().expect("nothing panics while it holds the lock")
     }
 }
 
@@ -59,7 +65,12 @@ impl SegmentWal {
     pub(crate) fn open(dir: &Path, lock: Arc<FolderLock>) -> Result<Self, OpenError> {
         crate::folder::make_dir(dir).map_err(OpenError::io(dir))?;
         let scan::Found { segments, next_number } = scan::open_segments(dir)?;
-        let log = Arc::new(Log { dir: dir.to_owned(), segments: Mutex::new(segments), _lock: lock });
+        let log = Arc::new(Log {
+            dir: dir.to_owned(),
+            segments: Mutex::new(segments),
+            recent: Mutex::default(),
+            _lock: lock,
+        });
         let (requests, queue) = mpsc::channel(QUEUE_MAX);
         let writer = Writer::new(Arc::clone(&log), next_number);
         let thread = std::thread::Builder::new().name("wal".to_owned()).spawn(move || writer.run(queue));
@@ -121,9 +132,9 @@ impl Log {
         // The same entry may stand in several frames: the map holds it once, in order.
         let mut entries: BTreeMap<(Minute, TenantId, u128), Bytes> = BTreeMap::new();
         for (number, part) in parts {
-            let read = self.read_part(number, part, |entry| {
-                if entry.shard == shard && minutes.contains(&entry.minute) {
-                    entries.insert((entry.minute, entry.tenant, xxh3_128(&entry.blob)), entry.blob);
+            let read = self.read_part(number, part, |(of, entry)| {
+                if *of == shard && minutes.contains(&entry.minute) {
+                    entries.insert((entry.minute, entry.tenant.clone(), entry.hash), entry.blob.clone());
                 }
             });
             match read {
@@ -136,12 +147,30 @@ impl Log {
         Ok(entries.into_iter().map(entry).collect())
     }
 
-    fn read_part(&self, number: u64, part: Range<u64>, mut take: impl FnMut(segment::Entry)) -> Result<(), FrameError> {
-        let file = File::open(segment_path(&self.dir, number))?;
+    fn read_part(
+        &self,
+        number: u64,
+        part: Range<u64>,
+        mut take: impl FnMut(&(Shard, WalEntry)),
+    ) -> Result<(), FrameError> {
+        let mut file = None;
         let mut offset = part.start;
         while offset < part.end {
-            let group = read_group(&file, number, offset, part.end)?;
-            group.entries.into_iter().for_each(&mut take);
+            let known = self.recent().get((number, offset));
+            let group = match known {
+                Some(group) => group,
+                None => {
+                    let file = match &mut file {
+                        Some(file) => file,
+                        none => none.insert(File::open(segment_path(&self.dir, number))?),
+                    };
+                    let group = read_group(file, number, offset, part.end)?;
+                    let group = Arc::new(KnownGroup::new(group.entries, group.end));
+                    self.recent().keep((number, offset), Arc::clone(&group));
+                    group
+                }
+            };
+            group.entries.iter().for_each(&mut take);
             offset = group.end;
         }
         Ok(())

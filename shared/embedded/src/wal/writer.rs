@@ -10,6 +10,7 @@ use model::ErrorKind;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Log;
+use super::recent::KnownGroup;
 use super::scan::seal;
 use super::segment::{Entry, HEADER, HEADER_BYTES, SegmentIndex, encode_group, segment_path};
 use crate::folder::sync_dir;
@@ -67,7 +68,7 @@ impl Writer {
                 let full = group_bytes >= GROUP_BYTES_MAX || entries.len() >= GROUP_ENTRIES_MAX;
                 next = if full { None } else { queue.try_recv().ok() };
             }
-            self.append(&entries, replies);
+            self.append(entries, replies);
             if let Some(Request::Forget { shard, minute, reply }) = next {
                 answer(reply, self.forget_before(shard, minute).map_err(|error| unavailable("wal forget", &error)));
             }
@@ -75,7 +76,7 @@ impl Writer {
         self.seal_active();
     }
 
-    fn append(&mut self, entries: &[Entry], replies: Vec<oneshot::Sender<PortResult<()>>>) {
+    fn append(&mut self, entries: Vec<Entry>, replies: Vec<oneshot::Sender<PortResult<()>>>) {
         if entries.is_empty() {
             return;
         }
@@ -84,14 +85,14 @@ impl Writer {
     }
 
     /// Makes entries durable as one group, all or nothing.
-    fn write_group(&mut self, entries: &[Entry]) -> io::Result<()> {
+    fn write_group(&mut self, entries: Vec<Entry>) -> io::Result<()> {
         self.repair()?;
-        self.roll(entries);
+        self.roll(&entries);
         let active = match &mut self.active {
             Some(active) => active,
             none => none.insert(Active::create(&self.log, &mut self.next_number)?),
         };
-        let frame = encode_group(entries, active.number, active.end);
+        let frame = encode_group(&entries, active.number, active.end);
         let written = active.file.write_all_at(&frame, active.end).and_then(|()| active.file.sync_data());
         if let Err(error) = written {
             active.torn = true;
@@ -105,6 +106,9 @@ impl Writer {
         let mut segments = self.log.segments();
         let index = segments.entry(active.number).or_default();
         entries.iter().for_each(|entry| index.add(entry.shard, entry.minute, &place));
+        drop(segments);
+        let group = Arc::new(KnownGroup::new(entries, place.end));
+        self.log.recent().keep((active.number, place.start), group);
         Ok(())
     }
 
@@ -161,6 +165,7 @@ impl Writer {
         };
         for &number in &forgotten {
             self.log.segments().remove(&number);
+            self.log.recent().forget(number);
             fs::remove_file(segment_path(&self.log.dir, number))?;
         }
         if forgotten.is_empty() { Ok(()) } else { sync_dir(&self.log.dir) }
