@@ -70,6 +70,7 @@ struct Decided {
     samples: Vec<(TenantId, Vec<(Labels, Sample)>)>,
     messages: Vec<Message>,
     history: Vec<RowWrite>,
+    room: history::Room,
 }
 
 /// Runs one tick of a shard.
@@ -190,7 +191,7 @@ impl Decided {
                 None => self.groups.remove(&(tenant.clone(), key)),
             };
         }
-        let (rows, dropped) = history::rows(tenant, &done.transitions, now + retention)?;
+        let (rows, dropped) = history::rows(tenant, &done.transitions, now + retention, &mut self.room)?;
         self.history.extend(rows);
         summary.rules_evaluated += done.rules_evaluated;
         summary.rules_failed += done.rules_failed;

@@ -1,8 +1,8 @@
 //! The history of alerts: every change of state, in rows by tenant and day.
 //!
-//! Partition `h#<tenant>#<yyyy-mm-dd>` (UTC), sort key `<milliseconds, 14 digits>#<hash of the group, 16 hex>#<part>`,
+//! Partition `h#<tenant>#<yyyy-mm-dd>` (UTC), sort key `<milliseconds, 14 digits>#<hash of the groups, 16 hex>#<part>`,
 //! value: a format version byte and a JSON array of changes. The key is the same for the same evaluation of the same
-//! group, and rows are written in the tick's own commit: no change is ever there twice.
+//! groups, and rows are written in the tick's own commit: no change is ever there twice.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +18,10 @@ use crate::ports::{Expect, RowKey, RowRange, RowWrite, StateStore, range_all};
 const VERSION: u8 = 1;
 /// Most bytes of one row; a row of the store may have 400 KB.
 const ROW_BYTES_MAX: usize = 200 << 10;
-/// Most rows that one tick writes; what is over them is dropped from the history, and counted.
-const ROWS_MAX: usize = 12;
+/// Most rows and bytes that one tick writes for all tenants together, so that its commit has room for them; what is
+/// over them is dropped from the history, and counted.
+const ROWS_MAX: usize = 60;
+const BYTES_MAX: usize = 2 << 20;
 /// Longest time range of one question, in days.
 const DAYS_MAX: i64 = 400;
 
@@ -37,26 +39,54 @@ struct Stored {
     reason: String,
 }
 
+/// What a tick may still write into the history.
+#[derive(Debug)]
+pub(super) struct Room {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { rows: ROWS_MAX, bytes: BYTES_MAX }
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> bool {
+        let fits = self.rows > 0 && bytes <= self.bytes;
+        if fits {
+            self.rows -= 1;
+            self.bytes -= bytes;
+        }
+        fits
+    }
+}
+
 /// The rows for the changes of one tenant, each with the key of its group, and how many changes had no room.
 pub(super) fn rows(
     tenant: &TenantId,
     changes: &[(String, Transition)],
     expires: Timestamp,
+    room: &mut Room,
 ) -> Result<(Vec<RowWrite>, usize), AppError> {
-    let mut groups: BTreeMap<(Timestamp, &str), Vec<&Transition>> = BTreeMap::new();
+    let mut slots: BTreeMap<Timestamp, BTreeMap<&str, Vec<&Transition>>> = BTreeMap::new();
     for (group, change) in changes {
-        groups.entry((change.at, group)).or_default().push(change);
+        slots.entry(change.at).or_default().entry(group).or_default().push(change);
     }
     let mut rows = Vec::new();
     let mut dropped = 0;
-    for ((at, group), changes) in groups {
+    for (at, groups) in slots {
+        let names: Vec<&str> = groups.keys().copied().collect();
+        let changes: Vec<&Transition> = groups.into_values().flatten().collect();
         for (part, (json, count)) in (0..).zip(parts(&changes)?) {
-            if rows.len() == ROWS_MAX {
+            if room.take(json.len()) {
+                let value = [&[VERSION], json.as_bytes()].concat();
+                let key = key(tenant, at, &names.join("\n"), part);
+                rows.push(RowWrite::put(key, Expect::Any, Bytes::from(value)).expiring(expires));
+            } else {
                 dropped += count;
-                continue;
             }
-            let value = [&[VERSION], json.as_bytes()].concat();
-            rows.push(RowWrite::put(key(tenant, at, group, part), Expect::Any, Bytes::from(value)).expiring(expires));
         }
     }
     Ok((rows, dropped))
@@ -80,8 +110,8 @@ fn parts(changes: &[&Transition]) -> Result<Vec<(String, usize)>, AppError> {
     Ok(parts)
 }
 
-fn key(tenant: &TenantId, at: Timestamp, group: &str, part: u32) -> RowKey {
-    let sort = format!("{}#{:016x}#{part:04}", time_key(at), xxh3_64(group.as_bytes()));
+fn key(tenant: &TenantId, at: Timestamp, groups: &str, part: u32) -> RowKey {
+    let sort = format!("{}#{:016x}#{part:04}", time_key(at), xxh3_64(groups.as_bytes()));
     RowKey::new(partition(tenant, day(at)), sort)
 }
 

@@ -448,6 +448,24 @@ async fn a_crash_between_commit_and_publish_heals_with_the_next_send() {
     assert_eq!(changes(&app).await, ["0: inactive>pending", "2: pending>firing"]);
 }
 
+#[tokio::test]
+async fn when_all_groups_of_all_tenants_change_at_once_the_tick_commits_every_change() {
+    let tenants: Vec<TenantId> = (0..15).map(|index| TenantId::new(&format!("t{index}")).unwrap()).collect();
+    let alert = "rules: [{ alert: always, expr: vector(1) }]";
+    let groups: String = (0..20).map(|index| format!("- {{ name: g{index}, {alert} }}\n")).collect();
+    let rules = format!("groups:\n{groups}");
+    let paths: Vec<String> = tenants.iter().map(|tenant| format!("tenants/{tenant}/rules/all.yml")).collect();
+    let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), rules.as_str())).collect();
+    let app = World::new().app("groups: []", &FaultPlan::none());
+    app.set_config(Config::parse(&files).unwrap());
+    let summary = ticked(&app, minute(0)).await;
+    assert_eq!((summary.committed, summary.transitions, summary.errors.len()), (true, 300, 0), "{summary:?}");
+    for tenant in &tenants {
+        let changes = alerts::history(&app, tenant, TimeRange::new(minute(0), minute(1)), minute(1)).await.unwrap();
+        assert_eq!(changes.len(), 20, "{tenant}");
+    }
+}
+
 /// Appends that wait until they are let through.
 #[derive(Debug)]
 struct SlowWal {
