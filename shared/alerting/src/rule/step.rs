@@ -420,7 +420,7 @@ impl Advance<'_> {
                 transitions.push(self.transition(&alert, states.0, states.1, reason));
                 return None;
             }
-            Phase::Resolved { at, .. } if slot.since(at) > RESOLVED_RETENTION => return None,
+            Phase::Resolved { at, last_sent, .. } if is_told(slot, at, last_sent) => return None,
             Phase::Resolved { .. } => {}
             Phase::Firing { since, last_sent, kept_since } => {
                 let kept = kept_since.unwrap_or(slot);
@@ -498,6 +498,12 @@ fn mark_vanished(before: &BTreeSet<Labels>, outcome: &mut Outcome, moment: &Mome
     outcome.samples.extend(vanished.into_iter().map(|labels| (labels, end)));
 }
 
+/// Whether everybody must have heard of an end: it was sent for long enough, and not only by the evaluation that saw
+/// it, after which the process may have died.
+fn is_told(slot: Timestamp, ended: Timestamp, last_sent: Option<Timestamp>) -> bool {
+    slot.since(ended) > RESOLVED_RETENTION && last_sent.is_some_and(|sent| sent > ended)
+}
+
 /// Sends what is due: what fires or has resolved, again and again.
 fn send(outcome: &mut Outcome, moment: &Moment<'_>) {
     let slot = moment.slot;
@@ -530,7 +536,7 @@ fn send(outcome: &mut Outcome, moment: &Moment<'_>) {
             });
         }
     }
-    state.withdrawn.retain(|_, alert| slot.since(alert.at) <= RESOLVED_RETENTION);
+    state.withdrawn.retain(|_, alert| !is_told(slot, alert.at, alert.last_sent));
     for (labels, withdrawn) in state.withdrawn.iter_mut().filter(|(_, alert)| due(alert.last_sent)) {
         withdrawn.last_sent = Some(slot);
         outcome.alerts.push(Alert {

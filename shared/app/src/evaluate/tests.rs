@@ -449,6 +449,29 @@ async fn a_crash_between_commit_and_publish_heals_with_the_next_send() {
 }
 
 #[tokio::test]
+async fn an_end_that_was_committed_but_not_published_is_told_after_a_long_outage() {
+    let world = World::new();
+    let app = world.app(RULES, &FaultPlan::none());
+    for at in 0..3 {
+        world.push(minute(at), 9.0).await;
+        ticked(&app, minute(at)).await;
+    }
+    assert_eq!(world.published(), ["high firing"]);
+    world.push(minute(3), 1.0).await;
+    let kind = ErrorKind::Unavailable;
+    let dying =
+        world.app(RULES, &FaultPlan::script((0..3).map(|call| ("topic publish", call, Fault::ErrorBefore(kind)))));
+    tick(&dying, Shard::default(), minute(3)).await.unwrap_err();
+    let mut published = Vec::new();
+    for at in 50..53 {
+        world.push(minute(at), 1.0).await;
+        ticked(&app, minute(at)).await;
+        published.extend(world.published());
+    }
+    assert_eq!(published, ["high resolved"]);
+}
+
+#[tokio::test]
 async fn when_all_groups_of_all_tenants_change_at_once_the_tick_commits_every_change() {
     let tenants: Vec<TenantId> = (0..15).map(|index| TenantId::new(&format!("t{index}")).unwrap()).collect();
     let alert = "rules: [{ alert: always, expr: vector(1) }]";
