@@ -126,6 +126,29 @@ impl RuleState {
         self.active.is_empty() && self.withdrawn.is_empty() && self.series.is_empty()
     }
 
+    /// The state with no time after `now`: where the clock went back, what it said before counts as just now.
+    #[must_use]
+    pub(crate) fn until(mut self, now: Timestamp) -> Self {
+        let clamp = |time: &mut Timestamp| *time = now.min(*time);
+        for active in self.active.values_mut() {
+            clamp(&mut active.active_at);
+            match &mut active.phase {
+                Phase::Pending => {}
+                Phase::Firing { since, last_sent, kept_since } => {
+                    clamp(since);
+                    last_sent.iter_mut().chain(kept_since).for_each(clamp);
+                }
+                Phase::Resolved { since, at, last_sent } => {
+                    [since, at].into_iter().chain(last_sent).for_each(clamp);
+                }
+            }
+        }
+        for withdrawn in self.withdrawn.values_mut() {
+            [&mut withdrawn.since, &mut withdrawn.at].into_iter().chain(&mut withdrawn.last_sent).for_each(clamp);
+        }
+        self
+    }
+
     /// The alerts that hold: pending and firing ones.
     pub fn holding(&self) -> impl Iterator<Item = (&Labels, &Active)> {
         self.active.iter().filter(|(_, alert)| alert.phase.holds())

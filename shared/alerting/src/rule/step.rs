@@ -172,6 +172,7 @@ impl Reason {
 /// A failed expression changes nothing but the record of the run. An alert rule's `ALERTS` and a recording rule's
 /// series that were there after the evaluation before and are no longer get a staleness marker.
 pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'_>) -> Outcome {
+    let state = state.until(moment.slot);
     let before = state.clone();
     let stepped = match &rule.kind {
         RuleKind::Recording => record(rule, state, result, moment),
@@ -195,7 +196,7 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
 /// Takes back what a rule said that is no longer in the configuration: its series end, its firing alerts resolve and
 /// are sent as resolved until everybody must have seen it.
 pub fn retire(state: RuleState, moment: &Moment<'_>) -> Outcome {
-    let mut outcome = Outcome { state, ..Outcome::default() };
+    let mut outcome = Outcome { state: state.until(moment.slot), ..Outcome::default() };
     let before = std::mem::take(&mut outcome.state.series);
     let timing = Timing { hold: Duration::ZERO, keep_firing_for: Duration::ZERO };
     for (labels, alert) in std::mem::take(&mut outcome.state.active) {

@@ -472,6 +472,23 @@ async fn an_end_that_was_committed_but_not_published_is_told_after_a_long_outage
 }
 
 #[tokio::test]
+async fn alerts_go_on_after_a_clock_that_was_far_ahead() {
+    let world = World::new();
+    let app = world.app(RULES, &FaultPlan::none());
+    for at in 0..3 {
+        world.push(minute(100_000 + at), 9.0).await;
+        ticked(&app, minute(100_000 + at)).await;
+    }
+    assert_eq!(world.published(), ["high firing"]);
+    for at in 0..5 {
+        let value = if at < 3 { 9.0 } else { 1.0 };
+        crate::ingest::append(&app, &tenant(), &one_sample(minute(at), value), minute(at)).await.unwrap();
+        ticked(&app, minute(at)).await;
+    }
+    assert_eq!(world.published(), ["high resolved", "high firing", "high resolved", "high resolved"]);
+}
+
+#[tokio::test]
 async fn when_all_groups_of_all_tenants_change_at_once_the_tick_commits_every_change() {
     let tenants: Vec<TenantId> = (0..15).map(|index| TenantId::new(&format!("t{index}")).unwrap()).collect();
     let alert = "rules: [{ alert: always, expr: vector(1) }]";

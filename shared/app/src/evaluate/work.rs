@@ -14,6 +14,8 @@ use crate::config::{Config, TenantConfig};
 
 /// Most missed slots of a group that are evaluated late, for its recording rules; the newest ones.
 const LATE_SLOTS_MAX: usize = 60;
+/// A clock that went back less than this is waited for; after more, the groups run as the clock says.
+const CLOCK_BACK_MAX: Duration = Duration::from_secs(3600);
 
 /// What all evaluations of a tick share.
 #[derive(Clone, Debug)]
@@ -287,7 +289,7 @@ impl Done {
 
 /// The slots to evaluate, oldest first, and how many passed without alert rules.
 fn due(last: Option<Timestamp>, newest: Timestamp, interval: Duration) -> (Vec<Timestamp>, usize) {
-    let Some(last) = last else { return (vec![newest], 0) };
+    let Some(last) = last.filter(|last| last.since(newest) <= CLOCK_BACK_MAX) else { return (vec![newest], 0) };
     let mut slots = Vec::new();
     let mut slot = newest;
     while slot > last && slots.len() <= LATE_SLOTS_MAX {
@@ -344,6 +346,8 @@ mod tests {
         assert_eq!(due(Some(at(9)), at(10), minute), (vec![at(10)], 0));
         assert_eq!(due(Some(at(10)), at(10), minute), (vec![], 0));
         assert_eq!(due(Some(at(11)), at(10), minute), (vec![], 0));
+        assert_eq!(due(Some(at(70)), at(10), minute), (vec![], 0));
+        assert_eq!(due(Some(at(71)), at(10), minute), (vec![at(10)], 0), "the clock was wrong before");
         assert_eq!(due(Some(at(7)), at(10), minute), (vec![at(8), at(9), at(10)], 2));
         let (slots, missed) = due(Some(at(0)), at(1000), minute);
         assert_eq!((slots.len(), slots[0], missed), (LATE_SLOTS_MAX + 1, at(1000 - 60), 999));
