@@ -66,6 +66,19 @@ fn pages_look_as_they_were_reviewed() {
     }
 }
 
+#[test]
+fn many_alerts_leave_room_for_the_current_values() {
+    let frame = samples::frame(Page::Overview, Language::English);
+    let mut overview = samples::overview(&frame.reader, 6);
+    let alert = overview.firing[0].clone();
+    for (count, shown, more) in [(4, 4, None), (5, 4, Some("1 more")), (200, 4, Some("196 more"))] {
+        overview.firing = vec![alert.clone(); count];
+        let html = overview::content(&overview, &frame).into_string();
+        assert_eq!(html.matches("class=\"alert-title\"").count(), shown, "of {count}");
+        assert!(more.is_none_or(|more| html.contains(more)) && html.contains(&format!("Alerts firing: {count}")));
+    }
+}
+
 /// The values of an attribute wherever it stands.
 fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
     let start = format!(" {name}=\"");

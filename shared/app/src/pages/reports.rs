@@ -21,10 +21,12 @@ const ROWS_MAX: usize = 92;
 
 pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
     let schedule = report::schedule(app);
-    let daily = if report::is_for(app, viewer.role) { report::list(app, &viewer.tenant).await? } else { Vec::new() };
+    let is_for_others = !report::is_for(app, viewer.role);
+    let daily = if is_for_others { Vec::new() } else { report::list(app, &viewer.tenant).await? };
     let reports = Reports {
         daily: daily.into_iter().take(ROWS_MAX).map(row).collect(),
         daily_at: schedule.daily.map(|daily| daily.at.strftime("%H:%M").to_string()),
+        is_for_others,
     };
     Ok(render(&reports, frame))
 }

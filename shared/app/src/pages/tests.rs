@@ -109,6 +109,8 @@ async fn roles_decide_pages() {
     for (role, address, status) in cases {
         assert_eq!(get(&app, role, address).await.status().as_u16(), status, "{role:?} {address}");
     }
+    let reports = get(&app, Role::Exec, "/reports").await;
+    assert!(text(&reports).contains("There are no reports for your role"), "not that there are none yet");
     let page = get(&app, Role::Exec, "/").await;
     assert!(!text(&page).contains("href=\"/alerts\""), "a page links only to pages that its reader may see");
     let post = Request::post("/alerts").body(Bytes::new()).unwrap();

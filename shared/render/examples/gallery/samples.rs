@@ -302,7 +302,8 @@ pub(crate) fn reports() -> Reports {
         is_final,
         address: format!("/reports/daily/{date}/Asia.Tokyo/final"),
     };
-    Reports { daily: vec![row("2026-11-22", false), row("2026-11-21", true)], daily_at: Some("00:15".to_owned()) }
+    let daily = vec![row("2026-11-22", false), row("2026-11-21", true)];
+    Reports { daily, daily_at: Some("00:15".to_owned()), is_for_others: false }
 }
 
 pub(crate) fn status() -> Status {

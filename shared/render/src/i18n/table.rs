@@ -92,6 +92,7 @@ texts! {
     PendingCount => "保留中 {0} 件", "Pending: {0}";
     FailingCount => "評価に失敗したルール {0} 件", "Rules that fail to evaluate: {0}";
     AllAlerts => "すべてのアラート", "All alerts";
+    MoreAlerts => "ほか {0} 件", "{0} more";
     Since => "{0} から", "since {0}";
     CurrentValues => "現在の値", "Right now";
     Cpu => "CPU 使用率", "CPU usage";
@@ -174,6 +175,8 @@ texts! {
     ReportOf => "{0} のレポート", "report of {0}";
     NoReports => "レポートはまだありません。日次レポートは毎日 {0} に前日分が作成されます。",
         "No reports yet. A daily report of the day before is written every day at {0}.";
+    ReportsForOthers => "あなたのロール向けのレポートはありません",
+        "There are no reports for your role";
     ReportDisabled => "日次レポートは設定で無効になっています", "Daily reports are switched off in the configuration";
     Formats => "形式", "Formats";
 

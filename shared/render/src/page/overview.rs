@@ -9,6 +9,9 @@ use crate::chart::{self, Chart, Threshold, short};
 use crate::state::State;
 use crate::{Reader, Text, Unit};
 
+/// So many firing alerts are shown, the worst first: more would push the current values out of sight.
+const FIRING_MAX: usize = 4;
+
 /// What the overview shows.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
@@ -144,7 +147,10 @@ fn alert_summary(overview: &Overview, frame: &Frame) -> Markup {
                 }
                 @if frame.pages.contains(&Page::Alerts) { a href=(Page::Alerts.path()) { (reader.text(Text::AllAlerts)) } }
             }
-            @if firing > 0 { ul.firing { @for alert in &overview.firing { li { (super::alerts::brief(alert, reader)) } } } }
+            @if firing > 0 {
+                ul.firing { @for alert in overview.firing.iter().take(FIRING_MAX) { li { (super::alerts::brief(alert, reader)) } } }
+            }
+            @if firing > FIRING_MAX { p.soft.more { (reader.fill(Text::MoreAlerts, &[&(firing - FIRING_MAX).to_string()])) } }
         }
     }
 }
@@ -262,9 +268,9 @@ fn source_row(source: &Source, reader: &Reader) -> Markup {
         tr {
             th scope="row" { (source.job) }
             td { (source.instance) }
-            td.(state.class()) { (state.icon()) (reader.text(word)) span.soft { " · " (reader.ago(source.newest)) } }
+            td.when.(state.class()) { (state.icon()) (reader.text(word)) span.soft { " · " (reader.ago(source.newest)) } }
             td.amount { (Unit::Count.format(source.series)) }
-            td { @match source.is_up {
+            td.when { @match source.is_up {
                 Some(true) => span.is-ok { (State::Ok.icon()) (reader.text(Text::UpYes)) },
                 Some(false) => span.is-critical { (State::Critical.icon()) (reader.text(Text::UpNo)) },
                 None => span.soft { "–" },

@@ -14,6 +14,8 @@ pub struct Reports {
     pub daily: Vec<ReportRow>,
     /// When a daily report is written, such as `00:15`; `None` when it is switched off.
     pub daily_at: Option<String>,
+    /// Whether the reader's role sees none of them.
+    pub is_for_others: bool,
 }
 
 /// One report.
@@ -34,6 +36,10 @@ pub struct ReportRow {
 /// The content of the page.
 pub fn content(reports: &Reports, frame: &Frame) -> Markup {
     let reader = &frame.reader;
+    if reports.is_for_others {
+        let note = html! { p.empty-note { (reader.text(Text::ReportsForOthers)) } };
+        return section("daily", reader.text(Text::DailyReports), &note);
+    }
     let body = match (&reports.daily_at, reports.daily.is_empty()) {
         (None, true) => html! { p.empty-note { (reader.text(Text::ReportDisabled)) } },
         (Some(at), true) => html! { p.empty-note { (reader.fill(Text::NoReports, &[at])) } },
