@@ -138,7 +138,7 @@ async fn a_session_changes_nothing_without_the_token_of_its_forms() {
 }
 
 #[tokio::test]
-async fn a_report_opens_to_its_own_tenant_only() {
+async fn reports_and_the_process_open_to_their_own_tenant_only() {
     let home = Home::new();
     let token = create(&home, "aiko", "read,admin");
     let data_dir = home.data_dir();
@@ -149,6 +149,10 @@ async fn a_report_opens_to_its_own_tenant_only() {
     let words = ["report", "daily", "--day", "today", "--url", &server.url, "--token", &token];
     let said = String::from_utf8(run(&words).stdout).unwrap();
     let page = said.trim().rsplit(' ').next().unwrap();
+    for (token, expected) in [(&token, 200), (&other, 403)] {
+        let asked = server.client.get(format!("{}/metrics", server.url)).bearer_auth(token);
+        assert_eq!(asked.send().await.unwrap().status(), expected, "the metrics of the whole process");
+    }
     for (token, expected) in [(&token, 200), (&other, 404)] {
         let asked = server.client.get(page).bearer_auth(token).header("x-scope-orgid", "default");
         assert_eq!(asked.send().await.unwrap().status(), expected, "{said}");

@@ -232,6 +232,7 @@ async fn answer(
     }
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
+        Route::Metrics if caller.tenant != *default_tenant => Err(Refusal::Deployment(default_tenant.clone()).into()),
         Route::Metrics => Ok(prometheus::metrics(app)),
         Route::Query => Ok(prometheus::query(app, &caller.tenant, &params, now).await),
         Route::QueryRange => Ok(prometheus::query_range(app, &caller.tenant, &params, now).await),
@@ -297,7 +298,9 @@ fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError)
 const fn refusal_status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Missing | Refusal::Unknown => StatusCode::UNAUTHORIZED,
-        Refusal::Scope(_) | Refusal::Role(_) | Refusal::NotLoopback { .. } | Refusal::Csrf => StatusCode::FORBIDDEN,
+        Refusal::Scope(_) | Refusal::Role(_) | Refusal::Deployment(_) | Refusal::NotLoopback { .. } | Refusal::Csrf => {
+            StatusCode::FORBIDDEN
+        }
         Refusal::Tenant(_) => StatusCode::BAD_REQUEST,
     }
 }

@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use model::{Limits, Timestamp};
+use model::{Limits, TenantId, Timestamp};
 
 use access::{Access, SessionKey};
 use config::Config;
@@ -147,9 +147,13 @@ impl App {
         self.set_config_errors(Vec::new());
     }
 
-    /// What is wrong with the newest configuration files; empty while they are in force.
-    pub fn config_errors(&self) -> Vec<String> {
-        self.config_errors.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What is wrong with the newest configuration files, as far as a tenant may know: the default tenant, which
+    /// administers the deployment, all of it, any other what is wrong with its own files.
+    pub fn config_errors(&self, tenant: &TenantId) -> Vec<String> {
+        let errors = self.config_errors.read().unwrap_or_else(PoisonError::into_inner);
+        let own_files = format!("tenants/{tenant}/");
+        let is_shown = |error: &&String| *tenant == self.settings.default_tenant || error.starts_with(&own_files);
+        errors.iter().filter(is_shown).cloned().collect()
     }
 
     /// Remembers what is wrong with the newest configuration files; the last good ones stay in force.

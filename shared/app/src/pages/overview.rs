@@ -24,7 +24,7 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         pending_count: alerts.pending_count,
         rule_count: alerts.rule_count,
         failing_count: alerts.failing_count,
-        config_errors: app.config_errors(),
+        config_errors: app.config_errors(&viewer.tenant),
         intake,
         ..Overview::default()
     };

@@ -15,7 +15,7 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
     let (intake, stats) = intake::load(app, viewer, reader).await?;
     let status = Status {
         storage: storage(&stats, reader),
-        config_errors: app.config_errors(),
+        config_errors: app.config_errors(&viewer.tenant),
         intake,
         retention: vec![
             (text(Text::RetentionRaw), reader.span(app.limits.raw_retention)),

@@ -118,6 +118,18 @@ async fn roles_decide_pages() {
 }
 
 #[tokio::test]
+async fn mistakes_in_the_files_of_a_tenant_are_shown_to_no_other() {
+    let world = World::default();
+    let app = world.app(&[], &FaultPlan::none());
+    let mistakes = ["rules/a.yml:1:1: first", "tenants/shop/rules/b.yml:2:2: second", "tenants/shop2/c.yml:3:3: third"];
+    app.set_config_errors(mistakes.map(str::to_owned).to_vec());
+    let shown = |tenant: &str| app.config_errors(&model::TenantId::new(tenant).unwrap());
+    assert_eq!(shown("default"), mistakes);
+    assert_eq!(shown("shop"), mistakes[1..2]);
+    assert_eq!(shown("other"), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_fragment_is_the_content_alone() {
     let world = World::default();
     let app = world.app(&[], &FaultPlan::none());
