@@ -27,6 +27,7 @@ macro_rules! wal_contract {
                 a_range_holds_its_start_and_not_its_end,
                 appended_entries_survive_a_restart,
                 entries_of_before_and_after_a_restart_stand_together,
+                its_size_grows_with_what_is_appended,
                 concurrent_appends_are_all_there,
                 forgetting_keeps_all_from_the_minute_on,
                 a_forgotten_minute_takes_new_entries,
@@ -156,6 +157,18 @@ pub async fn entries_of_before_and_after_a_restart_stand_together(mut subject: S
     entries.sort_by_key(|entry| (entry.minute, entry.hash));
     assert_eq!(read(subject.port(), ALL).await, entries);
     assert_eq!(read(subject.port(), 11..12).await, entries[3..]);
+}
+
+/// A log that tells its size tells all that was appended, and after it was opened again.
+pub async fn its_size_grows_with_what_is_appended(mut subject: Subject<dyn Wal>) {
+    let before = subject.port().size_bytes();
+    subject.port().append(SHARD, 10, &tenant("t"), Bytes::from(vec![7; 1000])).await.expect("an append");
+    let after = subject.port().size_bytes();
+    assert_eq!(before.is_some(), after.is_some());
+    assert!(after.zip(before).is_none_or(|(after, before)| after >= before + 1000), "{before:?} {after:?}");
+    subject.reopen();
+    let reopened = subject.port().size_bytes();
+    assert!(reopened >= after, "{after:?} {reopened:?}");
 }
 
 /// Many at once lose nothing.

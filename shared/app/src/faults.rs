@@ -234,6 +234,10 @@ impl<P: Wal + ?Sized> Wal for Faulty<P> {
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {
         self.plan.call("wal forget", || self.inner.forget_before(shard, minute)).await
     }
+
+    fn size_bytes(&self) -> Option<u64> {
+        self.inner.size_bytes()
+    }
 }
 
 #[async_trait]

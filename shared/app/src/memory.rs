@@ -54,6 +54,10 @@ impl Wal for MemoryWal {
         lock(&self.entries).retain(|key, _| key.0 != shard || key.1 >= minute);
         Ok(())
     }
+
+    fn size_bytes(&self) -> Option<u64> {
+        Some(lock(&self.entries).values().map(|blob| blob.len() as u64).sum())
+    }
 }
 
 /// Objects in memory.

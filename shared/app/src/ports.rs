@@ -77,6 +77,9 @@ pub trait Wal: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unavailable` when there is no answer.
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()>;
+
+    /// About how many bytes the log takes, all shards and tenants together; `None` where that is not cheap to tell.
+    fn size_bytes(&self) -> Option<u64>;
 }
 
 /// Which bytes of an object to get.

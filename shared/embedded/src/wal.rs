@@ -120,6 +120,10 @@ impl Wal for SegmentWal {
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {
         self.ask("wal forget", |reply| Request::Forget { shard, minute, reply }).await
     }
+
+    fn size_bytes(&self) -> Option<u64> {
+        Some(self.log.segments().values().map(SegmentIndex::end).sum())
+    }
 }
 
 impl Log {

@@ -537,6 +537,10 @@ impl Wal for SlowWal {
     async fn forget_before(&self, shard: Shard, minute: Minute) -> crate::ports::PortResult<()> {
         self.inner.forget_before(shard, minute).await
     }
+
+    fn size_bytes(&self) -> Option<u64> {
+        self.inner.size_bytes()
+    }
 }
 
 fn one_sample(at: Timestamp, value: f64) -> Batch {

@@ -8,7 +8,7 @@ use tsdb::rollup::Resolution;
 
 use super::Loader;
 use crate::AppError;
-use crate::catalogue::{Entry, each_row, raw_range, rollup_range};
+use crate::catalogue::{CatalogueRow, Entry, each_row, raw_range, rollup_range, tenants};
 use crate::ports::{Minute, Shard};
 
 /// What pieces of one kind hold together.
@@ -37,12 +37,17 @@ pub struct StorageStats {
     pub active_series: u64,
     /// Samples in the log since the watermark.
     pub log_samples: u64,
+    /// Bytes of the log; 0 where it is shared with other tenants, or cannot tell.
+    pub log_bytes: u64,
 }
 
 impl StorageStats {
-    /// All bytes of chunks, blocks and rollups.
+    /// All bytes of the log, of chunks, blocks and rollups.
     pub fn bytes(&self) -> u64 {
-        self.chunks.bytes + self.hours.bytes + self.rollups.iter().map(|(_, stats)| stats.bytes).sum::<u64>()
+        self.log_bytes
+            + self.chunks.bytes
+            + self.hours.bytes
+            + self.rollups.iter().map(|(_, stats)| stats.bytes).sum::<u64>()
     }
 
     /// Raw samples in chunks and blocks.
@@ -72,8 +77,16 @@ impl PieceStats {
 /// thousands of rows, and changes with a tick and with a rollup.
 #[derive(Debug, Default)]
 pub(super) struct StatsCache {
-    raw: BTreeMap<TenantId, (Counted, [PieceStats; 2])>,
+    raw: BTreeMap<TenantId, (Counted, RawStats)>,
     rollups: BTreeMap<TenantId, (Counted, Vec<(Resolution, PieceStats)>)>,
+}
+
+/// Chunks and blocks of hours, and whether nobody else has data.
+#[derive(Clone, Copy, Debug)]
+struct RawStats {
+    chunks: PieceStats,
+    hours: PieceStats,
+    is_alone: bool,
 }
 
 /// When something was counted: the watermark, and how many of its turns had passed since the epoch.
@@ -89,23 +102,28 @@ impl Loader {
     /// When the catalogue or the log cannot be read.
     pub async fn storage_stats(&self, tenant: &TenantId, now: Timestamp) -> Result<StorageStats, AppError> {
         let watermark = self.watermark(Shard::default(), now).await?;
-        let [chunks, hours] = self.raw_stats(tenant, (watermark, now.minute()), now).await?;
+        let RawStats { chunks, hours, is_alone } = self.raw_stats(tenant, (watermark, now.minute()), now).await?;
         let turn = now.minute().div_euclid(ROLLUP_MINUTES);
         let rollups = self.rollup_stats(tenant, (0, turn), now).await?;
         let head = self.head(tenant, now).await?;
         let (active_series, log_samples) = (head.series_count() as u64, head.sample_count() as u64);
-        Ok(StorageStats { chunks, hours, rollups, active_series, log_samples })
+        let log_bytes = self.ports.wal.size_bytes().filter(|_| is_alone).unwrap_or(0);
+        Ok(StorageStats { chunks, hours, rollups, active_series, log_samples, log_bytes })
     }
 
-    async fn raw_stats(&self, tenant: &TenantId, at: Counted, now: Timestamp) -> Result<[PieceStats; 2], AppError> {
+    async fn raw_stats(&self, tenant: &TenantId, at: Counted, now: Timestamp) -> Result<RawStats, AppError> {
         let known = self.stats().raw.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, stats)| *stats);
         if let Some(stats) = known {
             return Ok(stats);
         }
-        let mut stats = [PieceStats::default(); 2];
-        let range = raw_range(tenant, Shard::default(), TimeRange::ALL);
-        each_row(self.ports.state.as_ref(), range, now, |row| stats[usize::from(row.is_hour())].add(&row.entry))
-            .await?;
+        let state = self.ports.state.as_ref();
+        let is_alone = tenants(state, now).await?.iter().all(|other| other == tenant);
+        let mut stats = RawStats { chunks: PieceStats::default(), hours: PieceStats::default(), is_alone };
+        let add = |row: CatalogueRow| {
+            let kind = if row.is_hour() { &mut stats.hours } else { &mut stats.chunks };
+            kind.add(&row.entry);
+        };
+        each_row(state, raw_range(tenant, Shard::default(), TimeRange::ALL), now, add).await?;
         self.stats().raw.insert(tenant.clone(), (at, stats));
         Ok(stats)
     }

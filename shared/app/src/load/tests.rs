@@ -181,7 +181,13 @@ async fn stats_count_what_is_stored() {
     assert_eq!(stats.active_series, 3);
     assert_eq!(stats.rollups[0].1.samples, 180);
     assert!(stats.bytes_per_sample().unwrap() > 0.0);
-    assert!(stats.bytes() > stats.hours.bytes);
+    assert!(stats.log_bytes > 0);
+    assert!(stats.bytes() > stats.hours.bytes + stats.log_bytes);
+    let other = crate::catalogue::tenant_key(&model::TenantId::new("other").unwrap());
+    world.ports.state.put_many(vec![(other, vec![1].into(), None)], world.now).await.unwrap();
+    world.restart();
+    let shared = world.loader.storage_stats(&tenant(), world.now).await.unwrap();
+    assert_eq!(shared, super::StorageStats { log_bytes: 0, ..stats }, "what others send is not told");
 }
 
 #[tokio::test]
@@ -226,12 +232,12 @@ async fn stats_are_counted_again_when_something_changed_and_not_before() {
         let stats = world.loader.storage_stats(&tenant(), world.now).await.unwrap();
         (stats.chunks.samples + stats.log_samples, world.plan.calls("state range") - before)
     };
-    assert_eq!(ask(&world).await, (381, 5));
+    assert_eq!(ask(&world).await, (381, 6));
     world.now = world.now + secs(1);
     assert_eq!(ask(&world).await, (381, 0), "nothing happened since");
     let now = world.now;
     world.push(&[("gauge", now, 1.0)]).await;
     assert_eq!(ask(&world).await, (382, 0), "the log is asked each time");
     minutes(&mut world, 1).await;
-    assert_eq!(ask(&world).await, (385, 1), "the rollups are the same");
+    assert_eq!(ask(&world).await, (385, 2), "the rollups are the same");
 }

@@ -141,6 +141,11 @@ impl SegmentIndex {
         of_shard.last().map(|((_, minute), _)| *minute)
     }
 
+    /// Where the last frame ends.
+    pub(super) fn end(&self) -> u64 {
+        self.places.values().map(|place| place.end).max().unwrap_or(0)
+    }
+
     /// The oldest and the newest minute of all shards.
     pub(super) fn span(&self) -> Option<(Minute, Minute)> {
         let minutes = || self.places.keys().map(|(_, minute)| *minute);
