@@ -68,7 +68,7 @@ pub(crate) struct ServeArgs {
     /// How long raw samples are kept; rollups are kept a year.
     #[arg(long, env = "MIHARI_RAW_RETENTION", default_value = "7d", value_parser = duration, value_name = "DURATION")]
     pub(crate) raw_retention: Duration,
-    /// The address people reach the pages at; stands in notifications. http://<listen> unless told otherwise, with
+    /// The address people reach the pages at; stands in notifications. http://ADDR:PORT unless told otherwise, with
     /// this machine's name for 0.0.0.0.
     #[arg(long, env = "MIHARI_EXTERNAL_URL", value_name = "URL")]
     pub(crate) external_url: Option<String>,
@@ -121,7 +121,7 @@ pub(crate) struct ServerArgs {
 /// What to ask.
 #[derive(Args, Debug)]
 pub(crate) struct QueryArgs {
-    /// The PromQL expression, such as 'up' or 'sum(rate(node_cpu_seconds_total[5m])) by (mode)'.
+    /// The PromQL expression, such as `up` or `sum(rate(node_cpu_seconds_total[5m])) by (mode)`.
     pub(crate) expr: String,
     /// The time to answer for: seconds since 1970 or RFC 3339; now when nothing is said.
     #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "end", "step"])]
