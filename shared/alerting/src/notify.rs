@@ -1,7 +1,7 @@
 //! Who is told what, when and why: from alerts to notifications, as Alertmanager does it.
 //!
 //! Read [`Config`] (an Alertmanager configuration file as it was read), [`Group`] (alerts that are notified together,
-//! with the notification log of each integration), then [`plan`] (what a due group does) and [`Group::record`] (what
+//! with the notification log of each integration), then [`plan()`] (what a due group does) and [`Group::record`] (what
 //! came of it).
 //!
 //! Invariants:

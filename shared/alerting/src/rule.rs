@@ -1,6 +1,6 @@
 //! Rule files, and one evaluation of a rule.
 //!
-//! Read [`RuleGroup`] (what [`parse`] reads from a file), then [`step`]: it takes a rule, the [`RuleState`] of the last
+//! Read [`RuleGroup`] (what [`parse`] reads from a file), then [`step()`]: it takes a rule, the [`RuleState`] of the last
 //! evaluation and what the expression gave, and returns an [`Outcome`]: the next state, the samples to write, the
 //! alerts to send and the transitions for the history. The states of a group lie in one [`GroupState`].
 //!

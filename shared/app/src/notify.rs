@@ -1,6 +1,6 @@
 //! The notify flow: alerts from the topic become groups with timers; due groups become deliveries.
 //!
-//! Read [`receive`] first (messages in, rows out), then [`run_due`] (rows in, deliveries out). What is decided is
+//! Read [`receive()`] first (messages in, rows out), then [`run_due`] (rows in, deliveries out). What is decided is
 //! decided in [`alerting::notify`]; here it is loaded, committed and delivered.
 //!
 //! Invariants:

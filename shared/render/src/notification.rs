@@ -1,7 +1,7 @@
 //! What people read when they are told of alerts: Slack messages, mails, webhook bodies.
 //!
 //! Read [`Message`] first (what happened), then [`Writer`] (who reads, in which words), then one of [`Writer::slack`],
-//! [`Writer::mail`] and [`webhook`].
+//! [`Writer::mail`] and [`webhook()`].
 //!
 //! Invariants:
 //! - The severity is always a word; colour comes on top of it.
