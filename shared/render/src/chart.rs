@@ -165,7 +165,7 @@ fn threshold_lines(chart: &Chart, axis: &Axis, reader: &Reader) -> Markup {
             @for threshold in visible {
                 @let y = axis.y(threshold.value);
                 line class=(threshold.severity.class()) x1="0" x2="100%" y1=(short(y)) y2=(short(y)) {}
-                text class=(threshold.severity.class()) x="100%" y=(short(y - 4.0)) {
+                text class=(threshold.severity.class()) x="4" y=(short(y - 4.0)) {
                     (threshold.severity.text(reader.language)) " " (chart.unit.format_round(threshold.value))
                 }
             }
