@@ -1,5 +1,7 @@
 //! Blocks of hours become rollups.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use model::{Series, TimeRange, is_stale};
 use tsdb::block::encode_rollups;
@@ -33,7 +35,8 @@ impl Flow<'_> {
         let range = TimeRange::new(hour_range(first.hour()).start, TimeRange::ALL.end);
         // The rows of the hours' own day tell what all resolutions were made from: they are written together.
         let rows = rollup_rows(self.ports.state.as_ref(), self.tenant, Resolution::Hour, range, self.now).await?;
-        let made: Vec<RollupSource> = rows.iter().flat_map(|row| row.entry.sources.iter().copied()).collect();
+        let sources = rows.iter().flat_map(|row| &row.entry.sources);
+        let made: BTreeMap<i64, RollupSource> = sources.map(|source| (source.hour, *source)).collect();
         for (index, block) in blocks.iter().enumerate() {
             let before = index.checked_sub(1).map(|before| &blocks[before]);
             let before = before.filter(|before| before.hour() + 1 == block.hour());
@@ -156,7 +159,7 @@ fn last_samples(series: Vec<Series>) -> Vec<Series> {
 
 /// Whether rollups were made from this block and the one before. A block before that is gone by now does not count: its
 /// samples were there when the rollups were made.
-fn is_made(made: &[RollupSource], block: &CatalogueRow, before: Option<&CatalogueRow>) -> bool {
-    let same = |source: &&RollupSource| source.hour == block.hour() && source.block == block.entry.hash;
-    made.iter().find(same).is_some_and(|source| before.is_none_or(|before| source.before == Some(before.entry.hash)))
+fn is_made(made: &BTreeMap<i64, RollupSource>, block: &CatalogueRow, before: Option<&CatalogueRow>) -> bool {
+    let source = made.get(&block.hour()).filter(|source| source.block == block.entry.hash);
+    source.is_some_and(|source| before.is_none_or(|before| source.before == Some(before.entry.hash)))
 }
