@@ -1,6 +1,6 @@
-//! The log since the watermark, decoded once.
+//! The log since the watermark, decoded once a watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Batch, TenantId, Timestamp};
@@ -16,12 +16,12 @@ const MINUTES_AHEAD: i64 = 2;
 /// One entry of the log: minute, tenant, hash.
 type EntryKey = (Minute, TenantId, u128);
 
-/// Everything after a watermark that was decoded so far.
+/// Everything after a watermark that was decoded so far. Decoded batches are not kept: each would hold its labels again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TailState {
     shard: Shard,
     watermark: Option<Minute>,
-    batches: BTreeMap<EntryKey, Arc<Batch>>,
+    known: BTreeSet<EntryKey>,
     heads: BTreeMap<TenantId, Arc<Head>>,
 }
 
@@ -31,27 +31,15 @@ impl TailState {
         self.heads.get(tenant).map_or_else(|| Arc::new(Head::new()), Arc::clone)
     }
 
-    /// Brings the state to what the log holds after a watermark.
+    /// Brings the state to what the log holds after a watermark: `entries` are all of it.
     fn refresh(&mut self, shard: Shard, watermark: Minute, entries: Vec<WalEntry>) {
-        if self.shard != shard || self.watermark.is_none_or(|known| known > watermark) {
-            *self = Self { shard, ..Self::default() };
-        }
-        if self.watermark != Some(watermark) {
-            // What became chunks meanwhile goes; the rest is known and only sorted into heads again.
-            self.batches.retain(|(minute, ..), _| *minute > watermark);
-            self.heads.clear();
-            let kept: Vec<_> = self.batches.iter().map(|((_, tenant, _), batch)| (tenant, Arc::clone(batch))).collect();
-            for (tenant, batch) in kept {
-                append(&mut self.heads, tenant, &batch);
-            }
-            self.watermark = Some(watermark);
+        if self.shard != shard || self.watermark != Some(watermark) {
+            *self = Self { shard, watermark: Some(watermark), ..Self::default() };
         }
         for entry in entries {
             let key = (entry.minute, entry.tenant.clone(), entry.hash);
-            if !self.batches.contains_key(&key) {
-                let batch = decode_entry(&entry);
-                append(&mut self.heads, &entry.tenant, &batch);
-                self.batches.insert(key, Arc::new(batch));
+            if self.known.insert(key) {
+                append(&mut self.heads, &entry.tenant, &decode_entry(&entry));
             }
         }
     }
