@@ -163,9 +163,9 @@ def breach(mihari, desk, outbox):
         worker.start()
     try:
         state = lambda name: [a for a in fetch_json(f"{mihari}/api/v1/alerts")["data"]["alerts"] if a["state"] == name]
-        wait_for("a pending alert", lambda: state("pending") or state("firing"), 180)
+        wait_for("a pending alert", lambda: state("pending") or state("firing"), 300)
         print(f"pending after {time.monotonic() - began:.0f} s of load")
-        wait_for("a firing alert", lambda: state("firing"), 240)
+        wait_for("a firing alert", lambda: state("firing"), 300)
         print(f"firing after {time.monotonic() - began:.0f} s of load")
         wait_for("both webhooks", lambda: {path for path, _, _ in desk.received} >= {"/generic", "/slack"}, 60)
     finally:
