@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use app::ports::{Address, Content, Delivery, Messenger};
+use app::ports::{Address, Content, Delivery, Messenger, Secret};
 use model::{ErrorKind, Timestamp};
 
 /// Makes a test of each check of this module, for the messenger that the expression gives.
@@ -46,7 +46,7 @@ impl fmt::Debug for MessengerSubject {
 fn webhook(url: &str, key: &str) -> Delivery {
     Delivery {
         idempotency_key: key.to_owned(),
-        address: Address::Webhook { url: url.to_owned(), headers: vec![("X-Test".to_owned(), "yes".to_owned())] },
+        address: Address::Webhook { url: Secret::new(url), headers: vec![("X-Test".to_owned(), "yes".to_owned())] },
         content: Content::Json("{\"text\":\"警告\"}".to_owned()),
         time: Timestamp::from_secs(1_700_000_000),
     }

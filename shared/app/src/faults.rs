@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -256,6 +257,10 @@ impl<P: ObjectStore + ?Sized> ObjectStore for Faulty<P> {
 
     async fn delete(&self, key: &str) -> PortResult<()> {
         self.plan.call("object delete", || self.inner.delete(key)).await
+    }
+
+    async fn link(&self, key: &str, lifetime: Duration) -> PortResult<Option<String>> {
+        self.plan.call("object link", || self.inner.link(key, lifetime)).await
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -115,6 +116,10 @@ impl ObjectStore for MemoryObjectStore {
     async fn delete(&self, key: &str) -> PortResult<()> {
         lock(&self.objects).remove(key);
         Ok(())
+    }
+
+    async fn link(&self, _key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+        Ok(None)
     }
 }
 

@@ -6,7 +6,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
+pub use alerting::notify::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{ErrorKind, TenantId, Timestamp};
@@ -144,6 +146,13 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unavailable` when there is no answer.
     async fn delete(&self, key: &str) -> PortResult<()>;
+
+    /// A link under which anybody can read the object for so long; `None` where the store has no door of its own, and
+    /// the bytes go through [`ObjectStore::get`].
+    ///
+    /// # Errors
+    /// `Invalid` for a bad key; `Unavailable` when the link cannot be made.
+    async fn link(&self, key: &str, lifetime: Duration) -> PortResult<Option<String>>;
 }
 
 /// Where a row lies.
@@ -352,8 +361,8 @@ pub trait Topic: Send + Sync + fmt::Debug {
 pub enum Address {
     /// An HTTP endpoint that takes a POST of JSON.
     Webhook {
-        /// The whole URL; may hold a secret, so it is never logged.
-        url: String,
+        /// The whole URL; may hold a secret, so it is never logged. The messenger reads one that is kept elsewhere.
+        url: Secret,
         /// Further headers: name and value.
         headers: Vec<(String, String)>,
     },
@@ -365,6 +374,16 @@ pub enum Address {
         to: Vec<String>,
         /// The server, `host:port`; the outbox folder when there is none.
         smarthost: Option<String>,
+    },
+    /// Telephones, by text message.
+    Sms {
+        /// Numbers in the form of E.164, such as `+819012345678`.
+        numbers: Vec<String>,
+    },
+    /// An SNS topic, whose subscribers decide what becomes of it.
+    Topic {
+        /// Its name, `arn:aws:sns:...`.
+        arn: String,
     },
 }
 
@@ -381,6 +400,13 @@ pub enum Content {
         text: String,
         /// The HTML part.
         html: String,
+    },
+    /// A plain text for telephones and topics.
+    Text {
+        /// What stands above it, where the destination has room for that.
+        subject: Option<String>,
+        /// The text.
+        text: String,
     },
 }
 

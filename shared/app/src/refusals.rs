@@ -112,9 +112,13 @@ pub fn check_messages(operation: &'static str, messages: &[Message]) -> PortResu
 /// `Invalid` when they are of two kinds, there is no recipient, or no idempotency key.
 pub fn check_delivery(operation: &'static str, delivery: &Delivery) -> PortResult<()> {
     let reason = match (&delivery.address, &delivery.content) {
-        (Address::Webhook { .. }, Content::Email { .. }) => "a webhook takes a JSON document, not a mail",
-        (Address::Email { .. }, Content::Json(_)) => "a mailbox takes a mail, not a JSON document",
+        (Address::Webhook { .. }, Content::Email { .. } | Content::Text { .. }) => "a webhook takes a JSON document",
+        (Address::Email { .. }, Content::Json(_) | Content::Text { .. }) => "a mailbox takes a mail",
+        (Address::Sms { .. } | Address::Topic { .. }, Content::Json(_) | Content::Email { .. }) => {
+            "telephones and topics take a plain text"
+        }
         (Address::Email { to, .. }, _) if to.is_empty() => "a mail without recipients",
+        (Address::Sms { numbers }, _) if numbers.is_empty() => "a text message without recipients",
         _ if delivery.idempotency_key.is_empty() => "a delivery without an idempotency key",
         _ => return Ok(()),
     };

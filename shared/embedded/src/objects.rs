@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use app::ports::{ByteRange, ObjectEntry, ObjectPage, ObjectStore, PortError, PortResult};
 use app::refusals::{OBJECT_PAGE_MAX, check_object_key};
@@ -87,6 +88,10 @@ impl ObjectStore for FolderObjectStore {
     async fn delete(&self, key: &str) -> PortResult<()> {
         let key = key.to_owned();
         self.run("object delete", move |shared| shared.delete(&key)).await
+    }
+
+    async fn link(&self, _key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+        Ok(None)
     }
 }
 

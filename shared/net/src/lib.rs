@@ -16,11 +16,12 @@ mod outbox;
 mod smtp;
 mod webhook;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::ports::{Address, Content, Delivery, Messenger, PortError, PortResult, Receipt};
+use app::ports::{Address, Content, Delivery, Messenger, PortError, PortResult, Receipt, Secret};
 use app::refusals::check_delivery;
 use async_trait::async_trait;
 use model::ErrorKind;
@@ -100,7 +101,8 @@ impl NetMessenger {
     async fn send(&self, delivery: &Delivery) -> PortResult<Receipt> {
         match (&delivery.address, &delivery.content) {
             (Address::Webhook { url, headers }, Content::Json(body)) => {
-                self.webhooks.post(url, headers, body, &delivery.idempotency_key).await
+                let url = reveal(url).await?;
+                self.webhooks.post(&url, headers, body, &delivery.idempotency_key).await
             }
             (Address::Email { from, to, smarthost }, Content::Email { subject, text, html }) => {
                 let letter = mail::Letter { from, to, subject, text, html };
@@ -110,11 +112,25 @@ impl NetMessenger {
                     None => outbox::keep(&composed, &delivery.idempotency_key, &self.settings.outbox_dir).await,
                 }
             }
-            (Address::Webhook { .. }, Content::Email { .. }) | (Address::Email { .. }, Content::Json(_)) => {
+            (Address::Sms { .. } | Address::Topic { .. }, _) => {
+                Err(PortError::new(ErrorKind::Invalid, DELIVER, "text messages and topics need a deployment on AWS"))
+            }
+            (Address::Webhook { .. } | Address::Email { .. }, _) => {
                 Err(PortError::new(ErrorKind::Invalid, DELIVER, "the content does not suit the address"))
             }
         }
     }
+}
+
+/// A secret's text; one that is kept in a file is read each time, so that it may change.
+async fn reveal(secret: &Secret) -> PortResult<Cow<'_, str>> {
+    let file = match secret {
+        Secret::Inline(text) => return Ok(Cow::Borrowed(text)),
+        Secret::File(file) => file,
+    };
+    let unreadable = |error| PortError::new(ErrorKind::Unavailable, DELIVER, format!("secret in {file}: {error}"));
+    let text = tokio::fs::read_to_string(file).await.map_err(unreadable)?;
+    Ok(Cow::Owned(text.trim_end().to_owned()))
 }
 
 #[async_trait]

@@ -182,25 +182,29 @@ pub struct Webhook {
     pub max_alerts: usize,
 }
 
-/// A text that must not be seen, such as a URL that holds a token: prints as `<secret>`.
+/// A text that must not be shown, such as a webhook's URL, or where to find it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub enum Secret {
+    /// The text itself, as it stands in the configuration.
+    Inline(String),
+    /// The name of what holds it, from a field that ends in `_file`: a file's path, or on AWS `ssm:` and the name of a
+    /// parameter. It is read at each delivery.
+    File(String),
+}
 
 impl Secret {
     /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the delivery only.
-    pub fn reveal(&self) -> &str {
-        &self.0
+        Self::Inline(text.into())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
+        match self {
+            Self::Inline(_) => f.write_str("<secret>"),
+            Self::File(name) => write!(f, "<secret in {name}>"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
 
 use super::{Desk, TEMPLATES};
-use crate::ports::{Address, Content, Delivery};
+use crate::ports::{Address, Content, Delivery, Secret};
 
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
@@ -57,10 +57,10 @@ impl Desk<'_> {
         let message = self.message(notification);
         let language = notification.integration.language.unwrap_or(self.settings.language);
         let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
-        let posted = |url: &str| Address::Webhook { url: url.to_owned(), headers: Vec::new() };
+        let posted = |url: &Secret| Address::Webhook { url: url.clone(), headers: Vec::new() };
         let (address, content) = match &notification.integration.target {
-            Target::Slack(slack) => (posted(slack.url.reveal()), Content::Json(writer.slack(&message, &slack.channel))),
-            Target::Webhook(hook) => (posted(hook.url.reveal()), Content::Json(webhook(&message, hook.max_alerts))),
+            Target::Slack(slack) => (posted(&slack.url), Content::Json(writer.slack(&message, &slack.channel))),
+            Target::Webhook(hook) => (posted(&hook.url), Content::Json(webhook(&message, hook.max_alerts))),
             Target::Email(email) => {
                 let mail = writer.mail(&message);
                 let address = Address::Email {

@@ -10,7 +10,7 @@ use super::*;
 use crate::faults::{Fault, FaultPlan, FaultRates, Faulty};
 use crate::memory::{MemoryMessenger, MemoryStateStore};
 use crate::metrics::Metrics;
-use crate::ports::{Address, Content, Delivery};
+use crate::ports::{Address, Content, Delivery, Secret};
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
@@ -89,12 +89,16 @@ impl Bench {
     }
 }
 
+fn ends_with(url: &Secret, end: &str) -> bool {
+    matches!(url, Secret::Inline(url) if url.ends_with(end))
+}
+
 fn said(delivery: &Delivery) -> String {
     match (&delivery.address, &delivery.content) {
         (Address::Email { .. }, Content::Email { subject, .. }) => format!("mail {subject}"),
         (Address::Webhook { url, .. }, Content::Json(json)) => {
             let body: serde_json::Value = serde_json::from_str(json).unwrap();
-            match url.ends_with("slack") {
+            match ends_with(url, "slack") {
                 true => format!("slack {}", body["text"].as_str().unwrap()),
                 false => {
                     let alerts = body["alerts"].as_array().unwrap();
@@ -381,8 +385,10 @@ struct Hanging<'a>(&'a MemoryMessenger);
 impl Messenger for Hanging<'_> {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
         match &delivery.address {
-            Address::Webhook { url, .. } if url.ends_with("hook") => std::future::pending().await,
-            Address::Webhook { .. } | Address::Email { .. } => self.0.deliver(delivery).await,
+            Address::Webhook { url, .. } if ends_with(url, "hook") => std::future::pending().await,
+            Address::Webhook { .. } | Address::Email { .. } | Address::Sms { .. } | Address::Topic { .. } => {
+                self.0.deliver(delivery).await
+            }
         }
     }
 }

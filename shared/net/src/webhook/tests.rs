@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use app::ports::{Address, Content, Delivery, Messenger as _};
+use app::ports::{Address, Content, Delivery, Messenger as _, Secret};
 use model::Timestamp;
 
 use super::*;
@@ -67,7 +67,7 @@ fn delivery(url: &str) -> Delivery {
     let headers = vec![("Authorization".to_owned(), "Bearer token".to_owned()), ("X-Key".to_owned(), "k".to_owned())];
     Delivery {
         idempotency_key: "key-1".to_owned(),
-        address: Address::Webhook { url: url.to_owned(), headers },
+        address: Address::Webhook { url: Secret::new(url), headers },
         content: Content::Json("{\"text\":\"警告\"}".to_owned()),
         time: Timestamp::default(),
     }
@@ -172,7 +172,7 @@ async fn this_machine_is_out_of_reach_unless_allowed() {
 async fn what_cannot_be_sent_is_refused_without_naming_it() {
     let with_header = |name: &str, value: &str| Delivery {
         address: Address::Webhook {
-            url: "http://127.0.0.1:1/secret".to_owned(),
+            url: Secret::new("http://127.0.0.1:1/secret"),
             headers: vec![(name.to_owned(), value.to_owned())],
         },
         ..delivery("")
