@@ -123,6 +123,8 @@ pub enum Proof {
     Open,
     /// A token in a header.
     Token,
+    /// The right to invoke the deployment itself, past its HTTP front door (see [`crate::http::operator`]).
+    Operator,
     /// A session cookie; changes need a CSRF token beside it.
     Session {
         /// The token that changing forms carry.
@@ -177,14 +179,14 @@ impl Caller {
     /// The caller as the reader of a page.
     pub fn viewer(&self, headers: &HeaderMap, settings: &Settings) -> Viewer {
         let csrf = match &self.proof {
-            Proof::Open | Proof::Token => String::new(),
+            Proof::Open | Proof::Token | Proof::Operator => String::new(),
             Proof::Session { csrf } => csrf.clone(),
         };
         Viewer {
             tenant: self.tenant.clone(),
             name: self.name.clone(),
             role: self.role,
-            logged_in: self.proof != Proof::Open,
+            logged_in: matches!(self.proof, Proof::Token | Proof::Session { .. }),
             language: language(headers, settings),
             time_zone: time_zone(headers, settings),
             csrf,
@@ -234,7 +236,7 @@ impl Caller {
     /// When the token is not the session's.
     pub fn check_csrf(&self, sent: &str) -> Result<(), Refusal> {
         match &self.proof {
-            Proof::Open | Proof::Token => Ok(()),
+            Proof::Open | Proof::Token | Proof::Operator => Ok(()),
             Proof::Session { csrf } if session::same(csrf, sent) => Ok(()),
             Proof::Session { .. } => Err(Refusal::Csrf),
         }

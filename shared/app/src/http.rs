@@ -5,6 +5,7 @@
 
 mod json;
 mod login;
+pub mod operator;
 mod params;
 mod prometheus;
 mod push;
@@ -20,6 +21,7 @@ use crate::access::{Access, Caller, Refusal, Role, Scope, identify};
 use crate::error::consequence;
 use crate::{App, AppError, pages};
 
+pub use operator::handle_operator;
 pub use params::{Params, parse_duration, parse_time};
 pub use reply::Reply;
 
@@ -177,11 +179,22 @@ pub(crate) enum HttpError {
 
 /// Answers one request. `random` is 32 fresh random bytes, used where a token is made.
 pub async fn handle(app: &App, request: Request<Bytes>, random: [u8; 32], now: Timestamp) -> Reply {
+    respond(app, None, &request, random, now).await
+}
+
+/// Answers one request of a caller who is known already, or shows a token or a session.
+async fn respond(
+    app: &App,
+    known: Option<Caller>,
+    request: &Request<Bytes>,
+    random: [u8; 32],
+    now: Timestamp,
+) -> Reply {
     let route = Route::of(request.uri().path());
     let started = app.stopwatch.read();
-    let mut reply = match answer(app, route, &request, random, now).await {
+    let mut reply = match answer(app, route, known, request, random, now).await {
         Ok(reply) => reply,
-        Err(error) => refusal(app, route, &request, &error),
+        Err(error) => refusal(app, route, request, &error),
     };
     secure(reply.headers_mut());
     if request.method() == Method::HEAD {
@@ -205,6 +218,7 @@ pub fn refuse(status: StatusCode, message: &str) -> Reply {
 async fn answer(
     app: &App,
     route: Route,
+    known: Option<Caller>,
     request: &Request<Bytes>,
     random: [u8; 32],
     now: Timestamp,
@@ -218,10 +232,11 @@ async fn answer(
         return Ok(too_large(app));
     }
     let Some(scope) = route.scope() else { return open_routes(app, route, request, now).await };
-    let access = app.access();
-    let key = app.session_key();
-    let default_tenant = &app.settings.default_tenant;
-    let caller = identify(access, request.headers(), app.ports.state.as_ref(), key, default_tenant, now).await??;
+    let (default_tenant, state) = (&app.settings.default_tenant, app.ports.state.as_ref());
+    let caller = match known {
+        Some(caller) => caller,
+        None => identify(app.access(), request.headers(), state, app.session_key(), default_tenant, now).await??,
+    };
     caller.require(scope)?;
     if !route.is_for(caller.role) {
         return Err(Refusal::Role(caller.role).into());
