@@ -12,6 +12,7 @@
 pub mod access;
 pub mod alerts;
 pub mod catalogue;
+pub mod collect;
 pub mod config;
 pub mod error;
 pub mod evaluate;
