@@ -85,6 +85,11 @@ impl Config {
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
+    /// Whether a file of that name in a folder of configuration configures something.
+    pub fn reads(path: &str) -> bool {
+        path == REPORTS_FILE || matches!(place(path), Ok(Some(_)) | Err(_))
+    }
+
     /// The configuration that is in the binary: the default rules and the outbox.
     pub fn defaults() -> Self {
         Self::parse(&DEFAULT_FILES).expect("the files in the binary are read by a test")

@@ -14,6 +14,7 @@ pub mod alerts;
 pub mod catalogue;
 pub mod collect;
 pub mod config;
+pub mod config_store;
 pub mod error;
 pub mod evaluate;
 pub mod faults;
@@ -41,6 +42,7 @@ use model::{Limits, TenantId, Timestamp};
 
 use access::{Access, SessionKey};
 use config::Config;
+use config_store::PushedConfig;
 pub use error::AppError;
 use load::Loader;
 use metrics::Metrics;
@@ -107,6 +109,7 @@ pub struct App {
     config: RwLock<Arc<Config>>,
     /// What is wrong with the newest configuration, while an older one is in force.
     config_errors: RwLock<Vec<String>>,
+    pushed_config: PushedConfig,
     tokens_required: AtomicBool,
     session_key: SessionKey,
     watermark: WatermarkCache,
@@ -131,6 +134,7 @@ impl App {
             metrics: Metrics::default(),
             config: RwLock::new(Arc::new(config)),
             config_errors: RwLock::default(),
+            pushed_config: PushedConfig::default(),
             tokens_required: AtomicBool::new(access == Access::Tokens),
             session_key,
             watermark: WatermarkCache::default(),

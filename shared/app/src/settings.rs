@@ -16,6 +16,8 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// Whose data a request is about that names no tenant; host metrics, own metrics and default rules live there.
     pub default_tenant: TenantId,
+    /// Whether configuration is pushed to the store (see [`crate::config_store`]) or comes from a folder of the host.
+    pub takes_pushed_config: bool,
     /// How far behind now rules look, so that late samples count.
     pub query_offset: Duration,
     /// How often a firing alert is published again.
@@ -31,6 +33,7 @@ impl Default for Settings {
             language: Language::Japanese,
             time_zone: TimeZone::get("Asia/Tokyo").unwrap_or(TimeZone::UTC),
             default_tenant: TenantId::default_tenant(),
+            takes_pushed_config: true,
             query_offset: Duration::from_secs(30),
             resend_delay: Duration::from_secs(60),
             lookback: Duration::from_secs(300),
