@@ -147,8 +147,8 @@ pub enum Refusal {
     /// Something that the role does not see.
     #[error("the role `{}` does not see this", .0.as_str())]
     Role(Role),
-    /// Figures of the whole deployment, which only its administrators see.
-    #[error("the metrics of this process are for the tenant {0} only")]
+    /// What belongs to the whole deployment: its own metrics, its configuration.
+    #[error("this is the whole deployment's and for the tenant {0} only")]
     Deployment(TenantId),
     /// A name that is not this machine's: another site's page is talking through somebody's browser.
     #[error("{header} {value:?} is not a loopback name: without tokens only loopback names are served")]

@@ -3,6 +3,7 @@
 //!
 //! Every path that is served stands in [`Route::of`]; what a route needs of its caller in [`Route::scope`].
 
+mod config;
 mod json;
 mod login;
 pub mod operator;
@@ -46,6 +47,8 @@ pub enum Route {
     Status,
     /// `/api/mihari/v1/tokens`.
     Tokens,
+    /// `/api/mihari/v1/config`.
+    Config,
     /// `/api/mihari/v1/reports/daily`.
     Reports,
     /// `/login` and `/logout`.
@@ -73,6 +76,7 @@ impl Route {
                 Self::Status
             }
             "/api/mihari/v1/tokens" => Self::Tokens,
+            "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
             "/login" | "/logout" => Self::Login,
             _ if prometheus::label_of(path).is_some() => Self::Series,
@@ -94,6 +98,7 @@ impl Route {
             Self::Rules => "rules",
             Self::Status => "status",
             Self::Tokens => "tokens",
+            Self::Config => "config",
             Self::Reports => "reports",
             Self::Login => "login",
             Self::Asset => "asset",
@@ -107,7 +112,7 @@ impl Route {
         match self {
             Self::Health | Self::Login | Self::Asset => None,
             Self::RemoteWrite => Some(Scope::Write),
-            Self::Tokens | Self::Reports => Some(Scope::Admin),
+            Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
             | Self::Query
             | Self::QueryRange
@@ -123,7 +128,7 @@ impl Route {
     /// access is a matter of operations. Samples may come from anybody who may write.
     const fn is_for(self, role: Role) -> bool {
         match self {
-            Self::Tokens => matches!(role, Role::Ops),
+            Self::Tokens | Self::Config => matches!(role, Role::Ops),
             Self::Metrics | Self::Query | Self::QueryRange | Self::Series | Self::Rules | Self::Status => {
                 !matches!(role, Role::Exec)
             }
@@ -140,7 +145,7 @@ impl Route {
     /// Whether a request changes something: then a browser's session alone is not enough, since another page may
     /// have sent it. Queries are sent by POST, too, and change nothing.
     fn changes(self, method: &Method) -> bool {
-        let is_change = matches!(self, Self::RemoteWrite | Self::Tokens | Self::Reports | Self::Page);
+        let is_change = matches!(self, Self::RemoteWrite | Self::Tokens | Self::Config | Self::Reports | Self::Page);
         is_change && !matches!(*method, Method::GET | Method::HEAD)
     }
 
@@ -161,7 +166,7 @@ impl Route {
             Self::Login if path == "/logout" => POST,
             Self::Login => BOTH,
             Self::Tokens => ALL,
-            Self::Page | Self::Unknown => BOTH,
+            Self::Config | Self::Page | Self::Unknown => BOTH,
         }
     }
 }
@@ -255,6 +260,7 @@ async fn answer(
         Route::Rules => Ok(prometheus::rules(app, &caller.tenant, path, &params, now).await),
         Route::Status => Ok(prometheus::status(path, &params)),
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
+        Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
         Route::Unknown => Ok(not_found(path)),
         Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, now).await,
