@@ -15,6 +15,7 @@ pub mod catalogue;
 pub mod collect;
 pub mod config;
 pub mod config_store;
+pub mod cost;
 pub mod error;
 pub mod evaluate;
 pub mod faults;

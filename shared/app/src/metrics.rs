@@ -102,6 +102,12 @@ impl Metrics {
         self.add(&WAL_BYTES, Vec::new(), wal_bytes);
     }
 
+    /// How many samples were accepted since the process started.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, exact up to 2^53")]
+    pub fn samples_accepted(&self) -> u64 {
+        lock(&self.counters).get(&(SAMPLES.name, Key::new())).copied().unwrap_or(0.0) as u64
+    }
+
     /// A push request was refused.
     pub fn refused(&self, kind: ErrorKind) {
         let reason = match kind {
