@@ -23,6 +23,12 @@ pub enum WireError {
         /// What is wrong with it.
         cause: SeriesError,
     },
+    /// The body is no request of Firehose.
+    #[error("not a request of Firehose: {reason}")]
+    Firehose {
+        /// What is wrong, and where.
+        reason: String,
+    },
     /// One line of a text.
     #[error("line {line}: {cause}")]
     Text {
@@ -67,6 +73,24 @@ pub enum BodyError {
     NotSnappy {
         /// Whether there was nothing at all.
         empty: bool,
+    },
+    /// A gzip body that unpacks to more bytes than a request may have.
+    #[error("body unpacks to more than the limit of {limit_bytes} bytes (decoded_bytes_max)")]
+    UnpackedTooLarge {
+        /// The most it may unpack to.
+        limit_bytes: usize,
+    },
+    /// Bytes that are no gzip stream, or not a whole one.
+    #[error("corrupt gzip body: {reason}")]
+    CorruptGzip {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A content encoding that is not read.
+    #[error("unknown content encoding {found:?}: send gzip, or none")]
+    UnknownEncoding {
+        /// The encoding.
+        found: String,
     },
     /// A framed snappy stream, where a block is wanted.
     #[error("snappy stream format, but remote write wants the snappy block format")]
@@ -316,6 +340,41 @@ pub enum TextError {
         metric: String,
     },
     /// The series itself.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
+}
+
+/// What is wrong with one line of a metric stream.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DatumError {
+    /// The record that the line stands in is not base64.
+    #[error("the record is not base64")]
+    NotBase64,
+    /// Not even an object: perhaps the stream's other output format.
+    #[error("expected a JSON object, found {found:?}; is the output format of the metric stream JSON?")]
+    NotJson {
+        /// How the line starts.
+        found: String,
+    },
+    /// JSON of another kind.
+    #[error("not a datum of a metric stream: {reason}")]
+    NotADatum {
+        /// What is wrong, and where in the line.
+        reason: String,
+    },
+    /// More statistics than a metric stream sends.
+    #[error("more than {limit} statistics of one metric")]
+    TooManyStatistics {
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The label text of all lines so far is more than a request may have.
+    #[error("the labels of all series take more than {limit_bytes} bytes (twice decoded_bytes_max)")]
+    TooMuchText {
+        /// The most they may take together.
+        limit_bytes: usize,
+    },
+    /// The series that it belongs to.
     #[error(transparent)]
     Series(#[from] SeriesError),
 }

@@ -1,7 +1,10 @@
-//! The text format against the tables and pages of other projects, read in place from the folder in `MIHARI_CORPORA`;
-//! one trial a case, ignored when the variable is unset.
+//! The text format and metric streams against the tables, pages and requests of other projects, read in place from the
+//! folder in `MIHARI_CORPORA`; one trial a case, ignored when the variable is unset.
 
 #![expect(clippy::unwrap_used, reason = "a corpus that cannot be read is a failure")]
+
+#[path = "corpora/metric_streams.rs"]
+mod metric_streams;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,13 +27,13 @@ fn main() {
             assert!(!trials.is_empty(), "no case under {}", folder.display());
             trials
         }
-        None => vec![Trial::test("text format corpora (set MIHARI_CORPORA)", || Ok(())).with_ignored_flag(true)],
+        None => vec![Trial::test("corpora (set MIHARI_CORPORA)", || Ok(())).with_ignored_flag(true)],
     };
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
 fn trials(folder: &Path) -> Vec<Trial> {
-    let mut trials = Vec::new();
+    let mut trials = metric_streams::trials(folder);
     for (index, case) in cases(folder, "expfmt_text_ok").into_iter().enumerate() {
         trials.push(Trial::test(format!("expfmt_text_ok {index}"), move || accepts(&case)));
     }
