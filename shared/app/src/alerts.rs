@@ -179,7 +179,7 @@ pub async fn rule_groups(
 ) -> Result<Vec<GroupView>, AppError> {
     let config = app.config();
     let Some(tenant_config) = config.tenants.get(tenant) else { return Ok(Vec::new()) };
-    let (row, _) = tick_row::read(app.ports.state.as_ref(), Shard::default(), now).await?;
+    let (row, _) = tick_row::read(&app.ports, &app.tick_states, Shard::default(), now).await?;
     let mut views = Vec::new();
     for group in tenant_config.rule_groups.iter().filter(|group| filter.takes_group(group)) {
         let state = row.groups.get(&(tenant.clone(), group.key()));

@@ -79,7 +79,7 @@ struct Decided {
 /// When something that the tick needs does not answer: nothing is committed then, save when the topic fails, which comes
 /// last; either way the next tick goes on from there.
 pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary, AppError> {
-    let (row, version) = tick_row::read(app.ports.state.as_ref(), shard, now).await?;
+    let (row, version) = tick_row::read(&app.ports, &app.tick_states, shard, now).await?;
     app.close(load::next_watermark(now, row.watermark));
     let drained = load::drain(&app.ports, &row, shard, now).await?;
     let mut summary =
@@ -98,7 +98,7 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
     }
     app.remember_watermark(now.minute(), next.watermark);
     publish(app, &decided.messages).await?;
-    forget(app, shard, row.watermark, next.watermark).await?;
+    forget(app, shard, (row.watermark, version), next.watermark).await?;
     Ok(summary)
 }
 
@@ -240,10 +240,10 @@ async fn commit(
     (next, version): (&TickRow, Option<u64>),
     history: Vec<RowWrite>,
 ) -> Result<bool, AppError> {
-    let mut writes = next.writes(shard, version);
+    let mut writes = vec![next.store(app.ports.objects.as_ref(), &app.tick_states, shard, version).await?];
     writes.extend(history);
     let Err(error) = app.ports.state.write(writes, now).await else { return Ok(true) };
-    let stored = tick_row::read(app.ports.state.as_ref(), shard, now).await;
+    let stored = tick_row::read(&app.ports, &app.tick_states, shard, now).await;
     match stored {
         Ok((row, _)) if row == *next => Ok(true),
         Ok(_) | Err(_) if error.kind() == ErrorKind::Conflict => Ok(false),
@@ -266,11 +266,17 @@ async fn publish(app: &App, messages: &[Message]) -> Result<(), AppError> {
     }
 }
 
-/// Once an hour, lets the log forget what has long been in chunks.
-async fn forget(app: &App, shard: Shard, before: Minute, watermark: Minute) -> Result<(), AppError> {
+/// Once an hour, lets the log forget what has long been in chunks, and deletes states of earlier ticks.
+async fn forget(
+    app: &App,
+    shard: Shard,
+    (before, version): (Minute, Option<u64>),
+    watermark: Minute,
+) -> Result<(), AppError> {
     let retention_minutes = i64::try_from(tick_row::WAL_RETENTION.as_secs() / 60).unwrap_or(i64::MAX);
     if before.div_euclid(60) != watermark.div_euclid(60) {
         app.ports.wal.forget_before(shard, watermark.saturating_sub(retention_minutes)).await?;
+        tick_row::sweep(app.ports.objects.as_ref(), shard, version).await?;
     }
     Ok(())
 }

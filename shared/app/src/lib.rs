@@ -114,6 +114,7 @@ pub struct App {
     tokens_required: AtomicBool,
     session_key: SessionKey,
     watermark: WatermarkCache,
+    tick_states: tick_row::StateCache,
 }
 
 impl App {
@@ -139,6 +140,7 @@ impl App {
             tokens_required: AtomicBool::new(access == Access::Tokens),
             session_key,
             watermark: WatermarkCache::default(),
+            tick_states: tick_row::StateCache::default(),
         }
     }
 
@@ -192,8 +194,8 @@ impl App {
         if let Some(watermark) = self.watermark_of(now.minute()) {
             return Ok(watermark);
         }
-        let (row, version) = tick_row::read(self.ports.state.as_ref(), Shard::default(), now).await?;
-        let watermark = if version.is_none() { load::last_closed(now) } else { row.watermark };
+        let known = tick_row::watermark(self.ports.state.as_ref(), Shard::default(), now).await?;
+        let watermark = known.unwrap_or_else(|| load::last_closed(now));
         self.remember_watermark(now.minute(), watermark);
         Ok(watermark)
     }

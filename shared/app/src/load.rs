@@ -43,9 +43,6 @@ use crate::catalogue::{CatalogueRow, raw_rows, rollup_rows, without_replaced};
 use crate::ports::{Minute, Shard};
 use crate::{AppError, Ports, tick_row};
 
-/// How often the tick row is read again when a tick commits meanwhile.
-const TICK_ROW_TRIES: usize = 5;
-
 /// Loads series; keeps what it decoded, since blocks and log entries never change.
 #[derive(Debug)]
 pub struct Loader {
@@ -178,15 +175,8 @@ impl Loader {
     }
 
     async fn watermark(&self, shard: Shard, now: Timestamp) -> Result<Minute, AppError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match tick_row::read(self.ports.state.as_ref(), shard, now).await {
-                Ok((row, _)) => return Ok(row.watermark),
-                Err(error) if error.kind() == ErrorKind::Conflict && tries < TICK_ROW_TRIES => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let known = tick_row::watermark(self.ports.state.as_ref(), shard, now).await?;
+        Ok(known.unwrap_or_else(|| tick_row::first_watermark(now)))
     }
 
     /// Tries one tier after the other until the selection fits into the budget.

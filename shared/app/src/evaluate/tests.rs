@@ -207,7 +207,7 @@ async fn a_rule_that_leaves_takes_back_its_alert_and_its_state_goes() {
     for at in 4..=30 {
         ticked(&app, minute(at)).await;
     }
-    let (row, _) = tick_row::read(world.state.as_ref(), Shard::default(), minute(31)).await.unwrap();
+    let (row, _) = tick_row::read(&app.ports, &app.tick_states, Shard::default(), minute(31)).await.unwrap();
     assert!(row.groups.is_empty(), "{:?}", row.groups.keys());
     assert_eq!(samples(&app, "double").await.last().unwrap(), "stale@3");
 }
@@ -586,7 +586,7 @@ async fn what_arrives_after_the_clock_went_back_is_seen_and_kept() {
             let found = samples_at(&app, "load{instance=\"\"}", minute(at)).await;
             assert_eq!(found, expected, "{back} back, at minute {at}");
         }
-        let (row, _) = tick_row::read(app.ports.state.as_ref(), Shard::default(), minute(30)).await.unwrap();
+        let (row, _) = tick_row::read(&app.ports, &app.tick_states, Shard::default(), minute(30)).await.unwrap();
         let waiting = app.ports.wal.read(Shard::default(), row.watermark + 1..Minute::MAX).await.unwrap();
         assert!(back < 60 || waiting.len() <= 4, "{} entries wait {back} back", waiting.len());
         for later in [30, 60, 200] {

@@ -14,6 +14,7 @@ use crate::faults::{FaultPlan, Faulty};
 use crate::memory::{MemoryMessenger, MemoryObjectStore, MemoryStateStore, MemoryTopic, MemoryWal};
 use crate::ports::Shard;
 use crate::rollup::{RollupSummary, run_on};
+use crate::tick_row::StateCache;
 use crate::{AppError, Ports, tick_row};
 
 /// Where the clock starts: the start of a day.
@@ -87,11 +88,13 @@ impl World {
 
     /// What the evaluate flow does with storage.
     pub(crate) async fn tick(&self) -> Result<(), AppError> {
-        let (mut row, version) = tick_row::read(self.ports.state.as_ref(), Shard(0), self.now).await?;
+        let cache = StateCache::default();
+        let (mut row, version) = tick_row::read(&self.ports, &cache, Shard(0), self.now).await?;
         let drained = drain(&self.ports, &row, Shard(0), self.now).await?;
         drained.store(&self.ports, Shard(0), self.now).await?;
         row.watermark = drained.watermark;
-        self.ports.state.write(row.writes(Shard(0), version), self.now).await?;
+        let write = row.store(self.ports.objects.as_ref(), &cache, Shard(0), version).await?;
+        self.ports.state.write(vec![write], self.now).await?;
         self.ports.wal.forget_before(Shard(0), row.watermark - 30).await?;
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::catalogue::{raw_rows, rollup_rows};
 use crate::faults::{Fault, FaultPlan, FaultRates};
 use crate::load::testing::{START, World, bits, selection, tenant};
 use crate::ports::Shard;
+use crate::tick_row::StateCache;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -123,7 +124,7 @@ async fn a_chunk_that_a_repeated_tick_names_again_keeps_its_object() {
     let samples: Vec<_> = names.iter().enumerate().map(|(i, name)| (name.as_str(), START, (i as f64).sqrt())).collect();
     world.push(&samples).await;
     world.now = START + secs(4500);
-    let (row, _) = crate::tick_row::read(world.ports.state.as_ref(), Shard(0), world.now).await.unwrap();
+    let (row, _) = crate::tick_row::read(&world.ports, &StateCache::default(), Shard(0), world.now).await.unwrap();
     let drained = crate::load::drain(&world.ports, &row, Shard(0), world.now).await.unwrap();
     drained.store(&world.ports, Shard(0), world.now).await.unwrap();
     // The tick dies before its commit; meanwhile the chunk becomes a block.
