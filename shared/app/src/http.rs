@@ -35,6 +35,8 @@ pub enum Route {
     Metrics,
     /// `/api/v1/write`.
     RemoteWrite,
+    /// `/firehose`: metric streams of CloudWatch.
+    Firehose,
     /// `/api/v1/query`.
     Query,
     /// `/api/v1/query_range`.
@@ -68,6 +70,7 @@ impl Route {
             "/-/healthy" | "/-/ready" => Self::Health,
             "/metrics" => Self::Metrics,
             "/api/v1/write" => Self::RemoteWrite,
+            "/firehose" => Self::Firehose,
             "/api/v1/query" => Self::Query,
             "/api/v1/query_range" => Self::QueryRange,
             "/api/v1/labels" | "/api/v1/series" => Self::Series,
@@ -92,6 +95,7 @@ impl Route {
             Self::Health => "health",
             Self::Metrics => "metrics",
             Self::RemoteWrite => "write",
+            Self::Firehose => "firehose",
             Self::Query => "query",
             Self::QueryRange => "query_range",
             Self::Series => "series",
@@ -111,7 +115,7 @@ impl Route {
     const fn scope(self) -> Option<Scope> {
         match self {
             Self::Health | Self::Login | Self::Asset => None,
-            Self::RemoteWrite => Some(Scope::Write),
+            Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
             | Self::Query
@@ -134,6 +138,7 @@ impl Route {
             }
             Self::Health
             | Self::RemoteWrite
+            | Self::Firehose
             | Self::Reports
             | Self::Login
             | Self::Asset
@@ -145,7 +150,10 @@ impl Route {
     /// Whether a request changes something: then a browser's session alone is not enough, since another page may
     /// have sent it. Queries are sent by POST, too, and change nothing.
     fn changes(self, method: &Method) -> bool {
-        let is_change = matches!(self, Self::RemoteWrite | Self::Tokens | Self::Config | Self::Reports | Self::Page);
+        let is_change = matches!(
+            self,
+            Self::RemoteWrite | Self::Firehose | Self::Tokens | Self::Config | Self::Reports | Self::Page
+        );
         is_change && !matches!(*method, Method::GET | Method::HEAD)
     }
 
@@ -157,7 +165,7 @@ impl Route {
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
             Self::Health | Self::Metrics | Self::Rules | Self::Asset => GET,
-            Self::RemoteWrite | Self::Reports => POST,
+            Self::RemoteWrite | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
             Self::Series => BOTH,
@@ -199,7 +207,7 @@ async fn respond(
     let started = app.stopwatch.read();
     let mut reply = match answer(app, route, known, request, random, now).await {
         Ok(reply) => reply,
-        Err(error) => refusal(app, route, request, &error),
+        Err(error) => refusal(app, route, request, &error, now),
     };
     secure(reply.headers_mut());
     if request.method() == Method::HEAD {
@@ -252,6 +260,7 @@ async fn answer(
     }
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
+        Route::Firehose => Ok(push::firehose(app, &caller.tenant, request, now).await),
         Route::Metrics if caller.tenant != *default_tenant => Err(Refusal::Deployment(default_tenant.clone()).into()),
         Route::Metrics => Ok(prometheus::metrics(app)),
         Route::Query => Ok(prometheus::query(app, &caller.tenant, &params, now).await),
@@ -286,7 +295,7 @@ async fn page(app: &App, caller: &Caller, request: &Request<Bytes>, now: Timesta
 }
 
 /// The answer to a failure: a page or a redirect to `/login` for people, JSON for programs.
-fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError) -> Reply {
+fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError, now: Timestamp) -> Reply {
     let status = match error {
         HttpError::App(error) => {
             log(route, error);
@@ -298,6 +307,9 @@ fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError)
         HttpError::App(error) => error.public_message(),
         HttpError::Refused(refusal) => refusal.to_string(),
     };
+    if route == Route::Firehose {
+        return push::firehose_refusal(request, status, &message, now);
+    }
     if matches!(route, Route::Page | Route::Login) {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if status == StatusCode::UNAUTHORIZED {

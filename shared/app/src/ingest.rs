@@ -1,5 +1,7 @@
 //! The ingest flow: a push becomes one durable blob, then the sender gets its 2xx.
 
+pub mod firehose;
+
 use std::time::Duration;
 
 use bytes::Bytes;
