@@ -76,7 +76,14 @@ fn load() -> Loaded {
             let slope = f64::from(i32::try_from(number + 1).expect("few series")) * 0.37;
             let values = (0..100).map(|step| f64::from(step % 60) * slope + 1000.0).collect();
             let labels = labels.expect("the labels are valid");
-            series.push(Series { labels, timestamps: Arc::clone(&times), values, weights: None, resolution: None });
+            series.push(Series {
+                labels,
+                timestamps: Arc::clone(&times),
+                values,
+                weights: None,
+                resolution: None,
+                histograms: None,
+            });
         }
     }
     Loaded { series }

@@ -291,7 +291,9 @@ fn matrix(vector: &Vector, grid: Grid) -> Value {
 /// A row without the steps that have no sample; `None` when none has.
 fn present_samples(labels: Labels, row: &[f64], all_times: &Arc<[Timestamp]>) -> Option<Series> {
     let count = row.iter().filter(|value| is_present(**value)).count();
-    let series = |timestamps, values| Some(Series { labels, timestamps, values, weights: None, resolution: None });
+    let series = |timestamps, values| {
+        Some(Series { labels, timestamps, values, weights: None, resolution: None, histograms: None })
+    };
     if count == row.len() {
         return series(Arc::clone(all_times), row.to_vec());
     }

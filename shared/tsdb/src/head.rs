@@ -174,6 +174,7 @@ impl HeadSeries {
             values,
             weights: None,
             resolution: None,
+            histograms: None,
         })
     }
 
@@ -192,6 +193,7 @@ fn slice(series: &Series, start: usize, end: usize) -> Series {
         values: series.values[start..end].to_vec(),
         weights: None,
         resolution: None,
+        histograms: None,
     }
 }
 

@@ -246,7 +246,7 @@ impl Evaluator<'_> {
                 let (first, end) = (first as usize, end as usize);
                 let values = series.values[first..end].to_vec();
                 let timestamps = series.timestamps[first..end].into();
-                answer.push(Series { labels, timestamps, values, weights: None, resolution: None });
+                answer.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms: None });
             }
         }
         Ok(Value::Matrix(answer))
