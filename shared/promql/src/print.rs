@@ -30,7 +30,9 @@ impl fmt::Display for Expr {
             ExprKind::Binary(binary) => binary.fmt(f),
             ExprKind::Aggregate(aggregation) => aggregation.fmt(f),
             ExprKind::Call(call) => {
-                let arguments: Vec<String> = call.arguments.iter().map(Expr::to_string).collect();
+                // What takes no room in the text was not written.
+                let written = |argument: &&Self| argument.span.start < argument.span.end || argument.span.line == 0;
+                let arguments: Vec<String> = call.arguments.iter().filter(written).map(Self::to_string).collect();
                 write!(f, "{}({})", call.function.name, arguments.join(", "))
             }
             ExprKind::Paren(inner) => write!(f, "({inner})"),

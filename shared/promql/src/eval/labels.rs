@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use regex::Regex;
 
-use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::vector::{ABSENT, Grid, Vector};
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::EvalError;
@@ -57,8 +57,9 @@ impl Evaluator<'_> {
         let vector = self.vector(argument, grid)?;
         let mut any = vec![false; grid.count];
         for row in 0..vector.rows() {
-            for (any, &value) in any.iter_mut().zip(vector.row(row)) {
-                *any |= is_present(value);
+            let row = vector.full_row(row);
+            for (step, any) in any.iter_mut().enumerate() {
+                *any |= row.has_sample(step);
             }
         }
         absence(argument, &any)

@@ -1,7 +1,7 @@
 //! Whether the parts of an expression fit together, worded as Prometheus words it.
 
-use crate::ast::{AggregateOp, Aggregation, Binary, Call, Expr, Group, MatchingLabels};
-use crate::functions::ValueType;
+use crate::ast::{AggregateOp, Aggregation, Binary, Call, Expr, ExprKind, Group, MatchingLabels};
+use crate::functions::{FunctionId, ValueType};
 use crate::quote::quote;
 
 /// Checks an operator between two expressions.
@@ -82,7 +82,19 @@ pub(super) fn call(call: &Call) -> Result<(), (Option<usize>, String)> {
         expect_type(argument, expected, &format!("call to function {name}"))
             .map_err(|(offset, message)| (Some(offset), message))?;
     }
-    Ok(())
+    match &call.arguments[..] {
+        [_, second] if function.id == FunctionId::Info => info_selector(second).map_err(|error| (None, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what says which info metrics are meant: labels in braces.
+fn info_selector(expr: &Expr) -> Result<(), String> {
+    match &expr.without_parens().kind {
+        ExprKind::Selector(selector) if selector.name.is_none() => Ok(()),
+        ExprKind::Selector(_) => Err("expected label selectors only, got vector selector instead".to_owned()),
+        _ => Err("expected label selectors only".to_owned()),
+    }
 }
 
 fn expect_type(expr: &Expr, expected: ValueType, context: &str) -> Result<(), (usize, String)> {
