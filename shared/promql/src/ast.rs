@@ -313,6 +313,11 @@ impl BinaryOp {
         )
     }
 
+    /// Whether the result is still of the metric that the left side is of.
+    pub(crate) const fn keeps_name(self) -> bool {
+        self.is_comparison() || matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// Whether it is `and`, `or` or `unless`.
     pub const fn is_set(self) -> bool {
         matches!(self, Self::And | Self::Or | Self::Unless)

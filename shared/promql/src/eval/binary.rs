@@ -84,7 +84,7 @@ impl Evaluator<'_> {
         for (row, step, outcome) in from_histograms {
             vector.put_outcome(row, step, outcome);
         }
-        if !op.is_comparison() || binary.returns_bool {
+        if !op.keeps_name() || binary.returns_bool {
             vector.drop_all_names();
         }
         self.named(vector)
@@ -371,7 +371,7 @@ fn rows_by_signature(ids: &[usize], count: usize) -> Vec<Vec<usize>> {
 /// The labels of the many side, as the operator and the matching leave them.
 fn result_labels<'a>(binary: &'a Binary, many: &Labels, one: &Labels) -> Result_<Labels> {
     let matching = &binary.matching;
-    let dropped = if binary.op.is_comparison() { many.clone() } else { many.without(&[METRIC_NAME]) };
+    let dropped = if binary.op.keeps_name() { many.clone() } else { many.without(&[METRIC_NAME]) };
     let Some(Group { include, .. }) = &matching.group else {
         let list = |names: &'a [String]| names.iter().map(String::as_str).collect::<Vec<&'a str>>();
         return Ok(match &matching.labels {

@@ -1,6 +1,8 @@
 //! Functions of histograms: of classic ones, which are series that differ only in their upper bound, `le`, and of native
 //! ones.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "only a few functions are about histograms")]
+
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;

@@ -90,11 +90,13 @@ pub(super) fn call(call: &Call) -> Result<(), (Option<usize>, String)> {
 
 /// Checks what says which info metrics are meant: labels in braces.
 fn info_selector(expr: &Expr) -> Result<(), String> {
-    match &expr.without_parens().kind {
-        ExprKind::Selector(selector) if selector.name.is_none() => Ok(()),
-        ExprKind::Selector(_) => Err("expected label selectors only, got vector selector instead".to_owned()),
-        _ => Err("expected label selectors only".to_owned()),
+    let ExprKind::Selector(selector) = &expr.without_parens().kind else {
+        return Err("expected label selectors only".to_owned());
+    };
+    if selector.name.is_some() {
+        return Err("expected label selectors only, got vector selector instead".to_owned());
     }
+    Ok(())
 }
 
 fn expect_type(expr: &Expr, expected: ValueType, context: &str) -> Result<(), (usize, String)> {

@@ -181,10 +181,8 @@ impl Classic {
         let Ok(base) = labels.to_builder().remove("le").set(METRIC_NAME, base).build() else { return };
         let counts = self.0.entry(base).or_default().entry(time).or_default();
         match (suffix, upper) {
-            ("bucket", Some(upper)) => {
-                if !counts.buckets.iter().any(|(bound, _)| bound.to_bits() == upper.to_bits()) {
-                    counts.buckets.push((upper, value));
-                }
+            ("bucket", Some(upper)) if !counts.buckets.iter().any(|(bound, _)| bound.to_bits() == upper.to_bits()) => {
+                counts.buckets.push((upper, value));
             }
             ("count", _) => counts.count = Some(value),
             ("sum", _) => counts.sum = value,

@@ -194,7 +194,7 @@ impl Evaluator<'_> {
         if is_counter && histograms.iter().any(is_gauge) {
             self.warn_of_kind(mixed, "counter");
         }
-        if !is_counter && !(is_gauge(first) && is_gauge(last)) {
+        if !(is_counter || is_gauge(first) && is_gauge(last)) {
             self.warn_of_kind(mixed, "gauge");
         }
         let is_custom = |histogram: &Arc<Histogram>| histogram.schema().is_custom();
