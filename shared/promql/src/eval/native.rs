@@ -202,9 +202,8 @@ fn sum_or_difference(
             }))
         }
         Err(MixedSchemas) => {
-            let quoted = quote(op.as_str());
-            let message = format!("incompatible bucket layout encountered for binary operator {quoted}");
-            annotations.warn(span, &message);
+            let op = op.as_str();
+            annotations.warn(span, &format!("incompatible bucket layout encountered for binary operator {op}"));
             Outcome::Absent
         }
     }

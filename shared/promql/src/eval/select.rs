@@ -328,7 +328,7 @@ fn without_markers(series: Series) -> Series {
         return series;
     }
     let keep = |index: &usize| is_present(series.values[*index]);
-    let kept: Vec<usize> = (0..series.len()).filter(keep).collect();
+    let kept: Vec<usize> = (0..series.values.len()).filter(keep).collect();
     Series {
         timestamps: kept.iter().map(|&index| series.timestamps[index]).collect(),
         values: kept.iter().map(|&index| series.values[index]).collect(),
