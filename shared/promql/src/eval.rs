@@ -168,6 +168,7 @@ impl Evaluator<'_> {
                 Evaluated::Scalar(values.into_iter().map(|value| -value).collect())
             }
             Evaluated::Vector(vector) if negative => {
+                self.check_histograms(&vector)?;
                 let negated: Vec<_> = vector
                     .each_histogram()
                     .map(|(row, step, histogram)| (row, step, Arc::new(native::scaled(histogram, -1.0))))
@@ -222,6 +223,28 @@ impl Evaluator<'_> {
         Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
     }
 
+    /// Counts samples that are held in memory against the limit.
+    fn count_samples(&mut self, samples: usize) -> Result_<()> {
+        self.samples = self.samples.saturating_add(samples);
+        let limit = self.params.limits.query_samples_max;
+        if self.samples <= limit {
+            return Ok(());
+        }
+        let what = format!("load of {} samples", self.samples);
+        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+    }
+
+    /// Refuses to calculate with more histograms than may be held in memory.
+    fn check_histograms(&self, vector: &Vector) -> Result_<()> {
+        let limit = self.params.limits.query_samples_max;
+        let size: usize = vector.each_histogram().map(|(_, _, histogram)| room(histogram)).sum();
+        if size <= limit {
+            return Ok(());
+        }
+        let what = format!("result of histograms as large as {size} samples");
+        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+    }
+
     /// The series of a selector, counted against the limits.
     fn load(&mut self, selector: &Selector) -> Result_<Vec<Series>> {
         let series = self.source.series(selector.index)?;
@@ -230,16 +253,21 @@ impl Evaluator<'_> {
             let (what, limit) = (format!("selector of {} series", series.len()), limits.query_series_max);
             return Err(EvalError::Limit { what, limit_name: "query_series_max", limit });
         }
-        self.samples += series.iter().map(Series::len).sum::<usize>();
-        if self.samples > limits.query_samples_max {
-            let (what, limit) = (format!("load of {} samples", self.samples), limits.query_samples_max);
-            return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
-        }
+        let samples: usize = series.iter().map(Series::len).sum();
+        let histograms = series.iter().filter_map(|series| series.histograms.as_ref());
+        let buckets: usize = histograms.flat_map(|samples| &samples.values).map(|histogram| room(histogram)).sum();
+        self.count_samples(samples + buckets)?;
         if self.detects_resets {
             return Ok(series.into_iter().map(select::with_detected_resets).collect());
         }
         Ok(series)
     }
+}
+
+/// How many samples take as much room as a histogram.
+fn room(histogram: &Histogram) -> usize {
+    let parts = histogram.parts();
+    8 + (parts.positive.counts().len() + parts.negative.counts().len()) / 2
 }
 
 /// The parser lets no expression of a wrong type through; one built by hand may have one.

@@ -156,7 +156,7 @@ mod tests {
     }
 
     fn output(value: Value) -> Output {
-        Output { value, warnings: Vec::new(), infos: Vec::new() }
+        Output { value, histograms: Vec::new(), warnings: Vec::new(), infos: Vec::new() }
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Evaluator<'_> {
         span: Span,
     ) -> Result_<Vector> {
         let op = binary.op;
+        self.check_histograms(&vector)?;
         self.inform_of_trim(op, &vector, span);
         // Histograms first: what they become may be a number.
         let from_histograms = self.histograms_with_scalar(binary, &vector, scalars, side);
@@ -119,6 +120,8 @@ impl Evaluator<'_> {
 
     /// Arithmetic and comparison of the series that match.
     fn between_vectors(&mut self, binary: &Binary, left: &Vector, right: &Vector) -> Result_<Vector> {
+        self.check_histograms(left)?;
+        self.check_histograms(right)?;
         let many_side = binary.matching.group.as_ref().map_or(Side::Left, |group| group.many);
         let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
         let mut signatures = Signatures::default();

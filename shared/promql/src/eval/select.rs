@@ -193,7 +193,7 @@ impl Evaluator<'_> {
         let times: Arc<[Timestamp]> = inner.times().map(Timestamp::from_millis).collect();
         let rows = (0..vector.rows()).filter_map(|row| {
             let series = present_samples(vector.labels[row].clone(), vector.full_row(row), &times)?;
-            Some((series, vector.drop_names[row]))
+            Some((without_hints(series), vector.drop_names[row]))
         });
         let (series, drop_names) = rows.unzip();
         Ok(Windows { series, drop_names, ends, range, span, extent: None })
@@ -335,6 +335,16 @@ fn without_markers(series: Series) -> Series {
         weights: series.weights.map(|weights| kept.iter().map(|&index| weights[index]).collect()),
         ..series
     }
+}
+
+/// What senders said about resets was about other neighbours than the steps of a subquery have.
+fn without_hints(mut series: Series) -> Series {
+    for histogram in series.histograms.iter_mut().flat_map(|samples| &mut samples.values) {
+        if matches!(histogram.counter_reset(), CounterReset::Reset | CounterReset::NotReset) {
+            *histogram = Arc::new(histogram.as_ref().clone().with_counter_reset(CounterReset::Unknown));
+        }
+    }
+    series
 }
 
 /// Why an instant selector cannot be extended.

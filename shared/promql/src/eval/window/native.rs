@@ -9,7 +9,7 @@ use model::{CounterReset, Histogram, METRIC_NAME, MixedSchemas, Series, Timestam
 use super::super::native::{Fold, Operand, Outcome, Purpose, combined, folded, remark, warn_of_mix, warn_of_schemas};
 use super::super::select::{Layouts, Windows, twice};
 use super::super::vector::{Grid, Vector};
-use super::super::{Evaluator, Result_};
+use super::super::{Evaluator, Result_, room};
 use super::in_seconds;
 use crate::ast::Span;
 use crate::functions::FunctionId;
@@ -108,6 +108,9 @@ impl Evaluator<'_> {
                 span: windows.span,
             };
             if let Some(outcome) = self.of_mixed(id, mixed) {
+                if let Outcome::Histogram(histogram) = &outcome {
+                    self.count_samples(room(histogram))?;
+                }
                 vector.put_outcome(row, step, outcome);
             }
         }
