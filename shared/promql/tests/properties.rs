@@ -444,7 +444,7 @@ fn each_limit_is_named_by_its_error() {
         ("vector(time())", few(|limits| limits.query_points_max = 9), "query_points_max"),
         ("sum_over_time(vector(1)[100y:1ms])", few(|_| {}), "query_samples_max"),
         ("n", few(|limits| limits.query_samples_max = 900), "query_samples_max"),
-        ("rate(n[5m])", few(|limits| limits.query_samples_max = 1_100), "query_samples_max"),
+        ("rate(n[5m])", few(|limits| limits.query_samples_max = 1_050), "query_samples_max"),
         ("a", Params { deadline: Deadline::when(|| true), ..few(|_| {}) }, "query_timeout"),
     ];
     for (query, params, limit_name) in cases {

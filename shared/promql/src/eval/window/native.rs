@@ -22,6 +22,8 @@ struct Mixed<'a> {
     values: &'a [f64],
     histogram_times: &'a [Timestamp],
     histograms: &'a [Arc<Histogram>],
+    /// Whether each is a reset since the one before it in the series; of counters only.
+    resets: &'a [bool],
     /// The last millisecond of the window.
     end: i64,
     /// Its length.
@@ -91,6 +93,8 @@ impl Evaluator<'_> {
             slots.copy_from_slice(numbers);
         }
         let row = vector.rows() - 1;
+        let is_counter = matches!(id, FunctionId::Rate | FunctionId::Increase);
+        let resets = if is_counter { resets(&samples.values) } else { Vec::new() };
         for (step, (numbers, histograms)) in of_numbers.bounds.iter().zip(&of_histograms.bounds).enumerate() {
             if histograms.0 == histograms.1 {
                 continue;
@@ -101,6 +105,7 @@ impl Evaluator<'_> {
                 times: &series.timestamps[numbers.clone()],
                 values: &series.values[numbers],
                 histogram_times: &samples.timestamps[histograms.clone()],
+                resets: resets.get(histograms.clone()).unwrap_or_default(),
                 histograms: &samples.values[histograms],
                 end: windows.ends.time(step),
                 range,
@@ -202,7 +207,7 @@ impl Evaluator<'_> {
         }
         let is_custom = |histogram: &Arc<Histogram>| histogram.schema().is_custom();
         // What was counted before a reset right after the first does not matter, however it was counted.
-        let starts_anew = is_counter && histograms[1].is_reset_since(first);
+        let starts_anew = is_counter && mixed.resets[1];
         let relevant = &histograms[usize::from(starts_anew)..];
         if is_counter && relevant.iter().any(|histogram| is_custom(histogram) != is_custom(last)) {
             return Err(MixedSchemas);
@@ -214,8 +219,9 @@ impl Evaluator<'_> {
             increase = folded.histogram;
         }
         if is_counter {
-            for pair in relevant.windows(2).filter(|pair| pair[1].is_reset_since(&pair[0])) {
-                let folded = combined(&increase, &pair[0], Purpose::Addition)?;
+            let later = usize::from(starts_anew) + 1;
+            for index in (later..histograms.len()).filter(|index| mixed.resets[*index]) {
+                let folded = combined(&increase, &histograms[index - 1], Purpose::Addition)?;
                 self.remark_bounds(&folded, Purpose::Addition, mixed.span);
                 increase = folded.histogram;
             }
@@ -275,6 +281,12 @@ impl Evaluator<'_> {
         let folded = model::Folded { resets_conflict: false, ..folded.clone() };
         remark(&folded, purpose, &mut self.annotations, span);
     }
+}
+
+/// Whether each histogram is a reset since the one before, found out once for all windows.
+fn resets(histograms: &[Arc<Histogram>]) -> Vec<bool> {
+    let first = histograms.iter().take(1).map(|_| false);
+    first.chain(histograms.windows(2).map(|pair| pair[1].is_reset_since(&pair[0]))).collect()
 }
 
 /// The histogram in the coarsest schema of all in the window, so that windows with the same samples in the middle give
