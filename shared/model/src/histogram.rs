@@ -187,7 +187,8 @@ impl Histogram {
                 count: change(parts.count),
                 sum: change(parts.sum),
                 zero_threshold: parts.zero_threshold,
-                zero_count: change(parts.zero_count),
+                // Histograms with custom buckets have no zero bucket that could change.
+                zero_count: if parts.schema.is_custom() { 0.0 } else { change(parts.zero_count) },
                 positive: buckets(&parts.positive),
                 negative: buckets(&parts.negative),
             },

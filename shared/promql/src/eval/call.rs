@@ -55,7 +55,7 @@ impl Evaluator<'_> {
         match call.function.id {
             FunctionId::Timestamp => self.timestamp(&arguments[0], grid),
             FunctionId::Absent => self.absent(&arguments[0], grid),
-            FunctionId::AbsentOverTime => self.absent_over_time(&arguments[0], grid),
+            FunctionId::AbsentOverTime => self.absent_over_time(call, grid),
             FunctionId::Clamp | FunctionId::ClampMin | FunctionId::ClampMax => self.clamp(call, grid),
             FunctionId::Round => self.round(call, grid),
             FunctionId::Sort => self.vector(&arguments[0], grid).map(|vector| sorted(vector, false)),

@@ -8,6 +8,7 @@ use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use regex::Regex;
 
 use super::vector::{ABSENT, Grid, Vector};
+use super::window::check_extent;
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::EvalError;
@@ -65,8 +66,10 @@ impl Evaluator<'_> {
         absence(argument, &any)
     }
 
-    pub(super) fn absent_over_time(&mut self, argument: &Expr, grid: Grid) -> Result_<Vector> {
+    pub(super) fn absent_over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let argument = &call.arguments[0];
         let windows = self.windows(argument, grid)?;
+        check_extent(call.function, &windows)?;
         let any = self.any_in_windows(&windows, grid)?;
         absence(argument, &any)
     }

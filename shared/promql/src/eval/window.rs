@@ -14,6 +14,7 @@ use model::{METRIC_NAME, Series, Timestamp};
 
 pub(super) use self::counter::Reach;
 use self::counter::{Counter, extrapolated, instant};
+pub(super) use self::extended::check_extent;
 use super::float::{Sum, quantile};
 use super::select::{Layout, Layouts, Windows, twice};
 use super::vector::{Grid, Vector, is_present};

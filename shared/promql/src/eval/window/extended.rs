@@ -94,8 +94,8 @@ impl<'a> Extended<'a> {
 impl Evaluator<'_> {
     /// A function of such windows.
     pub(super) fn over_extended(&mut self, function: &Function, windows: &Windows, grid: Grid) -> Result_<Vector> {
+        check_extent(function, windows)?;
         let smoothed = windows.extent == Some(Extent::Smoothed);
-        check_function(function, smoothed)?;
         let lookback = millis(self.params.lookback);
         let mut vector = Vector::new(grid.count);
         for (number, series) in windows.series.iter().enumerate() {
@@ -183,11 +183,12 @@ fn of_extended(id: FunctionId, extended: &Extended<'_>, range: i64) -> f64 {
     }
 }
 
-fn check_function(function: &Function, smoothed: bool) -> Result_<()> {
-    let (modifier, allowed) = if smoothed {
-        ("smoothed", "delta, increase, rate")
-    } else {
-        ("anchored", "changes, delta, increase, rate, resets")
+/// Refuses windows that look beyond themselves where a function does not take them.
+pub(in crate::eval) fn check_extent(function: &Function, windows: &Windows) -> Result_<()> {
+    let (modifier, allowed) = match windows.extent {
+        None => return Ok(()),
+        Some(Extent::Anchored) => ("anchored", "changes, delta, increase, rate, resets"),
+        Some(Extent::Smoothed) => ("smoothed", "delta, increase, rate"),
     };
     if allowed.split(", ").any(|name| name == function.name) {
         return Ok(());
