@@ -143,16 +143,19 @@ fn window() -> impl Strategy<Value = String> {
     (selector(), range, shift()).prop_map(|(selector, range, shift)| format!("{selector}[{range}]{shift}"))
 }
 
-fn vector() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![
+fn leaf() -> impl Strategy<Value = String> {
+    prop_oneof![
         (selector(), shift()).prop_map(|(selector, shift)| format!("{selector}{shift}")),
         (over_time(), window()).prop_map(|(function, window)| format!("{function}({window})")),
         (extended(), selector()).prop_map(|(call, selector)| call.replace('#', &selector)),
         window().prop_map(|window| format!("quantile_over_time(0.7, {window})")),
         window().prop_map(|window| format!("predict_linear({window}, 600)")),
         window().prop_map(|window| format!("double_exponential_smoothing({window}, 0.3, 0.6)")),
-    ];
-    leaf.prop_recursive(4, 16, 3, |inner| {
+    ]
+}
+
+fn vector() -> impl Strategy<Value = String> {
+    leaf().prop_recursive(4, 16, 3, |inner| {
         let function = one_of(&[
             "abs",
             "ceil",

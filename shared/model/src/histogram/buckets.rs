@@ -21,6 +21,9 @@ pub struct Buckets {
 /// Runs that are closer are one: a span takes as much room as a count.
 const GAP_MAX: i32 = 1;
 
+/// Numbers count exactly up to here.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 impl Buckets {
     /// Buckets with one count for each place in the spans.
     ///
@@ -56,6 +59,17 @@ impl Buckets {
             count as f64
         };
         Self::new(spans, deltas.iter().map(add).collect())
+    }
+
+    /// The counts as [`Buckets::from_deltas`] takes them, if all are whole and exact.
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked before")]
+    pub fn deltas(&self) -> Option<Vec<i64>> {
+        let mut before = 0;
+        let delta = |count: &f64| {
+            let whole = (count.fract() == 0.0 && count.abs() <= EXACT_MAX).then_some(*count as i64)?;
+            Some(whole - std::mem::replace(&mut before, whole))
+        };
+        self.counts.iter().map(delta).collect()
     }
 
     /// Neighbouring buckets from an index on.
