@@ -60,6 +60,11 @@ impl Expr {
         }
     }
 
+    /// Whether the parser added it: what takes no room in the text was not written.
+    pub(crate) const fn is_implied(&self) -> bool {
+        self.span.start == self.span.end && self.span.line > 0
+    }
+
     /// The expression without the parentheses around it.
     pub(crate) fn without_parens(&self) -> &Self {
         let mut inner = self;

@@ -285,7 +285,8 @@ fn is_step_invariant(expr: &Expr) -> bool {
             let sees_time =
                 matches!(call.function.id, FunctionId::Time | FunctionId::Timestamp | FunctionId::PredictLinear)
                     || call.arguments.is_empty();
-            !sees_time && call.arguments.iter().all(is_step_invariant)
+            // The info metrics that `info` means when it names none are those of the time it is evaluated at.
+            !sees_time && call.arguments.iter().filter(|argument| !argument.is_implied()).all(is_step_invariant)
         }
         ExprKind::Number(_)
         | ExprKind::Text(_)

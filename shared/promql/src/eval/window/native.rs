@@ -57,12 +57,18 @@ impl Evaluator<'_> {
         parameters: &[Vec<f64>],
         grid: Grid,
     ) -> Result_<Vector> {
-        let mut vector = Vector::new(grid.count);
+        // Parameters are checked even if no series has numbers.
+        let nothing = Windows { series: Vec::new(), drop_names: Vec::new(), ..*windows };
+        let mut vector = self.over_windows(id, &nothing, parameters, grid)?;
         for (number, series) in windows.series.iter().enumerate() {
             self.check_deadline(number)?;
             let drop_name = windows.drop_names[number];
-            let one = Windows { series: vec![series.clone()], drop_names: vec![drop_name], ..*windows };
-            let numbers = self.over_windows(id, &one, parameters, grid)?;
+            let numbers = if series.values.is_empty() {
+                Vector::new(grid.count)
+            } else {
+                let one = Windows { series: vec![series.clone()], drop_names: vec![drop_name], ..*windows };
+                self.over_windows(id, &one, parameters, grid)?
+            };
             if series.histograms.is_none() {
                 vector.append(numbers);
                 continue;
