@@ -128,6 +128,11 @@ impl Route {
         }
     }
 
+    /// Whether samples are pushed there: a host with doors of their own for samples and questions asks for it.
+    pub const fn is_push(self) -> bool {
+        matches!(self.scope(), Some(Scope::Write))
+    }
+
     /// Whether a role sees what the route answers. Management sees pages and reports, whose code says which of them;
     /// access is a matter of operations. Samples may come from anybody who may write.
     const fn is_for(self, role: Role) -> bool {
