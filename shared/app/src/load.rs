@@ -36,6 +36,7 @@ use pieces::Pieces;
 use rows::RawRows;
 use stats::StatsCache;
 pub use stats::{PieceStats, StorageStats};
+pub use tail::Log;
 use tail::TailState;
 pub use tier::Tier;
 
@@ -49,7 +50,7 @@ pub struct Loader {
     ports: Ports,
     limits: Limits,
     pieces: Pieces,
-    tail: Mutex<TailState>,
+    tail: Mutex<Option<TailState>>,
     stats: Mutex<StatsCache>,
 }
 
@@ -71,22 +72,32 @@ impl Loader {
     /// `Invalid` when a selection has more series or samples than a query may load, told before any value is fetched.
     /// `Unavailable` or `Corrupt` when a store does not answer or holds bytes that cannot be read.
     pub async fn load(&self, tenant: &TenantId, selections: &[Selection], now: Timestamp) -> Result<Loaded, AppError> {
-        self.load_over(tenant, selections, None, now).await
+        let head = self.head(tenant, now).await?;
+        self.load_over(tenant, selections, head, now).await
     }
 
-    /// As [`Loader::load`], with samples on top that are not stored yet: what rules of the same tick recorded.
+    /// As [`Loader::load`], with what a tick found in the log: nothing that arrived later is seen.
     ///
     /// # Errors
     /// As [`Loader::load`].
-    pub async fn load_over(
+    pub async fn load_from(
+        &self,
+        log: &Log,
+        tenant: &TenantId,
+        selections: &[Selection],
+        now: Timestamp,
+    ) -> Result<Loaded, AppError> {
+        self.load_over(tenant, selections, log.head(tenant), now).await
+    }
+
+    async fn load_over(
         &self,
         tenant: &TenantId,
         selections: &[Selection],
-        overlay: Option<Arc<Head>>,
+        head: Arc<Head>,
         now: Timestamp,
     ) -> Result<Loaded, AppError> {
-        let mut heads = vec![self.head(tenant, now).await?];
-        heads.extend(overlay);
+        let heads = [head];
         let mut budget = Budget::new(&self.limits);
         let mut loaded = Loaded::default();
         let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
@@ -171,7 +182,7 @@ impl Loader {
     async fn head(&self, tenant: &TenantId, now: Timestamp) -> Result<Arc<Head>, AppError> {
         let shard = Shard::default();
         let watermark = self.watermark(shard, now).await?;
-        self.with_tail(shard, watermark, now, |tail| tail.head(tenant)).await
+        self.tail(shard, tenant, watermark, now).await
     }
 
     async fn watermark(&self, shard: Shard, now: Timestamp) -> Result<Minute, AppError> {

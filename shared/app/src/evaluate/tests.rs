@@ -151,6 +151,19 @@ async fn a_breach_becomes_samples_history_and_messages() {
 }
 
 #[tokio::test]
+async fn a_tick_reads_the_log_once() {
+    let world = World::new();
+    let plan = FaultPlan::none();
+    let app = world.app(RULES, &plan);
+    for at in 0..5 {
+        world.push(minute(at), 9.0).await;
+        let before = plan.calls("wal read");
+        ticked(&app, minute(at)).await;
+        assert_eq!(plan.calls("wal read") - before, 1);
+    }
+}
+
+#[tokio::test]
 async fn the_same_tick_again_does_nothing() {
     let world = World::new();
     let app = world.app(RULES, &FaultPlan::none());

@@ -90,7 +90,8 @@ impl World {
     pub(crate) async fn tick(&self) -> Result<(), AppError> {
         let cache = StateCache::default();
         let (mut row, version) = tick_row::read(&self.ports, &cache, Shard(0), self.now).await?;
-        let drained = drain(&self.ports, &row, Shard(0), self.now).await?;
+        let log = self.loader.log(Shard(0), row.watermark, self.now).await?;
+        let drained = drain(&log, self.now).await?;
         drained.store(&self.ports, Shard(0), self.now).await?;
         row.watermark = drained.watermark;
         let write = row.store(self.ports.objects.as_ref(), &cache, Shard(0), version).await?;

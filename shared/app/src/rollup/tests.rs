@@ -125,7 +125,8 @@ async fn a_chunk_that_a_repeated_tick_names_again_keeps_its_object() {
     world.push(&samples).await;
     world.now = START + secs(4500);
     let (row, _) = crate::tick_row::read(&world.ports, &StateCache::default(), Shard(0), world.now).await.unwrap();
-    let drained = crate::load::drain(&world.ports, &row, Shard(0), world.now).await.unwrap();
+    let log = world.loader.log(Shard(0), row.watermark, world.now).await.unwrap();
+    let drained = crate::load::drain(&log, world.now).await.unwrap();
     drained.store(&world.ports, Shard(0), world.now).await.unwrap();
     // The tick dies before its commit; meanwhile the chunk becomes a block.
     assert_eq!(world.roll_up().await.unwrap().hours_built, 1);
