@@ -1,6 +1,6 @@
 //! `mihari serve`: the stores of one machine, the schedule, and HTTP.
 
-mod config_folder;
+pub(crate) mod config_folder;
 mod listener;
 mod schedule;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use app::access::{self, Access, SessionKey};
-use app::{App, Ports, Settings};
+use app::{App, Ports, Settings, config_store};
 use jiff::tz::TimeZone;
 use model::{Language, Limits, Timestamp};
 use net::{NetMessenger, NetSettings, SmtpCredentials};
@@ -48,8 +48,10 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let access = if any_token { Access::Tokens } else { Access::Open };
     let (folder, config) = ConfigFolder::open(args.config.clone())?;
     let app = Arc::new(App::new(ports, settings, limits, clock::stopwatch(), config, (access, session_key)));
+    config_store::refresh(&app, now).await.context("start with --config DIR to use files instead")?;
+    let is_pushed = args.config.is_none() && config_store::load(&app.ports, now).await?.is_some();
 
-    announce(&args, address, any_token)?;
+    announce(&args, address, any_token, is_pushed)?;
     let mut schedule = schedule::start(app.clone(), topic, folder, !args.no_host_metrics);
     let served = listener::run(app, listener, shutdown_signal()).await;
     schedule.abort_all();
@@ -92,7 +94,8 @@ fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
         LanguageArg::En => Language::English,
     };
     let external_url = external_url.trim_end_matches('/').to_owned();
-    Ok(Settings { external_url, language, time_zone, ..Settings::default() })
+    let takes_pushed_config = args.config.is_none();
+    Ok(Settings { external_url, language, time_zone, takes_pushed_config, ..Settings::default() })
 }
 
 /// What other machines, and the links in notifications, reach an address by: `0.0.0.0` means all of this machine's.
@@ -133,7 +136,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Says where everything is, to whoever started it.
-fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool) -> anyhow::Result<()> {
+fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool, is_pushed: bool) -> anyhow::Result<()> {
     let data_dir = std::path::absolute(&args.data_dir).unwrap_or_else(|_| args.data_dir.clone());
     let address = reachable(address);
     let mut out = std::io::stdout().lock();
@@ -144,6 +147,7 @@ fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool) -> anyhow::R
     writeln!(out, "  mail outbox   {}", data_dir.join("outbox").display())?;
     match &args.config {
         Some(folder) => writeln!(out, "  configuration {}", folder.display())?,
+        None if is_pushed => writeln!(out, "  configuration what was pushed last; `mihari config show` says more")?,
         None => writeln!(out, "  configuration built-in defaults; your own with --config DIR")?,
     }
     out.flush()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app::error::consequence;
 use app::ports::{Shard, Topic as _};
-use app::{App, AppError, evaluate, ingest, notify, report, rollup};
+use app::{App, AppError, config_store, evaluate, ingest, notify, report, rollup};
 use embedded::LocalTopic;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -71,7 +71,7 @@ async fn collect_once(app: &App, host: &mut Option<Host>, instance: &str) -> Res
 
 async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
     loop {
-        reload(&app, &mut folder);
+        reload(&app, &mut folder).await;
         let succeeded = run(&app, "evaluate", async {
             let summary = evaluate::tick(&app, Shard::default(), now()).await?;
             tracing::debug!(?summary, "tick");
@@ -82,7 +82,12 @@ async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
     }
 }
 
-fn reload(app: &App, folder: &mut ConfigFolder) {
+async fn reload(app: &App, folder: &mut ConfigFolder) {
+    if !folder.is_used() {
+        let refreshed = config_store::refresh(app, now()).await;
+        refreshed.map_or_else(|error| tracing::warn!(%error, "no look at what was pushed"), drop);
+        return;
+    }
     match folder.look() {
         Look::Unchanged => {}
         Look::Changed(config) => {
