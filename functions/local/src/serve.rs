@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use app::access::{self, Access, SessionKey};
+use app::cost::{self, Ledger};
 use app::{App, Ports, Settings, config_store};
 use jiff::tz::TimeZone;
 use model::{Language, Limits, Timestamp};
@@ -20,6 +21,13 @@ use crate::cli::{LanguageArg, ServeArgs};
 use crate::clock;
 use crate::host::hostname;
 use config_folder::ConfigFolder;
+
+/// What runs in this process, and the ledger of what the same would cost on AWS.
+#[derive(Debug)]
+struct Running {
+    app: Arc<App>,
+    ledger: Arc<Ledger>,
+}
 
 /// Serves until Ctrl-C or SIGTERM.
 ///
@@ -44,6 +52,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         topic: topic.clone(),
         messenger: Arc::new(messenger),
     };
+    // Each start is a process of its own in the ledger, else it would overwrite what the last one stored.
+    let ledger = Arc::new(Ledger::new("local", now.as_millis().to_string()));
+    let ports = cost::metered(ports, &ledger);
     let session_key = SessionKey::load_or_create(ports.state.as_ref(), random()?, now).await?;
     let access = if any_token { Access::Tokens } else { Access::Open };
     let (folder, config) = ConfigFolder::open(args.config.clone())?;
@@ -52,8 +63,9 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_pushed = args.config.is_none() && config_store::load(&app.ports, now).await?.is_some();
 
     announce(&args, address, any_token, is_pushed)?;
-    let mut schedule = schedule::start(app.clone(), topic, folder, !args.no_host_metrics);
-    let served = listener::run(app, listener, shutdown_signal()).await;
+    let running = Arc::new(Running { app, ledger });
+    let mut schedule = schedule::start(&running, topic, folder, !args.no_host_metrics);
+    let served = listener::run(running, listener, shutdown_signal()).await;
     schedule.abort_all();
     served
 }

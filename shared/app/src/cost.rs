@@ -34,7 +34,7 @@ use crate::ports::PortResult;
 pub use item::Item;
 pub use meter::metered;
 pub use prices::{PriceError, Prices};
-pub use report::{FunctionCost, Line, Report, report};
+pub use report::{FunctionCost, Line, Report, report, standing};
 pub use usage::Usage;
 
 /// A process stores what it used at most so often.

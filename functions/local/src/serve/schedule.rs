@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::cost::Door;
 use app::error::consequence;
 use app::ports::{Shard, Topic as _};
 use app::{App, AppError, config_store, evaluate, ingest, notify, report, rollup};
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::config_folder::{ConfigFolder, Look};
-use super::now;
+use super::{Running, now};
 use crate::clock::until_next;
 use crate::host::{Host, hostname};
 use crate::process;
@@ -24,28 +25,38 @@ const EVALUATE_EVERY: Duration = Duration::from_secs(60);
 const NOTIFY_EVERY: Duration = Duration::from_secs(1);
 const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How often to see whether what was used is to be stored.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 const MESSAGES_AT_ONCE: usize = 100;
+/// The memory of a function that runs by time, as `infra/template.yaml` has it for evaluate.
+const MEMORY_MB: u32 = 1024;
 /// A flow that failed is tried again so soon.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Starts all flows that run by time.
-pub(super) fn start(app: Arc<App>, topic: Arc<LocalTopic>, folder: ConfigFolder, host_metrics: bool) -> JoinSet<()> {
+pub(super) fn start(
+    running: &Arc<Running>,
+    topic: Arc<LocalTopic>,
+    folder: ConfigFolder,
+    host_metrics: bool,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(collect(app.clone(), host_metrics));
-    tasks.spawn(evaluate(app.clone(), folder));
-    tasks.spawn(receive(app.clone(), topic));
-    tasks.spawn(run_due_timers(app.clone()));
-    tasks.spawn(roll_up(app.clone()));
-    tasks.spawn(write_reports(app));
+    tasks.spawn(collect(Arc::clone(running), host_metrics));
+    tasks.spawn(evaluate(Arc::clone(running), folder));
+    tasks.spawn(receive(Arc::clone(&running.app), topic));
+    tasks.spawn(run_due_timers(Arc::clone(&running.app)));
+    tasks.spawn(roll_up(Arc::clone(running)));
+    tasks.spawn(write_reports(Arc::clone(running)));
+    tasks.spawn(count(Arc::clone(running)));
     tasks
 }
 
-async fn collect(app: Arc<App>, host_metrics: bool) {
+async fn collect(running: Arc<Running>, host_metrics: bool) {
     let instance = hostname();
     let mut host = host_metrics.then(|| Host::new(Path::new("/proc")));
     let mut collections = 0_u32;
     loop {
-        run(&app, "collect", collect_once(&app, &mut host, &instance)).await;
+        run(&running, "collect", collect_once(&running.app, &mut host, &instance)).await;
         collections += 1;
         let wait = if collections == 1 { SECOND_COLLECTION_AFTER } else { until_next(COLLECT_EVERY, now()) };
         sleep(wait).await;
@@ -69,11 +80,12 @@ async fn collect_once(app: &App, host: &mut Option<Host>, instance: &str) -> Res
     Ok(())
 }
 
-async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
+async fn evaluate(running: Arc<Running>, mut folder: ConfigFolder) {
+    let app = &running.app;
     loop {
-        reload(&app, &mut folder).await;
-        let succeeded = run(&app, "evaluate", async {
-            let summary = evaluate::tick(&app, Shard::default(), now()).await?;
+        reload(app, &mut folder).await;
+        let succeeded = run(&running, "evaluate", async {
+            let summary = evaluate::tick(app, Shard::default(), now()).await?;
             tracing::debug!(?summary, "tick");
             Ok(())
         });
@@ -133,11 +145,11 @@ async fn deliver(app: &App) {
     }
 }
 
-async fn roll_up(app: Arc<App>) {
+async fn roll_up(running: Arc<Running>) {
     loop {
         sleep(until_next(ROLL_UP_EVERY, now())).await;
-        run(&app, "rollup", async {
-            let summary = rollup::run(&app, now()).await?;
+        run(&running, "rollup", async {
+            let summary = rollup::run(&running.app, now()).await?;
             tracing::debug!(?summary, "rollup");
             Ok(())
         })
@@ -145,23 +157,35 @@ async fn roll_up(app: Arc<App>) {
     }
 }
 
-async fn write_reports(app: Arc<App>) {
+async fn write_reports(running: Arc<Running>) {
     loop {
         sleep(until_next(REPORT_EVERY, now())).await;
-        run(&app, "report", async {
-            report::run_due(&app, now()).await?;
+        run(&running, "report", async {
+            report::run_due(&running.app, now()).await?;
             Ok(())
         })
         .await;
     }
 }
 
+/// Stores what was used.
+async fn count(running: Arc<Running>) {
+    loop {
+        sleep(until_next(COUNT_EVERY, now())).await;
+        if let Err(error) = running.ledger.flush(&running.app, now()).await {
+            tracing::warn!(%error, "what was used is not stored; it is tried again");
+        }
+    }
+}
+
 /// Runs a flow once, counts it and logs its failure; says whether it succeeded.
-async fn run(app: &App, flow: &'static str, work: impl Future<Output = Result<(), AppError>>) -> bool {
+async fn run(running: &Running, flow: &'static str, work: impl Future<Output = Result<(), AppError>>) -> bool {
+    let Running { app, ledger } = running;
     let started = app.stopwatch.read();
     let result = work.await;
     let elapsed = app.stopwatch.read().saturating_sub(started);
     app.metrics.flow(flow, result.is_ok(), elapsed);
+    ledger.invocation(Door::Schedule, elapsed, MEMORY_MB);
     if let Err(error) = &result {
         tracing::warn!(flow, %error, "a flow failed; it is tried again");
     }

@@ -110,8 +110,9 @@ fn of(stored: &[rows::Stored], prices: &Prices, today: Date, now: Timestamp) -> 
     }
 }
 
-/// What a deployment costs over a time in which nothing calls it, beside its schedules: those are counted.
-fn standing(time: Duration) -> Usage {
+/// What a deployment uses over a time although nothing happens: alarms, and the queue's pollers. Whoever runs the
+/// schedules counts those.
+pub fn standing(time: Duration) -> Usage {
     let hours = time.as_secs() / 3600;
     let mut usage = Usage::default();
     usage.add(Item::Alarm, ALARMS.saturating_mul(hours));
