@@ -5,6 +5,7 @@
 
 mod config;
 mod json;
+mod link;
 mod login;
 pub mod operator;
 mod params;
@@ -53,6 +54,8 @@ pub enum Route {
     Config,
     /// `/api/mihari/v1/reports/daily`.
     Reports,
+    /// `/r/...`: links to reports that need no token.
+    Link,
     /// `/login` and `/logout`.
     Login,
     /// Styles, scripts and pictures of the pages; the same for everybody.
@@ -82,6 +85,7 @@ impl Route {
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
             "/login" | "/logout" => Self::Login,
+            _ if path.starts_with(crate::report::link::PREFIX) => Self::Link,
             _ if prometheus::label_of(path).is_some() => Self::Series,
             _ if path.starts_with("/assets/") => Self::Asset,
             _ if path.starts_with("/api/") => Self::Unknown,
@@ -104,6 +108,7 @@ impl Route {
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
+            Self::Link => "link",
             Self::Login => "login",
             Self::Asset => "asset",
             Self::Page => "page",
@@ -114,7 +119,7 @@ impl Route {
     /// What a caller must be allowed to do; `None` where nobody is asked.
     const fn scope(self) -> Option<Scope> {
         match self {
-            Self::Health | Self::Login | Self::Asset => None,
+            Self::Health | Self::Link | Self::Login | Self::Asset => None,
             Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
@@ -145,6 +150,7 @@ impl Route {
             | Self::RemoteWrite
             | Self::Firehose
             | Self::Reports
+            | Self::Link
             | Self::Login
             | Self::Asset
             | Self::Page
@@ -169,7 +175,7 @@ impl Route {
         const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
-            Self::Health | Self::Metrics | Self::Rules | Self::Asset => GET,
+            Self::Health | Self::Metrics | Self::Rules | Self::Link | Self::Asset => GET,
             Self::RemoteWrite | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -277,7 +283,9 @@ async fn answer(
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
         Route::Unknown => Ok(not_found(path)),
-        Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, now).await,
+        Route::Page | Route::Health | Route::Link | Route::Login | Route::Asset => {
+            page(app, &caller, request, now).await
+        }
     }
 }
 
@@ -286,6 +294,9 @@ async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Tim
     let path = request.uri().path();
     if route == Route::Login {
         return login::handle(app, request, now).await;
+    }
+    if route == Route::Link {
+        return link::handle(app, request, now).await;
     }
     if route == Route::Asset {
         return Ok(pages::asset(path).unwrap_or_else(|| not_found(path)));
@@ -315,7 +326,7 @@ fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError,
     if route == Route::Firehose {
         return push::firehose_refusal(request, status, &message, now);
     }
-    if matches!(route, Route::Page | Route::Login) {
+    if matches!(route, Route::Page | Route::Link | Route::Login) {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if status == StatusCode::UNAUTHORIZED {
             return reply::see_other(&login::path_with_next(path), None);

@@ -4,6 +4,7 @@
 //! has one final report, written once; before that, each run for the day adds one more report "so far". So a schedule
 //! that fires twice, late or on two machines at once writes one report.
 
+pub mod link;
 mod schedule;
 mod statistics;
 mod store;
@@ -50,6 +51,27 @@ pub enum Format {
     Json,
     /// A self-contained page.
     Html(Language),
+}
+
+impl Format {
+    /// The id and the form that a file's name stands for: `<id>.json`, `<id>.ja.html` or `<id>.en.html`.
+    pub fn of_file(file: &str) -> Option<(&str, Self)> {
+        if let Some(id) = file.strip_suffix(".json") {
+            return Some((id, Self::Json));
+        }
+        let (id, tag) = file.strip_suffix(".html")?.rsplit_once('.')?;
+        let language = Language::from_tag(tag).filter(|language| language.tag() == tag)?;
+        Some((id, Self::Html(language)))
+    }
+}
+
+/// Where a report is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Under a link of the store's own, for a while.
+    Elsewhere(String),
+    /// Its bytes.
+    Here(Bytes),
 }
 
 /// The points of a report's charts are this far apart: 288 a day.
@@ -106,6 +128,26 @@ pub async fn list(app: &App, tenant: &TenantId) -> Result<Vec<Entry>, AppError> 
 pub async fn get(app: &App, tenant: &TenantId, id: &str, format: Format) -> Result<Option<Bytes>, AppError> {
     let Some(key) = ReportKey::parse(id) else { return Ok(None) };
     store::get(app.ports.objects.as_ref(), tenant, &key, format).await
+}
+
+/// Where a stored report can be read in one of its forms; `None` when there is none under the id. A link of the store's
+/// own works for `lifetime`.
+///
+/// # Errors
+/// When the store does not answer or what it holds cannot be read.
+pub async fn place(
+    app: &App,
+    tenant: &TenantId,
+    id: &str,
+    format: Format,
+    lifetime: Duration,
+) -> Result<Option<Place>, AppError> {
+    let Some(key) = ReportKey::parse(id) else { return Ok(None) };
+    let objects = app.ports.objects.as_ref();
+    if let Some(link) = store::link(objects, tenant, &key, format, lifetime).await? {
+        return Ok(Some(Place::Elsewhere(link)));
+    }
+    Ok(store::get(objects, tenant, &key, format).await?.map(Place::Here))
 }
 
 /// The path of a report's page in a language.

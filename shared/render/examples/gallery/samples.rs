@@ -301,6 +301,7 @@ pub(crate) fn reports() -> Reports {
         made_at: (!is_final).then_some(NOW - Duration::from_secs(3600)),
         is_final,
         address: format!("/reports/daily/{date}/Asia.Tokyo/final"),
+        link: format!("/r/default/{date}/Asia.Tokyo/final.ja.html?e=1795928400&s=c2lnbmF0dXJl"),
     };
     let daily = vec![row("2026-11-22", false), row("2026-11-21", true)];
     Reports { daily, daily_at: Some("00:15".to_owned()), is_for_others: false }

@@ -172,6 +172,12 @@ texts! {
     ReportSoFar => "途中経過", "So far";
     ReportDownloadHtml => "HTML を保存", "Download HTML";
     ReportDownloadJson => "JSON を保存", "Download JSON";
+    LinkToCopy => "共有リンク（7日間有効）", "Link to share (7 days)";
+    LinkCopied => "コピーしました", "Copied";
+    LinkAltered => "リンクが途中で切れているか、書き換えられています。送り主にもう一度確認してください。",
+        "The link is not whole, or was changed on its way. Ask whoever sent it for it again.";
+    LinkExpired => "リンクの有効期限が切れています。送り主に新しいリンクを依頼してください。",
+        "The link has expired. Ask whoever sent it for a new one.";
     ReportOf => "{0} のレポート", "report of {0}";
     NoReports => "レポートはまだありません。日次レポートは毎日 {0} に前日分が作成されます。",
         "No reports yet. A daily report of the day before is written every day at {0}.";
