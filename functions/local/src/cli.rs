@@ -48,6 +48,12 @@ pub(crate) enum Command {
     /// Send, fetch or look at the configuration of a server or a stack: rules, routes, reports.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What this month costs on AWS, and what the month will cost; on one machine, what its work would cost there.
+    Cost {
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Send the metrics of a make-believe dataset management system, to try things with.
     Demo(demo::DemoArgs),
 }

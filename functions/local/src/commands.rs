@@ -1,6 +1,7 @@
 //! The commands that ask a running server, and those that need none.
 
 mod config;
+mod cost;
 mod rules;
 mod token;
 
@@ -15,6 +16,7 @@ use crate::client::Client;
 use crate::clock;
 
 pub(crate) use config::config;
+pub(crate) use cost::cost;
 pub(crate) use rules::rules;
 pub(crate) use token::token;
 

@@ -21,7 +21,7 @@ use model::Timestamp;
 
 use crate::access::{Access, Caller, Refusal, Role, Scope, identify};
 use crate::error::consequence;
-use crate::{App, AppError, pages};
+use crate::{App, AppError, cost, pages};
 
 pub use operator::handle_operator;
 pub use params::{Params, parse_duration, parse_time};
@@ -54,6 +54,8 @@ pub enum Route {
     Config,
     /// `/api/mihari/v1/reports/daily`.
     Reports,
+    /// `/api/mihari/v1/cost`.
+    Cost,
     /// `/r/...`: links to reports that need no token.
     Link,
     /// `/login` and `/logout`.
@@ -84,6 +86,7 @@ impl Route {
             "/api/mihari/v1/tokens" => Self::Tokens,
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
+            "/api/mihari/v1/cost" => Self::Cost,
             "/login" | "/logout" => Self::Login,
             _ if path.starts_with(crate::report::link::PREFIX) => Self::Link,
             _ if prometheus::label_of(path).is_some() => Self::Series,
@@ -108,6 +111,7 @@ impl Route {
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
+            Self::Cost => "cost",
             Self::Link => "link",
             Self::Login => "login",
             Self::Asset => "asset",
@@ -123,6 +127,7 @@ impl Route {
             Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
+            | Self::Cost
             | Self::Query
             | Self::QueryRange
             | Self::Series
@@ -150,6 +155,7 @@ impl Route {
             | Self::RemoteWrite
             | Self::Firehose
             | Self::Reports
+            | Self::Cost
             | Self::Link
             | Self::Login
             | Self::Asset
@@ -175,7 +181,7 @@ impl Route {
         const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
-            Self::Health | Self::Metrics | Self::Rules | Self::Link | Self::Asset => GET,
+            Self::Health | Self::Metrics | Self::Rules | Self::Cost | Self::Link | Self::Asset => GET,
             Self::RemoteWrite | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -272,7 +278,9 @@ async fn answer(
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
         Route::Firehose => Ok(push::firehose(app, &caller.tenant, request, now).await),
-        Route::Metrics if caller.tenant != *default_tenant => Err(Refusal::Deployment(default_tenant.clone()).into()),
+        Route::Metrics | Route::Cost if caller.tenant != *default_tenant => {
+            Err(Refusal::Deployment(default_tenant.clone()).into())
+        }
         Route::Metrics => Ok(prometheus::metrics(app)),
         Route::Query => Ok(prometheus::query(app, &caller.tenant, &params, now).await),
         Route::QueryRange => Ok(prometheus::query_range(app, &caller.tenant, &params, now).await),
@@ -282,6 +290,7 @@ async fn answer(
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
+        Route::Cost => Ok(reply::json(StatusCode::OK, cost_json(app, now).await?)),
         Route::Unknown => Ok(not_found(path)),
         Route::Page | Route::Health | Route::Link | Route::Login | Route::Asset => {
             page(app, &caller, request, now).await
@@ -303,6 +312,12 @@ async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Tim
     }
     let state = if path == "/-/ready" { "Mihari is Ready.\n" } else { "Mihari is Healthy.\n" };
     Ok(reply::text(StatusCode::OK, state))
+}
+
+/// The report on costs as JSON.
+async fn cost_json(app: &App, now: Timestamp) -> Result<String, AppError> {
+    let report = cost::current(app, now).await?;
+    Ok(serde_json::to_string(report.as_ref()).expect("names and numbers are JSON"))
 }
 
 async fn page(app: &App, caller: &Caller, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {

@@ -114,6 +114,7 @@ pub struct App {
     tokens_required: AtomicBool,
     session_key: SessionKey,
     watermark: WatermarkCache,
+    cost: cost::Cache,
     tick_states: tick_row::StateCache,
 }
 
@@ -140,6 +141,7 @@ impl App {
             tokens_required: AtomicBool::new(access == Access::Tokens),
             session_key,
             watermark: WatermarkCache::default(),
+            cost: cost::Cache::default(),
             tick_states: tick_row::StateCache::default(),
         }
     }

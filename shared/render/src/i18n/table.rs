@@ -196,6 +196,22 @@ texts! {
     Samples => "サンプル数", "Samples";
     Size => "サイズ", "Size";
     Total => "合計", "Total";
+    Cost => "今月のAWS費用", "Cost on AWS this month";
+    CostNotYet => "費用の集計はまだありません。最初の数値は1分ほどで表示されます。",
+        "Nothing is counted yet. The first figures show within a minute or so.";
+    CostMonthToDate => "今月これまで", "Month to date";
+    CostForecast => "月末の見込み", "Forecast for the month";
+    CostThirtyDays => "この調子で30日", "30 days at this rate";
+    CostPerMillion => "100万サンプルあたり", "A million samples";
+    CostNote => "{0} の定価、無料枠なし。{1} から集計しています。1台で動かしている場合は、同じ処理をAWSで行ったときの費用です。",
+        "List prices of {0} without free tiers, counted since {1}. On a single machine: what the same work would cost on AWS.";
+    CostByService => "サービス別の費用", "Cost by service";
+    CostService => "サービス", "Service";
+    CostByFunction => "関数別の費用", "Cost by function";
+    CostFunction => "関数", "Function";
+    CostDollars => "費用", "Cost";
+    CostStanding => "待機時の固定費", "Standing by";
+
     Retention => "保存期間", "Retention";
     RetentionRaw => "生データ", "Raw samples";
     RetentionRollups => "ロールアップ", "Rollups";
