@@ -107,7 +107,9 @@ fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
     };
     let external_url = external_url.trim_end_matches('/').to_owned();
     let takes_pushed_config = args.config.is_none();
-    Ok(Settings { external_url, language, time_zone, takes_pushed_config, ..Settings::default() })
+    // The log of a machine may be older than layouts live, when it was off for days: it stands alone.
+    let layouts = false;
+    Ok(Settings { external_url, language, time_zone, takes_pushed_config, layouts, ..Settings::default() })
 }
 
 /// What other machines, and the links in notifications, reach an address by: `0.0.0.0` means all of this machine's.

@@ -21,6 +21,7 @@ pub mod evaluate;
 pub mod faults;
 pub mod http;
 pub mod ingest;
+pub mod layouts;
 pub mod load;
 pub mod memory;
 pub mod metrics;
@@ -116,6 +117,7 @@ pub struct App {
     watermark: WatermarkCache,
     cost: cost::Cache,
     tick_states: tick_row::StateCache,
+    layouts: Option<layouts::LayoutWriter>,
 }
 
 impl App {
@@ -129,7 +131,10 @@ impl App {
         (access, session_key): (Access, SessionKey),
     ) -> Self {
         Self {
-            loader: Loader::new(ports.clone(), limits.clone()),
+            loader: Loader::new(ports.clone(), limits.clone(), settings.cache_bytes / 8 * 7),
+            layouts: settings
+                .layouts
+                .then(|| layouts::LayoutWriter::new(Arc::clone(&ports.state), settings.cache_bytes / 8)),
             ports,
             settings,
             limits,

@@ -28,6 +28,7 @@ use tsdb::Head;
 use tsdb::retention::Retention;
 use tsdb::rollup::{Column, Resolution};
 
+pub(crate) use cache::Cache;
 pub use drain::{Chunk, Drained, drain};
 pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
@@ -41,6 +42,7 @@ use tail::TailState;
 pub use tier::Tier;
 
 use crate::catalogue::{CatalogueRow, raw_rows, rollup_rows, without_replaced};
+use crate::layouts::LayoutReader;
 use crate::ports::{Minute, Shard};
 use crate::{AppError, Ports, tick_row};
 
@@ -51,14 +53,16 @@ pub struct Loader {
     limits: Limits,
     pieces: Pieces,
     tail: Mutex<Option<TailState>>,
+    layouts: LayoutReader,
     stats: Mutex<StatsCache>,
 }
 
 impl Loader {
-    /// A loader with empty caches.
-    pub fn new(ports: Ports, limits: Limits) -> Self {
+    /// A loader with empty caches, which take at most so many bytes together.
+    pub fn new(ports: Ports, limits: Limits, cache_bytes: usize) -> Self {
         Self {
-            pieces: Pieces::new(Arc::clone(&ports.objects)),
+            pieces: Pieces::new(Arc::clone(&ports.objects), cache_bytes / 7 * 3),
+            layouts: LayoutReader::new(Arc::clone(&ports.state), cache_bytes / 7),
             tail: Mutex::default(),
             stats: Mutex::default(),
             ports,

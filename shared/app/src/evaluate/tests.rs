@@ -256,7 +256,7 @@ async fn over_the_limits_of_a_query_only_the_rule_that_asks_too_much_fails() {
         &FaultPlan::none(),
     );
     app.limits.query_samples_max = 3;
-    app.loader = load::Loader::new(app.ports.clone(), app.limits.clone());
+    app.loader = load::Loader::new(app.ports.clone(), app.limits.clone(), app.settings.cache_bytes);
     world.push(minute(0), 1.0).await;
     for name in ["b", "c", "d"] {
         world.push_to(name, minute(0), 1.0).await;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use model::{TenantId, Timestamp};
 use tsdb::Head;
+use tsdb::wal::Layouts;
 
 use super::Loader;
 use crate::AppError;
@@ -35,9 +36,9 @@ pub(super) struct TailState {
     settled: Minute,
     /// The latest time of a read.
     read_at: Timestamp,
+    /// The entries that were decoded, by minute.
     known: BTreeMap<Minute, BTreeSet<(TenantId, u128)>>,
     heads: BTreeMap<TenantId, Arc<Head>>,
-    unreadable: Vec<WalEntry>,
 }
 
 /// What a tick found in the log after a watermark.
@@ -67,7 +68,6 @@ impl TailState {
             read_at: Timestamp::MIN,
             known: BTreeMap::new(),
             heads: BTreeMap::new(),
-            unreadable: Vec::new(),
         }
     }
 
@@ -79,28 +79,35 @@ impl TailState {
         self.watermark = watermark;
         self.settled = self.settled.max(watermark);
         self.known = self.known.split_off(&(watermark + 1));
-        self.unreadable.retain(|entry| entry.minute > watermark);
         self.heads.retain(|_, head| {
             Arc::make_mut(head).forget_through(watermark);
             head.series_count() > 0
         });
     }
 
-    /// Takes the entries of the minutes from `first` on, as they were read at a time.
-    fn take(&mut self, first: Minute, entries: Vec<WalEntry>, now: Timestamp) {
-        for entry in entries.into_iter().filter(|entry| entry.minute > self.watermark) {
-            let known = self.known.entry(entry.minute).or_default();
-            if !known.insert((entry.tenant.clone(), entry.hash)) {
-                continue;
-            }
-            match tsdb::wal::decode(&entry.blob) {
+    /// Leaves out entries that were decoded before.
+    fn unknown(&self, mut entries: Vec<WalEntry>) -> Vec<WalEntry> {
+        let is_known = |entry: &WalEntry| {
+            let known = self.known.get(&entry.minute);
+            known.is_some_and(|known| known.contains(&(entry.tenant.clone(), entry.hash)))
+        };
+        entries.retain(|entry| entry.minute > self.watermark && !is_known(entry));
+        entries
+    }
+
+    /// Takes what is new in the minutes from `first` on, as they were read at a time. Gives back what cannot be read.
+    fn take(&mut self, first: Minute, (entries, layouts): (Vec<WalEntry>, Layouts), now: Timestamp) -> Vec<WalEntry> {
+        let mut unreadable = Vec::new();
+        for entry in self.unknown(entries) {
+            match tsdb::wal::decode_with(&entry.blob, &layouts) {
                 Ok(batch) => {
+                    self.known.entry(entry.minute).or_default().insert((entry.tenant.clone(), entry.hash));
                     let head = self.heads.entry(entry.tenant).or_default();
                     Arc::make_mut(head).append_arrived(&batch, entry.minute);
                 }
                 Err(error) => {
                     report(&entry, &error);
-                    self.unreadable.push(entry);
+                    unreadable.push(entry);
                 }
             }
         }
@@ -108,6 +115,7 @@ impl TailState {
             self.settled = self.settled.max((now - SETTLES_AFTER).minute() - 1);
         }
         self.read_at = self.read_at.max(now);
+        unreadable
     }
 
     /// The first minute that a reader has to look at.
@@ -120,7 +128,7 @@ impl TailState {
     }
 }
 
-/// An entry that cannot be read is left out: its bytes will not get better, and must not stop the rest.
+/// An entry that cannot be read is left out, since it must not stop the rest; a tick sets it aside.
 fn report(entry: &WalEntry, error: &tsdb::TsdbError) {
     let (tenant, minute, hash) = (&entry.tenant, entry.minute, entry.hash);
     tracing::error!(%tenant, minute, hash = format!("{hash:032x}"), %error, "entry of the log cannot be read");
@@ -138,9 +146,9 @@ impl Loader {
     ) -> Result<Arc<Head>, AppError> {
         let look = |state: &mut TailState| (state.first_unsettled(now), state.watermark);
         let (first, newest) = self.with_state(shard, watermark, look);
-        let entries = self.read_minutes(shard, first, newest, now).await?;
+        let new = self.read_minutes(shard, first, newest, now).await?;
         Ok(self.with_state(shard, watermark, |state| {
-            state.take(first, entries, now);
+            state.take(first, new, now);
             state.heads.get(tenant).map_or_else(|| Arc::new(Head::new()), Arc::clone)
         }))
     }
@@ -150,25 +158,34 @@ impl Loader {
     /// # Errors
     /// As [`crate::ports::Wal::read`].
     pub async fn log(&self, shard: Shard, watermark: Minute, now: Timestamp) -> Result<Log, AppError> {
-        let entries = self.read_minutes(shard, watermark + 1, watermark, now).await?;
+        let new = self.read_minutes(shard, watermark + 1, watermark, now).await?;
         Ok(self.with_state(shard, watermark, |state| {
             // A tick that another one overtook takes the same minutes again; its commit will fail.
             let mut overtaken = TailState::new(shard, watermark);
             let state = if state.watermark > watermark { &mut overtaken } else { state };
-            state.take(watermark + 1, entries, now);
-            Log { watermark, heads: state.heads.clone(), unreadable: state.unreadable.clone() }
+            let unreadable = state.take(watermark + 1, new, now);
+            Log { watermark, heads: state.heads.clone(), unreadable }
         }))
     }
 
+    /// Reads the minutes from `first` on: entries that are new, or were taken by an overtaken tick, and the layouts they
+    /// name.
     async fn read_minutes(
         &self,
         shard: Shard,
         first: Minute,
         watermark: Minute,
         now: Timestamp,
-    ) -> Result<Vec<WalEntry>, AppError> {
+    ) -> Result<(Vec<WalEntry>, Layouts), AppError> {
         let end = super::arrival_minute(now, watermark) + MINUTES_AHEAD;
-        Ok(self.ports.wal.read(shard, first..end).await?)
+        let entries = self.ports.wal.read(shard, first..end).await?;
+        // A newer watermark that another reader has seen hides nothing from a tick that it overtook.
+        let entries = match self.state().as_ref() {
+            Some(state) if state.shard == shard && state.watermark <= watermark => state.unknown(entries),
+            _ => entries,
+        };
+        let layouts = self.layouts.of(&entries, now).await?;
+        Ok((entries, layouts))
     }
 
     /// Shows what is known of a shard's log, after this watermark or a newer one.
