@@ -63,6 +63,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let is_pushed = args.config.is_none() && config_store::load(&app.ports, now).await?.is_some();
 
     announce(&args, address, any_token, is_pushed)?;
+    schedule::warn_of_cloudwatch(&app);
     let running = Arc::new(Running { app, ledger });
     let mut schedule = schedule::start(&running, topic, folder, !args.no_host_metrics);
     let served = listener::run(running, listener, shutdown_signal()).await;

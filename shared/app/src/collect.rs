@@ -29,6 +29,7 @@ pub use port::{
     QUERIES_MAX, Query,
 };
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{Batch, ErrorKind, Labels, Sample, TenantId, Timestamp};
@@ -85,6 +86,18 @@ pub async fn run(app: &App, cloudwatch: &dyn CloudWatch, now: Timestamp) -> Resu
         failed = failed.or(failure);
     }
     failed.map_or(Ok(collected), Err)
+}
+
+/// What a host without CloudWatch tells its operator, when the configuration wants metrics of it.
+pub fn not_read_here(config: &CloudWatchConfig) -> Option<String> {
+    let namespaces: BTreeSet<&str> = config.entries.iter().map(|entry| entry.namespace.as_str()).collect();
+    if namespaces.is_empty() {
+        return None;
+    }
+    let namespaces = Vec::from_iter(namespaces).join(", ");
+    Some(format!(
+        "cloudwatch.yml asks for {namespaces}; only the function collect on AWS reads CloudWatch, not this process"
+    ))
 }
 
 /// Takes up what is due, and says how many further questions can be paid; `None` when nothing is, or another run has

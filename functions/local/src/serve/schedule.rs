@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::config_store::Refreshed;
 use app::cost::Door;
 use app::error::consequence;
 use app::ports::{Shard, Topic as _};
@@ -96,8 +97,11 @@ async fn evaluate(running: Arc<Running>, mut folder: ConfigFolder) {
 
 async fn reload(app: &App, folder: &mut ConfigFolder) {
     if !folder.is_used() {
-        let refreshed = config_store::refresh(app, now()).await;
-        refreshed.map_or_else(|error| tracing::warn!(%error, "no look at what was pushed"), drop);
+        match config_store::refresh(app, now()).await {
+            Ok(Refreshed::Changed) => warn_of_cloudwatch(app),
+            Ok(Refreshed::Unchanged | Refreshed::Refused(_)) => {}
+            Err(error) => tracing::warn!(%error, "no look at what was pushed"),
+        }
         return;
     }
     match folder.look() {
@@ -105,11 +109,19 @@ async fn reload(app: &App, folder: &mut ConfigFolder) {
         Look::Changed(config) => {
             tracing::info!("the configuration changed and is in force");
             app.set_config(*config);
+            warn_of_cloudwatch(app);
         }
         Look::Broken(errors) => {
             tracing::error!(?errors, "the new configuration is refused; the last good one stays in force");
             app.set_config_errors(errors);
         }
+    }
+}
+
+/// Says that metrics of CloudWatch which the configuration wants will not come: this host has no access to AWS.
+pub(super) fn warn_of_cloudwatch(app: &App) {
+    if let Some(reason) = app::collect::not_read_here(&app.config().cloudwatch) {
+        tracing::warn!("{reason}");
     }
 }
 

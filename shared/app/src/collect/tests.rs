@@ -105,6 +105,15 @@ async fn nothing_is_read_and_nothing_costs_until_something_is_configured() {
     assert_eq!((world.plan.calls("state get"), world.cloudwatch.billed()), (0, 0));
 }
 
+#[test]
+fn a_host_without_cloudwatch_says_what_it_does_not_read() {
+    let text = |yaml: &str| not_read_here(&CloudWatchConfig::parse("cloudwatch.yml", yaml).unwrap());
+    assert_eq!(text("namespaces: []"), None);
+    let entries = "- { namespace: CWAgent }\n- { namespace: AWS/EC2 }\n- { namespace: CWAgent, every: 1h }\n";
+    let told = text(&format!("namespaces:\n{entries}")).unwrap();
+    assert!(told.starts_with("cloudwatch.yml asks for AWS/EC2, CWAgent; only the function collect on AWS"), "{told}");
+}
+
 #[tokio::test]
 async fn complete_periods_become_samples_at_their_end() {
     let entry = "- { namespace: AWS/EC2, metrics: [CPUUtilization], statistics: [Average, Maximum], delay: 5m }\n";
