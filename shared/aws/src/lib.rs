@@ -10,3 +10,16 @@
 //! - What AWS documents as a limit is checked before the call, since emulators accept more than AWS does.
 
 pub mod client;
+
+mod error;
+mod objects;
+mod pause;
+mod state;
+mod wal;
+
+pub use objects::S3Objects;
+pub use state::DynamoState;
+pub use wal::DynamoWal;
+
+#[cfg(test)]
+mod testing;
