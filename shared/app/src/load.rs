@@ -36,6 +36,7 @@ use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;
 use rows::RawRows;
 use stats::StatsCache;
+pub(crate) use stats::Stored;
 pub use stats::{PieceStats, StorageStats};
 pub use tail::Log;
 use tail::TailState;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use model::{TenantId, Timestamp};
 
 use super::Log;
-use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key};
+use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key, tenant_value};
 use crate::ports::{Minute, RowKey, Shard, WalEntry};
-use crate::{AppError, Ports};
+use crate::{AppError, Ports, rollup};
 
 /// A minute is closed so long after its end: appends that began in it are in the log by then.
 const CLOSES_AFTER: Duration = Duration::from_secs(120);
@@ -97,7 +97,7 @@ impl Drained {
         // Tenants first: a tenant without data is harmless, data without its tenant would never become blocks.
         for tenant in self.chunks.iter().map(|chunk| &chunk.tenant).collect::<BTreeSet<_>>() {
             if ports.state.get(&tenant_key(tenant), now).await?.is_none() {
-                rows.push((tenant_key(tenant), Bytes::from_static(&[1]), None));
+                rows.push((tenant_key(tenant), tenant_value(None), None));
             }
         }
         for chunk in &self.chunks {
@@ -106,6 +106,13 @@ impl Drained {
             let key = chunk_key(&chunk.tenant, shard, chunk.hour, entry.hash);
             rows.push((key, Bytes::from(entry.encode()), None));
         }
+        for rows in rows.chunks(ROWS_A_CALL) {
+            ports.state.put_many(rows.to_vec(), now).await?;
+        }
+        // After the chunks: a rollup that has not seen them will find this, or fail to overwrite it.
+        let late = self.chunks.iter().filter(|chunk| chunk.hour < rollup::first_recent_hour(now));
+        let late: BTreeSet<&TenantId> = late.map(|chunk| &chunk.tenant).collect();
+        let rows: Vec<_> = late.into_iter().map(|tenant| (tenant_key(tenant), tenant_value(None), None)).collect();
         for rows in rows.chunks(ROWS_A_CALL) {
             ports.state.put_many(rows.to_vec(), now).await?;
         }
