@@ -19,7 +19,8 @@ mod mute;
 mod plan;
 
 pub use config::{
-    Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook, parse,
+    Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook, is_mailbox,
+    parse,
 };
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};
 pub use held::{Arrival, Held};

@@ -5,6 +5,7 @@
 //! that fires twice, late or on two machines at once writes one report.
 
 pub mod link;
+mod mail;
 mod schedule;
 mod statistics;
 mod store;
@@ -92,15 +93,26 @@ pub async fn daily(app: &App, tenant: &TenantId, day: Date, now: Timestamp) -> R
         return Ok(period.entry(&key, now));
     }
     let report = figures(app, tenant, &period, now).await?;
+    if period.is_over && day == yesterday(app, now)? {
+        mail::announce(app, tenant, &key, now).await?;
+    }
     store::save(objects, tenant, &key, report).await?;
     Ok(period.entry(&key, now))
 }
 
-/// Writes every report that is due, for every tenant of the configuration, and says which.
+/// Writes every report that is due, for every tenant of the configuration, and says which; then mails those that are
+/// final to whom `reports.yml` names.
 ///
 /// # Errors
-/// When a report could not be written; those of other tenants may have been.
+/// When a report could not be written or what is to be mailed could not be read; others may have been. A mail that
+/// cannot be delivered is tried again by later runs.
 pub async fn run_due(app: &App, now: Timestamp) -> Result<Vec<Entry>, AppError> {
+    let written = write_all_due(app, now).await;
+    mail::deliver_due(app, now).await?;
+    written
+}
+
+async fn write_all_due(app: &App, now: Timestamp) -> Result<Vec<Entry>, AppError> {
     let mut written = Vec::new();
     let Some(daily) = schedule(app).daily else { return Ok(written) };
     let zone = zone(app);
@@ -220,6 +232,7 @@ async fn write_due(app: &App, tenant: &TenantId, day: Date, now: Timestamp) -> R
         store::mark_empty(objects, tenant, &key).await?;
         return Ok(None);
     }
+    mail::announce(app, tenant, &key, now).await?;
     store::save(objects, tenant, &key, report).await?;
     tracing::info!(tenant = tenant.as_str(), report = key.id(), "daily report written");
     Ok(Some(period.entry(&key, now)))

@@ -25,6 +25,11 @@ pub fn parse(file: &str, yaml: &str) -> Result<Config, ConfigError> {
     read::config(file, yaml)
 }
 
+/// Whether a text looks like a mail address: `local@domain` or `Name <local@domain>`.
+pub fn is_mailbox(text: &str) -> bool {
+    read::is_mailbox(text)
+}
+
 /// Whom to notify of which alerts, and when: a whole Alertmanager configuration file.
 #[derive(Clone, Debug)]
 pub struct Config {

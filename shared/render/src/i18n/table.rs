@@ -179,6 +179,12 @@ texts! {
     LinkExpired => "リンクの有効期限が切れています。送り主に新しいリンクを依頼してください。",
         "The link has expired. Ask whoever sent it for a new one.";
     ReportOf => "{0} のレポート", "report of {0}";
+    MailReportIntro => "{0}（{1}）の日次レポートができました。", "The daily report of {0} ({1}) is ready.";
+    MailReportAlerts => "アラート: 発報 {0} 件、解消 {1} 件、継続中 {2} 件",
+        "Alerts: {0} fired, {1} resolved, {2} still firing";
+    MailReportOpen => "レポートを開く", "Open the report";
+    MailReportLink => "このリンクは {0} 日間有効で、トークンなしで開けます。",
+        "This link works for {0} days and needs no token.";
     NoReports => "レポートはまだありません。日次レポートは毎日 {0} に前日分が作成されます。",
         "No reports yet. A daily report of the day before is written every day at {0}.";
     ReportsForOthers => "あなたのロール向けのレポートはありません",

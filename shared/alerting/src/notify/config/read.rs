@@ -509,7 +509,7 @@ fn language_of(receiver: &str) -> Option<Language> {
 }
 
 /// Whether a text looks like `local@domain` or `Name <local@domain>`.
-fn is_mailbox(text: &str) -> bool {
+pub(super) fn is_mailbox(text: &str) -> bool {
     let address = text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')).map_or(text, |(_, address)| address);
     let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || "<>,@".contains(c));
     address.rsplit_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain))
