@@ -42,6 +42,8 @@ use unit_row::UnitRow;
 
 /// How often a write is tried again that another run was faster with.
 const TRIES: u32 = 5;
+/// So many failures in a row that may pass by themselves are only counted: nobody needs to be told of one.
+const FAILURES_TOLERATED: u32 = 3;
 /// What is remembered of a unit that is configured no more goes after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Format version of the board.
@@ -59,13 +61,15 @@ pub struct Collected {
     pub pages: u64,
     /// Samples that were taken.
     pub samples: usize,
+    /// Units that failed and are tried again soon.
+    pub failed: usize,
 }
 
 /// Reads what is due from CloudWatch; nothing where nothing is configured. To be called every minute.
 ///
 /// # Errors
-/// When the store does not answer, or for some unit CloudWatch does not: the others are up to date all the same, and
-/// the next runs make up for it.
+/// When the store does not answer, or some unit fails in a way that does not pass, or several times in a row: the others
+/// are up to date all the same, and later runs make up for it.
 pub async fn run(app: &App, cloudwatch: &dyn CloudWatch, now: Timestamp) -> Result<Collected, AppError> {
     let config = app.config();
     let mut collected = Collected::default();
@@ -81,9 +85,10 @@ pub async fn run(app: &App, cloudwatch: &dyn CloudWatch, now: Timestamp) -> Resu
         if let Err(error) = &outcome {
             let (namespace, region) = (due.unit.entry.namespace.as_str(), due.unit.region);
             tracing::warn!(namespace, region, %error, "metrics of CloudWatch could not be read; they are made up for");
+            collected.failed += 1;
         }
-        let failure = flow.settle(&due, outcome).await.err();
-        failed = failed.or(failure);
+        let told = flow.settle(&due, outcome).await.err();
+        failed = failed.or(told);
     }
     failed.map_or(Ok(collected), Err)
 }
@@ -267,7 +272,7 @@ impl Flow<'_> {
         Ok(())
     }
 
-    /// Writes on the board what came of a unit, and frees it; gives back the failure, if it was one.
+    /// Writes on the board what came of a unit, and frees it; gives back a failure that somebody should know of.
     async fn settle(&self, due: &Due<'_>, outcome: Result<Outcome, Failed>) -> Result<(), AppError> {
         let billed = outcome.as_ref().map_or_else(|failed| failed.billed, |outcome| outcome.billed);
         let mut written = false;
@@ -294,8 +299,15 @@ impl Flow<'_> {
             }
         }
         let conflict = || PortError::new(ErrorKind::Conflict, BOARD_ROW, "other runs were faster each time").into();
-        outcome.map_err(|failed| failed.error)?;
-        if written { Ok(()) } else { Err(conflict()) }
+        let may_pass = |error: &AppError| {
+            let passes = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict);
+            passes && due.mark.failures < FAILURES_TOLERATED
+        };
+        match outcome {
+            Err(failed) if !may_pass(&failed.error) => Err(failed.error),
+            _ if written => Ok(()),
+            _ => Err(conflict()),
+        }
     }
 }
 

@@ -123,7 +123,7 @@ async fn complete_periods_become_samples_at_their_end() {
     }
     let collected = world.run(20).await.unwrap();
     // Two series of three periods, and three that the flow says of itself.
-    assert_eq!(collected, Collected { units: 1, questions: 2, pages: 1, samples: 2 * 3 + 3 });
+    assert_eq!(collected, Collected { units: 1, questions: 2, pages: 1, samples: 2 * 3 + 3, failed: 0 });
     let texts: Vec<String> = world
         .stored(20)
         .await
@@ -246,8 +246,7 @@ async fn a_throttled_call_is_made_again_without_those_that_were_answered() {
     }
     // Two pages of the listing, then two calls at once.
     world.cloudwatch.fail(3, ErrorKind::Throttled);
-    let error = world.run(20).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(world.run(20).await.unwrap().failed, 1);
     assert_eq!(world.stored(20).await.len(), 500);
     assert_eq!(world.run(20).await.unwrap(), Collected::default(), "it waits a minute");
     let collected = world.run(21).await.unwrap();
@@ -266,6 +265,21 @@ async fn one_unit_that_fails_does_not_keep_the_others() {
     assert_eq!(world.stored(20).await.len(), 1);
     world.run(21).await.unwrap();
     assert_eq!(world.stored(21).await.len(), 2);
+}
+
+#[tokio::test]
+async fn failures_that_pass_are_counted_and_told_when_they_last() {
+    let world = World::new(CPU, FaultPlan::none());
+    world.observe("i-1", 12, 1.0);
+    (0..10).for_each(|call| world.cloudwatch.fail(call, ErrorKind::Unavailable));
+    let mut told = Vec::new();
+    for minute in 20..60 {
+        match world.run(minute).await {
+            Ok(collected) if collected.failed == 0 => {}
+            outcome => told.push((minute, outcome.is_err())),
+        }
+    }
+    assert_eq!(told, [(20, false), (21, false), (23, false), (27, true), (35, true), (51, true)]);
 }
 
 #[tokio::test]
@@ -371,7 +385,7 @@ async fn samples_that_are_not_durable_are_asked_for_again() {
     let unavailable = Fault::ErrorBefore(ErrorKind::Unavailable);
     let world = World::new(CPU, FaultPlan::script([("wal append", 0, unavailable)]));
     world.observe("i-1", 12, 1.0);
-    world.run(20).await.unwrap_err();
+    assert_eq!(world.run(20).await.unwrap().failed, 1);
     assert_eq!(world.wal.read(Default::default(), 0..at(100).minute()).await.unwrap().len(), 0);
     world.run(21).await.unwrap();
     assert_eq!(world.samples("i-1", 21).await, [(15, 1.0)]);
@@ -395,7 +409,7 @@ async fn a_day_of_faults_loses_nothing() {
         }
         let mut failed = 0;
         for minute in 20..1440 {
-            failed += usize::from(world.run(minute).await.is_err());
+            failed += world.run(minute).await.map_or(1, |collected| collected.failed);
         }
         assert!(failed > 30, "only {failed} runs failed");
         world.plan.stop();
