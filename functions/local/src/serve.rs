@@ -59,7 +59,8 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let access = if any_token { Access::Tokens } else { Access::Open };
     let (folder, config) = ConfigFolder::open(args.config.clone())?;
     let app = Arc::new(App::new(ports, settings, limits, clock::stopwatch(), config, (access, session_key)));
-    config_store::refresh(&app, now).await.context("start with --config DIR to use files instead")?;
+    config_store::refresh(&app, now).await?;
+    app.require_config().context("start with --config DIR to use files instead")?;
     let is_pushed = args.config.is_none() && config_store::load(&app.ports, now).await?.is_some();
 
     announce(&args, address, any_token, is_pushed)?;

@@ -80,6 +80,7 @@ struct Decided {
 /// When something that the tick needs does not answer: nothing is committed then, save when the topic fails, which comes
 /// last; either way the next tick goes on from there.
 pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary, AppError> {
+    app.require_config()?;
     let (row, version) = tick_row::read(&app.ports, &app.tick_states, shard, now).await?;
     app.close(load::next_watermark(now, row.watermark));
     let log = app.loader.log(shard, row.watermark, now).await?;

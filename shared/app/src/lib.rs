@@ -176,6 +176,15 @@ impl App {
         *self.config_errors.write().unwrap_or_else(PoisonError::into_inner) = errors;
     }
 
+    /// Checks that what is in force may be acted on: not the built-in defaults in place of what was pushed and cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// `Corrupt`, with all that is wrong with what was pushed.
+    pub fn require_config(&self) -> Result<(), AppError> {
+        self.pushed_config.require()
+    }
+
     /// Whether callers need a token.
     pub fn access(&self) -> Access {
         if self.tokens_required.load(Ordering::Relaxed) { Access::Tokens } else { Access::Open }

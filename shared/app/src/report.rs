@@ -107,6 +107,7 @@ pub async fn daily(app: &App, tenant: &TenantId, day: Date, now: Timestamp) -> R
 /// When a report could not be written or what is to be mailed could not be read; others may have been. A mail that
 /// cannot be delivered is tried again by later runs.
 pub async fn run_due(app: &App, now: Timestamp) -> Result<Vec<Entry>, AppError> {
+    app.require_config()?;
     let written = write_all_due(app, now).await;
     mail::deliver_due(app, now).await?;
     written

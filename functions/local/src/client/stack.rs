@@ -192,7 +192,7 @@ impl Stack {
             "Error loading SSO Token",
         ]) {
             StackError::Unknown { message }
-        } else if says(&[&format!("Resource {FUNCTION} does not exist")]) {
+        } else if says(&["does not exist"]) && says(&[FUNCTION]) {
             StackError::OtherStack { stack: self.name.clone() }
         } else if says(&["does not exist"]) {
             StackError::NoStack { stack: self.name.clone() }
