@@ -44,6 +44,8 @@ use unit_row::UnitRow;
 const TRIES: u32 = 5;
 /// So many failures in a row that may pass by themselves are only counted: nobody needs to be told of one.
 const FAILURES_TOLERATED: u32 = 3;
+/// A run begins no further unit after so long: the function that it is has less than a minute.
+const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 /// What is remembered of a unit that is configured no more goes after so long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Format version of the board.
@@ -80,7 +82,9 @@ pub async fn run(app: &App, cloudwatch: &dyn CloudWatch, now: Timestamp) -> Resu
     let Some((due, mut left)) = claim(app, &config.cloudwatch, &units, now).await? else { return Ok(collected) };
     let flow = Flow { app, cloudwatch, linked_accounts: config.cloudwatch.linked_accounts, now };
     let mut failed = None;
-    for due in due {
+    let started = app.stopwatch.read();
+    let mut waiting = due.into_iter();
+    for due in waiting.by_ref() {
         let outcome = flow.collect(&due, &mut left, &mut collected).await;
         if let Err(error) = &outcome {
             let (namespace, region) = (due.unit.entry.namespace.as_str(), due.unit.region);
@@ -89,7 +93,11 @@ pub async fn run(app: &App, cloudwatch: &dyn CloudWatch, now: Timestamp) -> Resu
         }
         let told = flow.settle(&due, outcome).await.err();
         failed = failed.or(told);
+        if app.stopwatch.read().saturating_sub(started) >= BEGINS_WITHIN {
+            break;
+        }
     }
+    flow.release(waiting.as_slice()).await?;
     failed.map_or(Ok(collected), Err)
 }
 
@@ -275,39 +283,60 @@ impl Flow<'_> {
     /// Writes on the board what came of a unit, and frees it; gives back a failure that somebody should know of.
     async fn settle(&self, due: &Due<'_>, outcome: Result<Outcome, Failed>) -> Result<(), AppError> {
         let billed = outcome.as_ref().map_or_else(|failed| failed.billed, |outcome| outcome.billed);
-        let mut written = false;
-        for _ in 0..TRIES {
-            let (mut board, version) = read_board(self.app, self.now).await?;
+        let written = self.update_board(|board| {
             board.recount(due.mark.cost(), billed, self.now);
-            if let Some(mark) = board.units.get_mut(&due.unit.name) {
-                match &outcome {
-                    Ok(outcome) => {
-                        mark.until_ms = Some(outcome.until.as_millis());
-                        mark.questions = outcome.questions;
-                        mark.pages = outcome.pages.unwrap_or(mark.pages);
-                        (mark.failures, mark.not_before_ms) = (0, 0);
-                    }
-                    Err(_) => {
-                        mark.failures = mark.failures.saturating_add(1);
-                        mark.not_before_ms = (self.now + backoff(mark.failures)).as_millis();
-                    }
+            let Some(mark) = board.units.get_mut(&due.unit.name) else { return };
+            match &outcome {
+                Ok(outcome) => {
+                    mark.until_ms = Some(outcome.until.as_millis());
+                    mark.questions = outcome.questions;
+                    mark.pages = outcome.pages.unwrap_or(mark.pages);
+                    (mark.failures, mark.not_before_ms) = (0, 0);
+                }
+                Err(_) => {
+                    mark.failures = mark.failures.saturating_add(1);
+                    mark.not_before_ms = (self.now + backoff(mark.failures)).as_millis();
                 }
             }
-            written = write_board(self.app, &board, version, self.now).await?;
-            if written {
-                break;
-            }
-        }
-        let conflict = || PortError::new(ErrorKind::Conflict, BOARD_ROW, "other runs were faster each time").into();
+        });
+        let written = written.await;
         let may_pass = |error: &AppError| {
             let passes = matches!(error.kind(), ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict);
             passes && due.mark.failures < FAILURES_TOLERATED
         };
         match outcome {
             Err(failed) if !may_pass(&failed.error) => Err(failed.error),
-            _ if written => Ok(()),
-            _ => Err(conflict()),
+            _ => written,
         }
+    }
+
+    /// Gives units back that there was no time for.
+    async fn release(&self, waiting: &[Due<'_>]) -> Result<(), AppError> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(units = waiting.len(), "there was no time for all metrics of CloudWatch; the next run has it");
+        let release = |board: &mut Board| {
+            for due in waiting {
+                board.recount(due.mark.cost(), 0, self.now);
+                if let Some(mark) = board.units.get_mut(&due.unit.name) {
+                    mark.not_before_ms = 0;
+                }
+            }
+        };
+        self.update_board(release).await
+    }
+
+    /// Changes the board, again where another run was faster.
+    async fn update_board(&self, change: impl Fn(&mut Board)) -> Result<(), AppError> {
+        for _ in 0..TRIES {
+            let (mut board, version) = read_board(self.app, self.now).await?;
+            change(&mut board);
+            if write_board(self.app, &board, version, self.now).await? {
+                return Ok(());
+            }
+        }
+        Err(PortError::new(ErrorKind::Conflict, BOARD_ROW, "other runs were faster each time").into())
     }
 }
 

@@ -14,6 +14,8 @@ use super::port::Metric;
 
 /// Most entries of the file, and most regions of one of them.
 const ENTRIES_MAX: usize = 100;
+/// Most pairs of an entry and one of its regions: all of them stand in one row.
+const UNITS_MAX: usize = 200;
 /// Most statistics of one metric.
 const STATISTICS_MAX: usize = 10;
 /// The longest period, interval or delay.
@@ -128,7 +130,14 @@ impl CloudWatchConfig {
         if let Some(entry) = entries.get(ENTRIES_MAX) {
             return Err(checked.error(entry.referenced, format!("namespaces: more than {ENTRIES_MAX} entries")));
         }
-        let entries = entries.into_iter().map(|entry| checked.entry(entry, &regions)).collect::<Result<_, _>>()?;
+        let place = entries.first().map_or(Location::UNKNOWN, |entry| entry.referenced);
+        let entries: Vec<Entry> =
+            entries.into_iter().map(|entry| checked.entry(entry, &regions)).collect::<Result<_, _>>()?;
+        let units: usize = entries.iter().map(|entry| entry.regions.len().max(1)).sum();
+        if units > UNITS_MAX {
+            let reason = format!("namespaces: {units} pairs of an entry and a region, more than {UNITS_MAX}");
+            return Err(checked.error(place, reason));
+        }
         Ok(Self { budget_dollars, linked_accounts: read.linked_accounts.unwrap_or(false), entries })
     }
 
@@ -375,6 +384,10 @@ namespaces:
             (entry("every: 1m"), "cloudwatch.yml:2:3: every: 1m is less than the period of 5m"),
             (entry("delay: 4d"), "cloudwatch.yml:3:10: delay: 4d is not whole minutes from 1m to 3d"),
             (entry("dimensions: { a: '(' }"), "cloudwatch.yml:3:20: dimensions: "),
+            (
+                format!("regions: [a-b-1, a-c-1, a-d-1]\nnamespaces:\n{}", "- { namespace: A }\n".repeat(67)),
+                "cloudwatch.yml:3:3: namespaces: 201 pairs of an entry and a region, more than 200",
+            ),
         ];
         for (yaml, expected) in cases {
             let error = read(&yaml).unwrap_err();

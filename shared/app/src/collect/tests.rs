@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::{Aggregate, Limits, Matcher, Series, TimeRange};
 use promql::{Selection, Source as _};
@@ -265,6 +266,19 @@ async fn one_unit_that_fails_does_not_keep_the_others() {
     assert_eq!(world.stored(20).await.len(), 1);
     world.run(21).await.unwrap();
     assert_eq!(world.stored(21).await.len(), 2);
+}
+
+#[tokio::test]
+async fn units_that_there_was_no_time_for_are_the_first_of_the_next_run() {
+    let entries = "- { namespace: AWS/EC2, delay: 5m }\n- { namespace: AWS/EC2, delay: 5m, statistics: [Sum] }\n";
+    let mut world = World::new(entries, FaultPlan::none());
+    let clock = std::sync::atomic::AtomicU64::new(0);
+    world.app.stopwatch = Stopwatch::new(move || Duration::from_secs(clock.fetch_add(31, Ordering::Relaxed)));
+    world.observe("i-1", 12, 1.0);
+    let units = async |minute| (world.run(minute).await.unwrap().units, world.stored(minute).await.len());
+    assert_eq!([units(20).await, units(21).await, units(22).await], [(1, 1), (1, 2), (0, 2)]);
+    let (board, _) = read_board(&world.app, at(22)).await.unwrap();
+    assert_eq!(board.asked, world.cloudwatch.billed(), "what was not asked is not counted");
 }
 
 #[tokio::test]
