@@ -163,9 +163,10 @@ impl Stack {
 
     fn run(&self, operation: &'static str, words: &[&str]) -> Result<Output, StackError> {
         let output = Command::new(&self.aws).args(words).stdin(Stdio::null()).output();
-        let output = output.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StackError::NoAws(self.aws.clone()),
-            _ => StackError::Other { operation, message: error.to_string() },
+        let output = output.map_err(|error| {
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            let message = error.to_string();
+            if is_missing { StackError::NoAws(self.aws.clone()) } else { StackError::Other { operation, message } }
         })?;
         if output.status.success() {
             return Ok(output);
