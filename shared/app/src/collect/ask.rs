@@ -143,7 +143,8 @@ fn call<'a>(flow: &Flow<'_>, due: &Due<'_>, open: Vec<Open<'a>>) -> Call<'a> {
     let oldest = flow.now - flow.app.limits.sample_age_max;
     let from = if from < oldest { oldest.align_down(period) + period } else { from };
     let periods_max = u32::try_from(POINTS_MAX / open.len().max(1)).unwrap_or(u32::MAX);
-    Call { open, from, until: due.complete.min(from + period * periods_max) }
+    // What is complete only when it is too old is never asked about.
+    Call { open, from, until: due.complete.min(from + period * periods_max).max(from) }
 }
 
 /// For how long a complete period may still change: whole periods.

@@ -226,6 +226,16 @@ async fn an_outage_of_weeks_is_made_up_for_as_far_as_samples_may_be_old() {
 }
 
 #[tokio::test]
+async fn what_is_complete_only_when_it_is_too_old_is_not_asked_about() {
+    let mut world = World::new("- { namespace: AWS/EC2, delay: 3h }\n", FaultPlan::none());
+    world.app.limits.sample_age_max = 60 * MINUTE;
+    world.observe("i-1", 1, 1.0);
+    for minute in [200, 300, 301] {
+        assert_eq!(world.run(minute).await.unwrap().questions, 0);
+    }
+}
+
+#[tokio::test]
 async fn answers_come_in_pages() {
     let world = World::new(CPU, FaultPlan::none());
     world.cloudwatch.set_page_items_max(2);
