@@ -235,7 +235,7 @@ pub(crate) enum ConfigCommand {
     /// Check a folder of configuration and put it into force; everything runs by it within a minute. Exit code 1 and
     /// the place of every mistake when something in it is wrong: then nothing changes.
     Push {
-        /// The folder: rules/*.yml, alertmanager.yml, reports.yml; those of other tenants below tenants/<id>/.
+        /// The folder: rules/*.yml, alertmanager.yml, reports.yml; those of other tenants below tenants/ID/.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
         /// Who pushes, for the history. A token says it by its name.

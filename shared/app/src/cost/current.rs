@@ -18,7 +18,7 @@ pub struct Cache(Mutex<Option<(Minute, Arc<Report>)>>);
 /// What this month costs, read at most once a minute.
 ///
 /// # Errors
-/// As [`report`].
+/// As [`report()`].
 pub async fn current(app: &App, now: Timestamp) -> Result<Arc<Report>, AppError> {
     let known = app.cost.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if let Some((_, report)) = known.filter(|(minute, _)| *minute == now.minute()) {
