@@ -100,7 +100,7 @@ impl Config {
 
     /// Whether a file of that name in a folder of configuration configures something.
     pub fn reads(path: &str) -> bool {
-        path == REPORTS_FILE || matches!(place(path), Ok(Some(_)) | Err(_))
+        matches!(path, REPORTS_FILE | CLOUDWATCH_FILE) || matches!(place(path), Ok(Some(_)) | Err(_))
     }
 
     /// The configuration that is in the binary: the default rules and the outbox.

@@ -111,6 +111,9 @@ fn a_folder_that_is_none_of_ours_is_refused() {
         let problems = check(&files).unwrap_err();
         assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
     }
+    let defaults = Config::default_files().iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+    check(&defaults).unwrap();
+    assert_eq!(unread(&defaults), [""; 0]);
     let mut some = rules("g");
     some.insert("alertmanger.yml".to_owned(), String::new());
     check(&some).unwrap();
