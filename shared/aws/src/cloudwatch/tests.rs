@@ -33,11 +33,14 @@ struct Asked {
     content: Value,
 }
 
+/// What an answer is made by: a status and the content.
+type Answering = dyn Fn(&Asked) -> (u16, Value) + Send + Sync;
+
 /// CloudWatch behind its protocol (Smithy RPC v2, CBOR): a function answers, by status and content.
 #[derive(Clone)]
 struct Server {
     asked: Arc<Mutex<Vec<Asked>>>,
-    answer: Arc<dyn Fn(&Asked) -> (u16, Value) + Send + Sync>,
+    answer: Arc<Answering>,
 }
 
 impl std::fmt::Debug for Server {
@@ -136,17 +139,19 @@ fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 /// The fields of a map, sorted: encoders may choose the order and the size of numbers.
 fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Map(pairs) => {
-            let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
-            pairs.sort_by(|one, two| one.0.as_text().cmp(&two.0.as_text()));
-            Value::Map(pairs)
-        }
-        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
-        Value::Tag(tag, value) => Value::Tag(*tag, Box::new(sorted(value))),
-        Value::Integer(number) => Value::Float(i128::from(*number) as f64),
-        other => other.clone(),
+    if let Value::Map(pairs) = value {
+        let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.clone(), sorted(value))).collect();
+        pairs.sort_by(|one, two| one.0.as_text().cmp(&two.0.as_text()));
+        return Value::Map(pairs);
     }
+    if let Value::Array(values) = value {
+        return list(values.iter().map(sorted));
+    }
+    if let Value::Tag(tag, value) = value {
+        return Value::Tag(*tag, Box::new(sorted(value)));
+    }
+    let integer = value.as_integer().and_then(|number| i32::try_from(number).ok());
+    integer.map_or_else(|| value.clone(), |number| Value::Float(f64::from(number)))
 }
 
 const LISTING: Listing<'_> =
