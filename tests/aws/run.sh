@@ -29,9 +29,9 @@ environment() {
     "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
     touch "$folder/complete"
 }
-environment sam 'ministack[full]==1.5.33' aws-sam-cli==1.167.0 cargo-lambda==1.9.2 ziglang==0.17.1 cfn-lint==1.53.3
-environment checkov checkov
-environment cli awscli
+environment sam 'ministack[full]==1.5.33' cbor2 aws-sam-cli==1.167.0 cargo-lambda==1.9.2 ziglang==0.17.1 cfn-lint==1.53.3
+environment checkov checkov==3.3.30
+environment cli awscli==1.46.3
 
 export SAM_CLI_TELEMETRY=0
 "$tools/sam/bin/python" tests/aws/lint.py "$tools/sam/bin" "$tools/checkov/bin/checkov"
