@@ -8,6 +8,7 @@ mod cache;
 mod drain;
 mod loaded;
 mod pieces;
+mod pin;
 mod rows;
 mod stats;
 mod tail;
@@ -34,6 +35,8 @@ pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
 use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;
+pub use pin::Pin;
+use pin::Pins;
 use rows::RawRows;
 use stats::StatsCache;
 pub(crate) use stats::Stored;
@@ -56,6 +59,7 @@ pub struct Loader {
     tail: Mutex<Option<TailState>>,
     layouts: LayoutReader,
     stats: Mutex<StatsCache>,
+    pins: Pins,
 }
 
 impl Loader {
@@ -66,6 +70,7 @@ impl Loader {
             layouts: LayoutReader::new(Arc::clone(&ports.state), cache_bytes / 7),
             tail: Mutex::default(),
             stats: Mutex::default(),
+            pins: Pins::default(),
             ports,
             limits,
         }
@@ -167,6 +172,9 @@ impl Loader {
         if range.start > range.end {
             return Ok(Vec::new());
         }
+        if let Some(rows) = self.pins.rows(tenant, range, now) {
+            return Ok(rows);
+        }
         Ok(raw_rows(self.ports.state.as_ref(), tenant, Shard::default(), range, now).await?)
     }
 
@@ -185,6 +193,9 @@ impl Loader {
 
     /// The tenant's samples in the log since the watermark.
     async fn head(&self, tenant: &TenantId, now: Timestamp) -> Result<Arc<Head>, AppError> {
+        if let Some(head) = self.pins.head(tenant, now) {
+            return Ok(head);
+        }
         let shard = Shard::default();
         let watermark = self.watermark(shard, now).await?;
         self.tail(shard, tenant, watermark, now).await
