@@ -401,6 +401,22 @@ def run(stack, receiver, mode):
     print(f"  dead letters: {depth['Attributes']['ApproximateNumberOfMessages']}")
 
 
+# Which SDKs each function calls; no more may be linked, since they cost time at every start.
+STORES = {"dynamodb", "s3"}
+LINKED = {
+    "ingest": STORES, "rollup": STORES, "query": STORES, "mihari": set(), "collect": STORES | {"cloudwatch"},
+    "evaluate": STORES | {"sns"}, "report": STORES | {"sesv2"}, "notify": STORES | {"sns", "sesv2", "ssm"},
+}
+
+
+def links_only_what_it_calls(target):
+    for name, sdks in LINKED.items():
+        symbols = subprocess.run(["nm", "-C", target / name], capture_output=True, text=True, check=True).stdout
+        found = set(re.findall(r"\baws_sdk_([a-z0-9]+)::", symbols))
+        assert found == sdks, f"{name} links the SDKs {sorted(found)}, and calls {sorted(sdks)}"
+        assert "aws_lc" not in symbols, f"{name} links aws-lc, which takes 23 ms at each start"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--tools", type=pathlib.Path, required=True)
@@ -413,6 +429,7 @@ def main():
     folder.mkdir(parents=True)
     tools = Tools((arguments.tools / "sam" / "bin").absolute(), (arguments.tools / "cli" / "bin").absolute(),
                   (arguments.target / "mihari").absolute())
+    links_only_what_it_calls(arguments.target)
     programs(arguments.target, folder)
     emulated(folder)
     stack, receiver = Stack(folder, tools), Receiver()
