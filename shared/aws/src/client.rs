@@ -2,8 +2,8 @@
 //!
 //! Nothing is looked up: where the values come from (the environment of a function, a test) is the host's business, so
 //! no credential chain and no profile file is read. Root certificates are built in, and for AWS itself only those that
-//! AWS names: on one core, the first client takes 0.2 ms with them, 1.7 ms with all of Mozilla's, and 9 to 20 ms with the
-//! system's.
+//! AWS names: the HTTP client of a release build is ready in 0.15 ms with them, in 1 ms with all of Mozilla's, and in 10
+//! ms or more with the system's.
 
 use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};

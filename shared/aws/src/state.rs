@@ -19,7 +19,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use app::ports::{Change, PortError, PortResult, Row, RowKey, RowPage, RowRange, RowWrite, StateStore};
+use app::ports::{Change, Expect, PortError, PortResult, Row, RowKey, RowPage, RowRange, RowWrite, StateStore};
 use app::refusals::{check_expectation, check_range, check_row, check_write};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -197,7 +197,7 @@ impl StateStore for DynamoState {
 
     async fn write(&self, rows: Vec<RowWrite>, now: Timestamp) -> PortResult<Vec<u64>> {
         check_write(WRITE, &rows)?;
-        let needs_a_call = |row: &&RowWrite| row.change != Change::Check || row.expect != app::ports::Expect::Any;
+        let needs_a_call = |row: &&RowWrite| row.change != Change::Check || row.expect != Expect::Any;
         let to_write: Vec<&RowWrite> = rows.iter().filter(needs_a_call).collect();
         let mut tries = 0;
         let version = loop {
