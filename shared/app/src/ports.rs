@@ -342,7 +342,7 @@ pub async fn range_all(state: &dyn StateStore, range: RowRange, now: Timestamp) 
     }
 }
 
-/// One message for the alert topic; at most 256 KB.
+/// One message for the alert topic; at most [`crate::refusals::MESSAGE_BYTES_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Content-derived: the same message again has the same id.
