@@ -27,6 +27,7 @@ macro_rules! object_store_contract {
                 a_long_listing_comes_in_pages,
                 a_deleted_object_is_gone_and_its_key_free,
                 objects_survive_a_restart,
+                a_link_is_for_a_good_key_and_a_lifetime,
             ]
         );
     };
@@ -240,9 +241,9 @@ pub async fn a_prefix_selects_by_bytes_and_not_by_folder(subject: Subject<dyn Ob
 pub async fn a_long_listing_comes_in_pages(subject: Subject<dyn ObjectStore>) {
     let mut expected: Vec<String> = (0..1100).map(|number| format!("many/{}/{number}", number % 7)).collect();
     expected.push("many-more".to_owned());
-    let puts = expected.iter().map(|key| subject.port().put_new(key, Bytes::from_static(b"x")));
-    for result in join_all(puts).await {
-        result.expect("a put");
+    for keys in expected.chunks(50) {
+        let puts = keys.iter().map(|key| subject.port().put_new(key, Bytes::from_static(b"x")));
+        join_all(puts).await.into_iter().for_each(|result| result.expect("a put"));
     }
     let first = subject.port().list("many/", None).await.expect("a listing");
     assert!(first.cursor.is_some(), "the first page is not the last");
@@ -276,4 +277,15 @@ pub async fn objects_survive_a_restart(mut subject: Subject<dyn ObjectStore>) {
     subject.reopen();
     assert_eq!(keys(subject.port(), "").await, ["a", "a/b", "c/d/e"]);
     assert_eq!(get(subject.port(), "a/b").await, CONTENT);
+}
+
+/// A store without a door of its own gives none; a bad key is refused either way.
+pub async fn a_link_is_for_a_good_key_and_a_lifetime(subject: Subject<dyn ObjectStore>) {
+    put(subject.port(), "reports/a.html", CONTENT).await;
+    let minutes = std::time::Duration::from_secs(300);
+    let link = subject.port().link("reports/a.html", minutes).await.expect("a link or none");
+    assert!(link.is_none_or(|link| link.starts_with("http")));
+    for key in ["", "/", "../a", "a b"] {
+        assert_eq!(kind(subject.port().link(key, minutes).await), Some(ErrorKind::Invalid), "{key:?}");
+    }
 }

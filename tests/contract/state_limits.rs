@@ -28,11 +28,12 @@ async fn refused(store: &dyn StateStore, rows: Vec<RowWrite>) -> bool {
     }
 }
 
-/// 2,048 bytes for a partition, which is never empty, and 1,024 for a sort key, which may be.
+/// 1 to 2,048 bytes for a partition, 1 to 1,024 for a sort key.
 pub async fn keys_have_their_greatest_length(subject: Subject<dyn StateStore>) {
     let cases = [
         (PARTITION_BYTES_MAX, SORT_BYTES_MAX, false),
-        (1, 0, false),
+        (1, 1, false),
+        (1, 0, true),
         (PARTITION_BYTES_MAX + 1, 1, true),
         (1, SORT_BYTES_MAX + 1, true),
         (0, 1, true),
@@ -53,7 +54,7 @@ pub async fn keys_have_their_greatest_length(subject: Subject<dyn StateStore>) {
     }
 }
 
-/// 400 KB with the key.
+/// 400 KB with the key, less a little for the version and the expiry.
 pub async fn a_row_has_its_greatest_size(subject: Subject<dyn StateStore>) {
     let row = |value_bytes: usize| RowWrite::put(RowKey::new("pp", "sss"), Expect::Any, vec![1; value_bytes]);
     assert!(refused(subject.port(), vec![row(ROW_BYTES_MAX - 4)]).await);
@@ -62,7 +63,7 @@ pub async fn a_row_has_its_greatest_size(subject: Subject<dyn StateStore>) {
     assert_eq!(stored.value, vec![1; ROW_BYTES_MAX - 5]);
 }
 
-/// 100 rows and 4 MB together.
+/// 100 rows and 4 MB together, less a little for their versions.
 pub async fn a_write_has_its_most_rows_and_bytes(subject: Subject<dyn StateStore>) {
     let rows = |count: usize| (0..count).map(|number| put(&format!("{number:03}"), "value")).collect::<Vec<_>>();
     assert!(refused(subject.port(), rows(WRITE_ROWS_MAX + 1)).await);
@@ -101,6 +102,7 @@ pub async fn a_key_comes_once_in_a_write(subject: Subject<dyn StateStore>) {
 pub async fn put_many_refuses_what_a_write_refuses(subject: Subject<dyn StateStore>) {
     let bad = [
         (RowKey::new("", "s"), 1),
+        (RowKey::new("p", ""), 1),
         (RowKey::new("p".repeat(PARTITION_BYTES_MAX + 1), "s"), 1),
         (RowKey::new("p", "s".repeat(SORT_BYTES_MAX + 1)), 1),
         (RowKey::new("p", "s"), ROW_BYTES_MAX - 1),
@@ -115,10 +117,20 @@ pub async fn put_many_refuses_what_a_write_refuses(subject: Subject<dyn StateSto
     assert_eq!(sorts(subject.port(), RowRange::all("p")).await.len(), 20);
 }
 
-/// It would never end.
+/// It would never end; and keys that no row can have are not looked for.
 pub async fn a_page_without_rows_is_refused(subject: Subject<dyn StateStore>) {
-    let range = RowRange { limit: 0, ..RowRange::all("p") };
-    assert_eq!(kind(&subject.port().range(&range, NOW).await), Some(ErrorKind::Invalid));
+    let long = || "s".repeat(SORT_BYTES_MAX + 1);
+    let bad = [
+        RowRange { limit: 0, ..RowRange::all("p") },
+        RowRange::all("p".repeat(PARTITION_BYTES_MAX + 1)),
+        RowRange { start: long(), ..RowRange::all("p") },
+        RowRange { end: Some(long()), ..RowRange::all("p") },
+        RowRange { cursor: Some(long()), ..RowRange::all("p") },
+    ];
+    for range in bad {
+        assert_eq!(kind(&subject.port().range(&range, NOW).await), Some(ErrorKind::Invalid));
+    }
+    assert_eq!(sorts(subject.port(), RowRange::all("")).await, [""; 0]);
 }
 
 /// A page may end early for their size; nothing is left out.

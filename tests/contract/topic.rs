@@ -66,7 +66,7 @@ pub async fn published_messages_arrive_at_least_once(subject: TopicSubject) {
     assert_eq!(subject.received(), expected);
 }
 
-/// 256 KB; one that is larger is refused.
+/// A little less than 256 KB; one that is larger is refused.
 pub async fn a_message_has_its_greatest_size(subject: TopicSubject) {
     let of_bytes = |size| Message { id: format!("{size}"), body: Bytes::from(vec![b'x'; size]) };
     subject.topic.publish(vec![of_bytes(MESSAGE_BYTES_MAX)]).await.expect("the greatest message");

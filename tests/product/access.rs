@@ -166,3 +166,23 @@ fn create_as(home: &Home, name: &str, scopes: &str, role: &str) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
+
+#[tokio::test]
+async fn a_report_is_passed_on_by_a_link_that_needs_no_token_and_cannot_be_altered() {
+    let home = Home::new();
+    let token = create(&home, "aiko", "read,admin");
+    let server = home.serve(&["--no-host-metrics"]);
+    let report = run(&["report", "daily", "--day", "today", "--url", &server.url, "--token", &token]);
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let list = server.client.get(format!("{}/reports", server.url)).bearer_auth(&token).send().await.unwrap();
+    let list = list.text().await.unwrap();
+    let link = list.split("href=\"/r/").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let link = format!("/r/{}", link.replace("&amp;", "&"));
+    let opened = server.get(&link).await;
+    assert_eq!(opened.status(), 200);
+    assert_eq!(opened.headers()["referrer-policy"], "no-referrer");
+    assert!(opened.text().await.unwrap().contains("<html"));
+    let altered = server.get(&link.replace(".ja.html", ".en.html")).await;
+    assert_eq!(altered.status(), 403);
+    assert!(altered.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+}

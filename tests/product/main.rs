@@ -4,6 +4,7 @@
 mod access;
 mod alerts;
 mod bad_input;
+mod config;
 mod durability;
 mod newcomer;
 mod server;

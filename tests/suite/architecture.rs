@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &["alerting", "analysis", "model", "promql", "render", "tsdb", "wire"]),
     ("net", &["app", "model"]),
     ("embedded", &["app", "model"]),
-    ("aws", &["app", "model"]),
+    ("aws", &["app", "model", "net"]),
     ("local", &["alerting", "app", "embedded", "model", "net", "promql", "render", "wire"]),
     ("ingest", FUNCTION),
     ("collect", FUNCTION),

@@ -1,5 +1,7 @@
 //! Every adapter passes the contract of its port.
 
+pub(crate) mod aws;
+
 mod memory {
     use std::sync::Arc;
 

@@ -45,6 +45,15 @@ pub(crate) enum Command {
     /// Make, list or revoke access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Send, fetch or look at the configuration of a server or a stack: rules, routes, reports.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// What this month costs on AWS, and what the month will cost; on one machine, what its work would cost there.
+    Cost {
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Send the metrics of a make-believe dataset management system, to try things with.
     Demo(demo::DemoArgs),
 }
@@ -58,8 +67,9 @@ pub(crate) struct ServeArgs {
     /// Where to listen. Anything but a loopback address needs a token first (`mihari token create`).
     #[arg(long, env = "MIHARI_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
-    /// A folder with rules/*.yml, alertmanager.yml and reports.yml; the built-in defaults hold without it. Changes
-    /// are picked up within a minute; a broken file is named and the last good one stays.
+    /// A folder with rules/*.yml, alertmanager.yml and reports.yml. Changes are picked up within a minute; a broken
+    /// file is named and the last good one stays. Without it holds what `mihari config push` sent last, or else the
+    /// built-in defaults.
     #[arg(long, env = "MIHARI_CONFIG", value_name = "DIR")]
     pub(crate) config: Option<PathBuf>,
     /// The oldest sample that is taken, such as 7d or 100y. At most the raw retention.
@@ -104,9 +114,13 @@ pub(crate) enum LanguageArg {
 /// Where the server is, and who asks.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServerArgs {
-    /// The server.
-    #[arg(long, env = "MIHARI_URL", default_value = DEFAULT_URL, value_name = "URL")]
-    pub(crate) url: String,
+    /// The server; http://127.0.0.1:9099 unless told otherwise.
+    #[arg(long, env = "MIHARI_URL", value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Instead of a server: the stack on AWS of this name. Needs the command line `aws`, whose region and credentials
+    /// count, and no token.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
     /// The access token, when the server asks for one.
     #[arg(long, env = "MIHARI_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) token: Option<String>,
@@ -116,6 +130,18 @@ pub(crate) struct ServerArgs {
     /// Print JSON instead of text for people.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl ServerArgs {
+    /// The server's address.
+    pub(crate) fn url(&self) -> &str {
+        self.url.as_deref().unwrap_or(DEFAULT_URL)
+    }
+
+    /// Whether a server or stack was named, rather than this machine's own.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.url.is_some() || self.stack.is_some()
+    }
 }
 
 /// What to ask.
@@ -182,31 +208,71 @@ pub(crate) enum TokenCommand {
         /// Its bearer's work, which decides pages and reports: ops, tech or exec.
         #[arg(long, default_value = "ops")]
         role: String,
-        /// Where tokens are kept.
+        /// Where they are kept.
         #[command(flatten)]
-        place: TokenPlace,
+        place: Place,
     },
     /// List tokens: names and rights, never the tokens themselves.
     List {
-        /// Where tokens are kept.
+        /// Where they are kept.
         #[command(flatten)]
-        place: TokenPlace,
+        place: Place,
     },
     /// Make a token worthless, and every session that was opened with it.
     Revoke {
         /// The token's name.
         #[arg(long)]
         name: String,
-        /// Where tokens are kept.
+        /// Where they are kept.
         #[command(flatten)]
-        place: TokenPlace,
+        place: Place,
     },
 }
 
-/// Where tokens are kept: in the data folder while no server runs on it, else with the server.
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a folder of configuration and put it into force; everything runs by it within a minute. Exit code 1 and
+    /// the place of every mistake when something in it is wrong: then nothing changes.
+    Push {
+        /// The folder: rules/*.yml, alertmanager.yml, reports.yml; those of other tenants below tenants/ID/.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Who pushes, for the history. A token says it by its name.
+        #[arg(long, env = "USER", value_name = "NAME")]
+        author: Option<String>,
+        /// Where it is kept.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write the configuration in force, or the built-in defaults before the first push, into a folder.
+    Pull {
+        /// The folder; made when it is not there.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Replace files of the folder that differ.
+        #[arg(long)]
+        overwrite: bool,
+        /// Where it is kept.
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Say what is in force, who pushed it, and what is wrong with it; or print one of its files.
+    Show {
+        /// The file to print, such as alertmanager.yml.
+        #[arg(value_name = "FILE")]
+        file: Option<String>,
+        /// Where it is kept.
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Where tokens and configuration are kept: with the server or stack that is named, else in the data folder, or with
+/// the server that runs on it.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct TokenPlace {
-    /// The data folder; it is used unless a server is running on it.
+pub(crate) struct Place {
+    /// The data folder, when neither --url nor --stack is given; while a server runs on it, that one is asked.
     #[arg(long, env = "MIHARI_DATA_DIR", default_value = "mihari-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
     /// The server to ask while it runs.

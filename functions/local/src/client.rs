@@ -1,18 +1,27 @@
-//! A small HTTP client for the commands that talk to a running server.
+//! A small client for the commands that talk to a running server, by HTTP, or to a stack on AWS, by its operator's
+//! door.
+
+mod stack;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::Batch;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{RequestBuilder, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
+
+use stack::Stack;
+pub(crate) use stack::StackError;
 
 /// How long one request may take; a query may take two minutes on the server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(150);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of an answer that is no JSON a message quotes.
 const EXCERPT_CHARS: usize = 200;
+/// How much of what the server says in words a message quotes: a line for each mistake in a pushed configuration.
+const MESSAGE_CHARS: usize = 20_000;
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Why a request failed, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +69,9 @@ pub(crate) enum ClientError {
         /// What it says.
         message: String,
     },
+    /// The stack cannot be asked.
+    #[error(transparent)]
+    Stack(#[from] StackError),
     /// Something else is listening there.
     #[error("the answer from {url} is not that of a Mihari server: {excerpt:?}; is --url right?")]
     NotMihari {
@@ -80,6 +92,7 @@ impl ClientError {
             | Self::TokenNeeded
             | Self::Forbidden { .. }
             | Self::Refused { .. }
+            | Self::Stack(_)
             | Self::NotMihari { .. } => None,
         }
     }
@@ -88,10 +101,24 @@ impl ClientError {
 /// Talks to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    door: Door,
     base: Url,
-    token: Option<String>,
     tenant: Option<String>,
+}
+
+/// How the server is reached.
+#[derive(Clone, Debug)]
+enum Door {
+    Http { http: reqwest::Client, token: Option<String> },
+    Stack(Stack),
+}
+
+/// One request: method, path below the client's address, parameters, and what it carries.
+struct Ask<'a> {
+    method: Method,
+    path: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    body: Option<(&'static str, String)>,
 }
 
 impl Client {
@@ -113,7 +140,14 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|error| bad_url(reason(&error)))?;
-        Ok(Self { http, base, token: token.map(str::to_owned), tenant: tenant.map(str::to_owned) })
+        Ok(Self { door: Door::Http { http, token: token.map(str::to_owned) }, base, tenant: tenant.map(str::to_owned) })
+    }
+
+    /// A client of a stack on AWS, whose rights and region are those of the command line `aws`.
+    pub(crate) fn of_stack(name: &str, tenant: Option<&str>, author: Option<&str>) -> Self {
+        let base = Url::parse("https://stack.invalid").expect("it is an address");
+        let stack = Stack::new("aws", name, author);
+        Self { door: Door::Stack(stack), base, tenant: tenant.map(str::to_owned) }
     }
 
     /// Asks for the value of an expression at one time, now when none is given; the answer is the API's `data`.
@@ -141,20 +175,21 @@ impl Client {
         self.post("/api/v1/query_range", &form).await.map(data)
     }
 
-    /// Sends samples by remote write, to a path below the client's address or, with an empty one, to the address.
+    /// Sends samples by remote write over HTTP, to a path below the client's address or, with an empty one, to the
+    /// address.
     ///
     /// # Errors
     /// When there is no answer, or it is a refusal; then nothing was taken.
     pub(crate) async fn write(&self, path: &str, batch: &Batch) -> Result<(), ClientError> {
+        let Door::Http { http, token } = &self.door else { return Err(StackError::NoSamples.into()) };
         let url = self.endpoint(path, &[]);
-        let request = self
-            .http
+        let request = http
             .post(url.clone())
             .header(CONTENT_TYPE, wire::remote_write::CONTENT_TYPE)
             .header(CONTENT_ENCODING, wire::remote_write::CONTENT_ENCODING)
             .header("X-Prometheus-Remote-Write-Version", wire::remote_write::VERSION)
             .body(wire::remote_write::encode(batch));
-        self.send(url, request).await.map(drop)
+        self.send_http(token.as_deref(), &url, request).await.map(drop)
     }
 
     /// Asks for something that is JSON.
@@ -162,8 +197,7 @@ impl Client {
     /// # Errors
     /// When there is no answer, it is a refusal or no JSON.
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
-        let url = self.endpoint(path, query);
-        self.json(url.clone(), self.http.get(url)).await
+        self.json(Ask { method: Method::GET, path, query, body: None }).await
     }
 
     /// Sends a form; the answer is JSON, or nothing.
@@ -171,10 +205,17 @@ impl Client {
     /// # Errors
     /// When there is no answer, it is a refusal or no JSON.
     pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Value, ClientError> {
-        let url = self.endpoint(path, &[]);
-        let body = self.endpoint(path, form).query().unwrap_or_default().to_owned();
-        let request = self.http.post(url.clone()).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
-        self.json(url, request).await
+        let form = self.endpoint(path, form).query().unwrap_or_default().to_owned();
+        self.json(Ask { method: Method::POST, path, query: &[], body: Some((FORM, form)) }).await
+    }
+
+    /// Sends a JSON document; the answer is JSON, or nothing.
+    ///
+    /// # Errors
+    /// When there is no answer, it is a refusal or no JSON.
+    pub(crate) async fn post_json(&self, path: &str, document: &Value) -> Result<Value, ClientError> {
+        let body = Some(("application/json", document.to_string()));
+        self.json(Ask { method: Method::POST, path, query: &[], body }).await
     }
 
     /// Asks for the removal of something; the answer is JSON, or nothing.
@@ -182,8 +223,7 @@ impl Client {
     /// # Errors
     /// When there is no answer, it is a refusal or no JSON.
     pub(crate) async fn delete(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, ClientError> {
-        let url = self.endpoint(path, query);
-        self.json(url.clone(), self.http.delete(url)).await
+        self.json(Ask { method: Method::DELETE, path, query, body: None }).await
     }
 
     fn endpoint(&self, path: &str, query: &[(&str, &str)]) -> Url {
@@ -197,8 +237,21 @@ impl Client {
         url
     }
 
-    async fn json(&self, url: Url, request: RequestBuilder) -> Result<Value, ClientError> {
-        let text = self.send(url.clone(), request).await?;
+    async fn json(&self, ask: Ask<'_>) -> Result<Value, ClientError> {
+        let url = self.endpoint(ask.path, ask.query);
+        let text = match &self.door {
+            Door::Http { http, token } => {
+                let mut request = http.request(ask.method, url.clone());
+                if let Some((content_type, body)) = ask.body {
+                    request = request.header(CONTENT_TYPE, content_type).body(body);
+                }
+                self.send_http(token.as_deref(), &url, request).await?
+            }
+            Door::Stack(stack) => {
+                let answer = stack.ask(ask.method.as_str(), &url, ask.body, self.tenant.as_deref()).await?;
+                accepted(answer.status, answer.retry_after, answer.text)?
+            }
+        };
         if text.is_empty() {
             return Ok(Value::Null);
         }
@@ -206,22 +259,32 @@ impl Client {
     }
 
     /// The text of a good answer.
-    async fn send(&self, url: Url, mut request: RequestBuilder) -> Result<String, ClientError> {
-        if let Some(token) = &self.token {
+    async fn send_http(
+        &self,
+        token: Option<&str>,
+        url: &Url,
+        mut request: RequestBuilder,
+    ) -> Result<String, ClientError> {
+        if let Some(token) = token {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         } else if let Some(tenant) = &self.tenant {
             request = request.header("X-Scope-OrgID", tenant);
         }
-        let unreachable = |error: reqwest::Error| ClientError::Unreachable { url: shown(&url), reason: reason(&error) };
+        let unreachable = |error: reqwest::Error| ClientError::Unreachable { url: shown(url), reason: reason(&error) };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let text = response.text().await.map_err(unreachable)?;
-        if status.is_success() {
-            return Ok(text);
-        }
-        Err(refusal(status, retry_after.map(Duration::from_secs), message(&text)))
+        accepted(status, retry_after, text)
     }
+}
+
+/// The text of a good answer; `retry_after` is in seconds.
+fn accepted(status: StatusCode, retry_after: Option<u64>, text: String) -> Result<String, ClientError> {
+    if status.is_success() {
+        return Ok(text);
+    }
+    Err(refusal(status, retry_after.map(Duration::from_secs), message(&text)))
 }
 
 fn refusal(status: StatusCode, retry_after: Option<Duration>, message: String) -> ClientError {
@@ -245,8 +308,10 @@ fn data(mut envelope: Value) -> Value {
 /// What a refusal says: the `error` of the API's envelope, or the text as it is.
 fn message(text: &str) -> String {
     let envelope: Option<Value> = serde_json::from_str(text).ok();
-    let error = envelope.as_ref().and_then(|envelope| envelope.get("error")?.as_str());
-    excerpt(error.unwrap_or(text).trim())
+    match envelope.as_ref().and_then(|envelope| envelope.get("error")?.as_str()) {
+        Some(error) => error.trim().chars().take(MESSAGE_CHARS).collect(),
+        None => excerpt(text.trim()),
+    }
 }
 
 fn excerpt(text: &str) -> String {

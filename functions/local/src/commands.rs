@@ -1,5 +1,7 @@
 //! The commands that ask a running server, and those that need none.
 
+mod config;
+mod cost;
 mod rules;
 mod token;
 
@@ -9,16 +11,42 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use crate::cli::{QueryArgs, ReportCommand, ServerArgs};
+use crate::cli::{Place, QueryArgs, ReportCommand, ServerArgs};
 use crate::client::Client;
 use crate::clock;
 
+pub(crate) use config::config;
+pub(crate) use cost::cost;
 pub(crate) use rules::rules;
 pub(crate) use token::token;
 
-/// A client of the server that the flags name.
+/// A client of the server or the stack that the flags name.
 fn client(server: &ServerArgs) -> anyhow::Result<Client> {
-    Ok(Client::new(&server.url, server.token.as_deref(), server.tenant.as_deref())?)
+    client_of(server, None)
+}
+
+/// A client of the server or the stack that the flags name; a stack is told who asks.
+fn client_of(server: &ServerArgs, author: Option<&str>) -> anyhow::Result<Client> {
+    let tenant = server.tenant.as_deref();
+    match &server.stack {
+        Some(stack) => Ok(Client::of_stack(stack, tenant, author)),
+        None => Ok(Client::new(server.url(), server.token.as_deref(), tenant)?),
+    }
+}
+
+/// The data folder, when the flags name no server and none runs on it.
+///
+/// # Errors
+/// When it cannot be opened.
+fn folder(place: &Place) -> anyhow::Result<Option<embedded::Store>> {
+    if place.server.is_named() {
+        return Ok(None);
+    }
+    match embedded::open(&place.data_dir) {
+        Ok(store) => Ok(Some(store)),
+        Err(embedded::OpenError::InUse { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Prints to standard output; a reader that has gone away is no mistake.
@@ -103,8 +131,13 @@ pub(crate) async fn report(command: ReportCommand) -> anyhow::Result<ExitCode> {
     if server.json {
         print(&answer.to_string())?;
     } else {
-        let (day, page) = (answer["day"].as_str().unwrap_or(""), answer["page"].as_str().unwrap_or(""));
-        print(&format!("the report of {day} is at {}{page}", server.url.trim_end_matches('/')))?;
+        let text = |name: &str| answer[name].as_str().unwrap_or("");
+        // A stack knows its own address; a server is reached as it was just now.
+        let address = match server.stack {
+            Some(_) => text("url").to_owned(),
+            None => format!("{}{}", server.url().trim_end_matches('/'), text("page")),
+        };
+        print(&format!("the report of {} is at {address}", text("day")))?;
     }
     Ok(ExitCode::SUCCESS)
 }

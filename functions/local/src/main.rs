@@ -37,6 +37,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Rules(command)) => commands::rules(&command),
         Some(Command::Report(command)) => commands::report(command).await,
         Some(Command::Token(command)) => commands::token(command).await,
+        Some(Command::Config(command)) => commands::config(command).await,
+        Some(Command::Cost { server }) => commands::cost(server).await,
         Some(Command::Demo(args)) => demo::run(args, clock::now()).await.map(|()| ExitCode::SUCCESS),
     }
 }

@@ -1,6 +1,6 @@
 //! `mihari serve`: the stores of one machine, the schedule, and HTTP.
 
-mod config_folder;
+pub(crate) mod config_folder;
 mod listener;
 mod schedule;
 
@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use app::access::{self, Access, SessionKey};
-use app::{App, Ports, Settings};
+use app::cost::{self, Ledger};
+use app::{App, Ports, Settings, config_store};
 use jiff::tz::TimeZone;
 use model::{Language, Limits, Timestamp};
 use net::{NetMessenger, NetSettings, SmtpCredentials};
@@ -20,6 +21,13 @@ use crate::cli::{LanguageArg, ServeArgs};
 use crate::clock;
 use crate::host::hostname;
 use config_folder::ConfigFolder;
+
+/// What runs in this process, and the ledger of what the same would cost on AWS.
+#[derive(Debug)]
+struct Running {
+    app: Arc<App>,
+    ledger: Arc<Ledger>,
+}
 
 /// Serves until Ctrl-C or SIGTERM.
 ///
@@ -44,14 +52,22 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         topic: topic.clone(),
         messenger: Arc::new(messenger),
     };
+    // Each start is a process of its own in the ledger, else it would overwrite what the last one stored.
+    let ledger = Arc::new(Ledger::new("local", now.as_millis().to_string()));
+    let ports = cost::metered(ports, &ledger);
     let session_key = SessionKey::load_or_create(ports.state.as_ref(), random()?, now).await?;
     let access = if any_token { Access::Tokens } else { Access::Open };
     let (folder, config) = ConfigFolder::open(args.config.clone())?;
     let app = Arc::new(App::new(ports, settings, limits, clock::stopwatch(), config, (access, session_key)));
+    config_store::refresh(&app, now).await?;
+    app.require_config().context("start with --config DIR to use files instead")?;
+    let is_pushed = args.config.is_none() && config_store::load(&app.ports, now).await?.is_some();
 
-    announce(&args, address, any_token)?;
-    let mut schedule = schedule::start(app.clone(), topic, folder, !args.no_host_metrics);
-    let served = listener::run(app, listener, shutdown_signal()).await;
+    announce(&args, address, any_token, is_pushed)?;
+    schedule::warn_of_cloudwatch(&app);
+    let running = Arc::new(Running { app, ledger });
+    let mut schedule = schedule::start(&running, topic, folder, !args.no_host_metrics);
+    let served = listener::run(running, listener, shutdown_signal()).await;
     schedule.abort_all();
     served
 }
@@ -92,7 +108,10 @@ fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
         LanguageArg::En => Language::English,
     };
     let external_url = external_url.trim_end_matches('/').to_owned();
-    Ok(Settings { external_url, language, time_zone, ..Settings::default() })
+    let takes_pushed_config = args.config.is_none();
+    // The log of a machine may be older than layouts live, when it was off for days: it stands alone.
+    let layouts = false;
+    Ok(Settings { external_url, language, time_zone, takes_pushed_config, layouts, ..Settings::default() })
 }
 
 /// What other machines, and the links in notifications, reach an address by: `0.0.0.0` means all of this machine's.
@@ -133,7 +152,7 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Says where everything is, to whoever started it.
-fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool) -> anyhow::Result<()> {
+fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool, is_pushed: bool) -> anyhow::Result<()> {
     let data_dir = std::path::absolute(&args.data_dir).unwrap_or_else(|_| args.data_dir.clone());
     let address = reachable(address);
     let mut out = std::io::stdout().lock();
@@ -144,6 +163,7 @@ fn announce(args: &ServeArgs, address: SocketAddr, any_token: bool) -> anyhow::R
     writeln!(out, "  mail outbox   {}", data_dir.join("outbox").display())?;
     match &args.config {
         Some(folder) => writeln!(out, "  configuration {}", folder.display())?,
+        None if is_pushed => writeln!(out, "  configuration what was pushed last; `mihari config show` says more")?,
         None => writeln!(out, "  configuration built-in defaults; your own with --config DIR")?,
     }
     out.flush()?;

@@ -18,7 +18,10 @@ mod matchers;
 mod mute;
 mod plan;
 
-pub use config::{Config, Email, GroupBy, Integration, Receiver, Route, Secret, Slack, Target, Webhook, parse};
+pub use config::{
+    Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook, is_mailbox,
+    parse,
+};
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};
 pub use held::{Arrival, Held};
 pub use matchers::{MatchersError, parse_matchers};

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | raw | `c#tenant#shard` | `hour#0#hash` a tick's chunk, `hour#1` the block of the hour |
 //! | rollups | `u#tenant#resolution` | `day#hour` one hour (1m, 5m), `day#all` one day (1h, 1d) |
-//! | tenants | `n#` | the tenant: somebody who has data |
+//! | tenants | `n#` | the tenant: somebody who has data, and the day on which all of it was looked through |
+//! | what is stored | `n#tenant` | `stored`: how much that is, counted by rollups |
 //! | tombstones | `x#` | `minute#hash`: objects to delete from that minute on |
 //!
 //! Hours and days are padded, so that one range read answers a range of time. There is one row for the block of an
@@ -230,6 +231,11 @@ pub fn tenant_key(tenant: &TenantId) -> RowKey {
     RowKey::new("n#", tenant.as_str())
 }
 
+/// The row that says how much a tenant has stored.
+pub fn stored_key(tenant: &TenantId) -> RowKey {
+    RowKey::new(format!("n#{tenant}"), "stored")
+}
+
 /// The row of objects to delete from a minute on.
 pub fn tombstone_key(due_minute: i64, hash: u128) -> RowKey {
     RowKey::new("x#", format!("{}#{hash:032x}", padded(due_minute)))
@@ -334,13 +340,37 @@ pub async fn each_row(
     }
 }
 
+/// Somebody who has data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Who.
+    pub id: TenantId,
+    /// The version of the row.
+    pub version: u64,
+    /// The day on which a rollup looked through all that the tenant has; `None` since something came for a time before.
+    pub checked_day: Option<i64>,
+}
+
 /// The tenants that have data.
 ///
 /// # Errors
 /// As [`StateStore::range`].
-pub async fn tenants(state: &dyn StateStore, now: Timestamp) -> PortResult<Vec<TenantId>> {
+pub async fn tenants(state: &dyn StateStore, now: Timestamp) -> PortResult<Vec<Tenant>> {
     let rows = range_all(state, RowRange::all("n#"), now).await?;
-    Ok(rows.iter().filter_map(|row| TenantId::new(&row.key.sort).ok()).collect())
+    let tenant = |row: &Row| {
+        let mut reader = Reader::new(row.value.get(1..).unwrap_or_default(), WHAT);
+        Some(Tenant { id: TenantId::new(&row.key.sort).ok()?, version: row.version, checked_day: reader.signed().ok() })
+    };
+    Ok(rows.iter().filter_map(tenant).collect())
+}
+
+/// The value of a tenant's row.
+pub fn tenant_value(checked_day: Option<i64>) -> Bytes {
+    let mut value = vec![VERSION];
+    if let Some(day) = checked_day {
+        put_signed(&mut value, day);
+    }
+    value.into()
 }
 
 /// Leaves out chunks that the block of their hour already holds.

@@ -1,8 +1,9 @@
 //! The configuration files: which rules run, and who is told.
 //!
 //! A folder of configuration holds `rules/*.yml` (Prometheus rule files) and `alertmanager.yml` (an Alertmanager
-//! configuration file) of the default tenant, the same below `tenants/<id>/` for every other tenant, and `reports.yml`
-//! for all. What the folder `infra/config` of the repository holds is in the binary: [`Config::defaults`].
+//! configuration file) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
+//! `reports.yml` and `cloudwatch.yml` (what is read from CloudWatch into the default tenant). What the folder
+//! `infra/config` of the repository holds is in the binary: [`Config::defaults`].
 
 use std::collections::BTreeMap;
 
@@ -12,11 +13,13 @@ use alerting::rule::{self, RuleGroup};
 use model::TenantId;
 use promql::Expr;
 
+use crate::collect::config::CloudWatchConfig;
 use crate::report::Schedule;
 
 /// The default files by their names in a folder of configuration.
-const DEFAULT_FILES: [(&str, &str); 4] = [
+const DEFAULT_FILES: [(&str, &str); 5] = [
     (NOTIFY_FILE, include_str!("../../../infra/config/alertmanager.yml")),
+    (CLOUDWATCH_FILE, include_str!("../../../infra/config/cloudwatch.yml")),
     (REPORTS_FILE, include_str!("../../../infra/config/reports.yml")),
     ("rules/application.yml", include_str!("../../../infra/config/rules/application.yml")),
     ("rules/infrastructure.yml", include_str!("../../../infra/config/rules/infrastructure.yml")),
@@ -24,6 +27,7 @@ const DEFAULT_FILES: [(&str, &str); 4] = [
 
 const NOTIFY_FILE: &str = "alertmanager.yml";
 const REPORTS_FILE: &str = "reports.yml";
+const CLOUDWATCH_FILE: &str = "cloudwatch.yml";
 
 /// The configuration of all tenants, checked.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,8 @@ pub struct Config {
     pub tenants: BTreeMap<TenantId, TenantConfig>,
     /// When reports are written, and for whom.
     pub reports: Schedule,
+    /// What is read from CloudWatch.
+    pub cloudwatch: CloudWatchConfig,
 }
 
 /// The configuration of one tenant, checked.
@@ -70,6 +76,13 @@ impl Config {
                 }
                 continue;
             }
+            if path == CLOUDWATCH_FILE {
+                match CloudWatchConfig::parse(path, text) {
+                    Ok(cloudwatch) => config.cloudwatch = cloudwatch,
+                    Err(error) => errors.push(error),
+                }
+                continue;
+            }
             match place(path) {
                 Ok(Some((tenant, part))) => {
                     let tenant = config.tenants.entry(tenant).or_insert_with(TenantConfig::empty);
@@ -87,7 +100,7 @@ impl Config {
 
     /// Whether a file of that name in a folder of configuration configures something.
     pub fn reads(path: &str) -> bool {
-        path == REPORTS_FILE || matches!(place(path), Ok(Some(_)) | Err(_))
+        matches!(path, REPORTS_FILE | CLOUDWATCH_FILE) || matches!(place(path), Ok(Some(_)) | Err(_))
     }
 
     /// The configuration that is in the binary: the default rules and the outbox.

@@ -9,7 +9,8 @@
 //! Invariants:
 //! - What does not parse is never stored, and never put into force: the last good one stays.
 //! - A process never acts on the built-in defaults while a configuration that it cannot read is stored: it would tell
-//!   the wrong people. It fails until a good one is pushed.
+//!   the wrong people. Its rules, notifications and reports fail ([`App::require_config`]) until a good one is pushed;
+//!   questions and pushes are answered meanwhile.
 //! - A look at the store costs one row read a minute.
 
 use std::collections::BTreeMap;
@@ -70,7 +71,8 @@ pub enum Refreshed {
     Unchanged,
     /// A newer configuration is in force.
     Changed,
-    /// A newer configuration cannot be read by this version of ours, for these reasons; the last good one stays.
+    /// A newer configuration cannot be read by this version of ours, for these reasons. The last good one stays; where
+    /// there is none, [`App::require_config`] fails from now on.
     Refused(Vec<String>),
 }
 
@@ -185,18 +187,17 @@ pub async fn load_from(
 /// flow that needs the configuration.
 ///
 /// # Errors
-/// As long as this process has had no good configuration: when the store does not answer, or holds one that this
-/// version of ours cannot read. Only the host that takes a new one goes on then; later failures leave the last good
-/// one in force and are logged.
+/// When the store does not answer, or holds what is damaged, and this process has never seen a configuration. Later
+/// failures leave the last good one in force and are logged.
 pub async fn refresh(app: &App, now: Timestamp) -> Result<Refreshed, AppError> {
     if !app.settings.takes_pushed_config {
         return Ok(Refreshed::Unchanged);
     }
     if !app.pushed_config.begins_look(now.minute()) {
-        return app.pushed_config.standing();
+        return Ok(Refreshed::Unchanged);
     }
     match look(app, now).await {
-        Ok(refreshed) => refreshed,
+        Ok(refreshed) => Ok(refreshed),
         Err(error) if app.pushed_config.is_good() => {
             tracing::warn!(%error, "the store's configuration cannot be looked at; the last good one stays in force");
             Ok(Refreshed::Unchanged)
@@ -208,15 +209,14 @@ pub async fn refresh(app: &App, now: Timestamp) -> Result<Refreshed, AppError> {
     }
 }
 
-/// One look; the outer error is the store's.
-async fn look(app: &App, now: Timestamp) -> Result<Result<Refreshed, AppError>, AppError> {
+async fn look(app: &App, now: Timestamp) -> Result<Refreshed, AppError> {
     let seen = &app.pushed_config;
     let Some(row) = app.ports.state.get(&row_key(), now).await? else {
         seen.has_none();
-        return Ok(Ok(Refreshed::Unchanged));
+        return Ok(Refreshed::Unchanged);
     };
     if seen.has_seen(row.version) {
-        return Ok(seen.standing());
+        return Ok(Refreshed::Unchanged);
     }
     let stored = open(app.ports.objects.as_ref(), &row).await?;
     match parse(&stored.files) {
@@ -224,13 +224,13 @@ async fn look(app: &App, now: Timestamp) -> Result<Result<Refreshed, AppError>, 
             app.set_config(config);
             seen.has_taken(row.version, now.minute());
             tracing::info!(hash = stored.pushed.hash, "a pushed configuration is in force");
-            Ok(Ok(Refreshed::Changed))
+            Ok(Refreshed::Changed)
         }
         Err(problems) => {
             tracing::error!(?problems, "the pushed configuration is refused by this version");
             app.set_config_errors(problems.clone());
             seen.has_refused(row.version, &problems);
-            Ok(seen.standing().map(|_| Refreshed::Refused(problems)))
+            Ok(Refreshed::Refused(problems))
         }
     }
 }
@@ -338,11 +338,11 @@ impl PushedConfig {
         }
     }
 
-    /// Whether this process may go on with what it has.
-    fn standing(&self) -> Result<Refreshed, AppError> {
+    /// Checks that this process may act on what it has.
+    pub(crate) fn require(&self) -> Result<(), AppError> {
         let seen = self.lock();
         if seen.problems.is_empty() {
-            return Ok(Refreshed::Unchanged);
+            return Ok(());
         }
         let problems = seen.problems.join("; ");
         Err(AppError::Corrupt(format!("the pushed configuration, refused by this version: {problems}; push another")))

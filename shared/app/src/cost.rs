@@ -14,6 +14,7 @@
 //!   samples hold all that a sample ever costs.
 //! - Invocations are told by the host ([`Ledger::invocation`]), since no port sees them.
 
+mod current;
 mod item;
 mod keep;
 mod meter;
@@ -31,10 +32,13 @@ use model::Timestamp;
 
 use crate::App;
 use crate::ports::PortResult;
+pub use current::{Cache, current};
 pub use item::Item;
 pub use meter::metered;
 pub use prices::{PriceError, Prices};
-pub use report::{FunctionCost, Line, Report, report};
+/// For whoever prints a report.
+pub use render::unit::{Unit, dollars};
+pub use report::{FunctionCost, Line, Report, STANDING, report, standing};
 pub use usage::Usage;
 
 /// A process stores what it used at most so often.

@@ -27,6 +27,7 @@ use promql::{Deadline, Source};
 
 pub(crate) use history::read as read_history;
 
+use crate::load::Log;
 use crate::ports::{Message, Minute, RowWrite, Shard};
 use crate::tick_row::{self, TickRow};
 use crate::{App, AppError, load};
@@ -79,12 +80,15 @@ struct Decided {
 /// When something that the tick needs does not answer: nothing is committed then, save when the topic fails, which comes
 /// last; either way the next tick goes on from there.
 pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary, AppError> {
+    app.require_config()?;
     let (row, version) = tick_row::read(&app.ports, &app.tick_states, shard, now).await?;
     app.close(load::next_watermark(now, row.watermark));
-    let drained = load::drain(&app.ports, &row, shard, now).await?;
+    let log = app.loader.log(shard, row.watermark, now).await?;
+    let drained = load::drain(&log, now).await?;
     let mut summary =
         TickSummary { watermark: drained.watermark, samples_taken: drained.samples, ..TickSummary::default() };
-    let decided = decide(app, &row, now, &mut summary).await?;
+    let decided = decide(app, &row, &log, now, &mut summary).await?;
+    drop(log);
     app.metrics.rules(summary.rules_evaluated, summary.rules_failed, summary.slots_missed);
     let next = TickRow { watermark: drained.watermark, groups: decided.groups };
     if version.is_some() && next == row {
@@ -103,7 +107,13 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
 }
 
 /// Runs the rules of all tenants that have any, or had any.
-async fn decide(app: &App, row: &TickRow, now: Timestamp, summary: &mut TickSummary) -> Result<Decided, AppError> {
+async fn decide(
+    app: &App,
+    row: &TickRow,
+    log: &Log,
+    now: Timestamp,
+    summary: &mut TickSummary,
+) -> Result<Decided, AppError> {
     let config = app.config();
     let circumstances = circumstances(app, now);
     let tenants: BTreeSet<&TenantId> =
@@ -113,7 +123,7 @@ async fn decide(app: &App, row: &TickRow, now: Timestamp, summary: &mut TickSumm
         let states = states(row, tenant)?;
         let work = Work::plan(tenant.clone(), Arc::clone(&config), states, circumstances.clone());
         if !work.is_empty() {
-            let done = run(app, work, now).await?;
+            let done = run(app, log, work, now).await?;
             decided.take(tenant, done, app.limits.rollup_retention, now, summary)?;
         }
     }
@@ -146,14 +156,14 @@ fn states(row: &TickRow, tenant: &TenantId) -> Result<BTreeMap<String, GroupStat
 }
 
 /// Loads what the rules select, all at once if that is within the limits, and evaluates them.
-async fn run(app: &App, work: Work, now: Timestamp) -> Result<Done, AppError> {
-    let loaded = match app.loader.load(&work.tenant, &work.selections, now).await {
+async fn run(app: &App, log: &Log, work: Work, now: Timestamp) -> Result<Done, AppError> {
+    let loaded = match app.loader.load_from(log, &work.tenant, &work.selections, now).await {
         Ok(source) => Loaded::Together(source),
         Err(error) if is_temporary(error.kind()) => return Err(error),
         Err(_) => {
             let mut sources = Vec::new();
             for selections in work.selections_apart() {
-                sources.push(match app.loader.load(&work.tenant, selections, now).await {
+                sources.push(match app.loader.load_from(log, &work.tenant, selections, now).await {
                     Ok(source) => Ok(source),
                     Err(error) if is_temporary(error.kind()) => return Err(error),
                     Err(error) => Err(error.to_string()),

@@ -5,6 +5,7 @@
 
 mod config;
 mod json;
+mod link;
 mod login;
 pub mod operator;
 mod params;
@@ -20,7 +21,7 @@ use model::Timestamp;
 
 use crate::access::{Access, Caller, Refusal, Role, Scope, identify};
 use crate::error::consequence;
-use crate::{App, AppError, pages};
+use crate::{App, AppError, cost, pages};
 
 pub use operator::handle_operator;
 pub use params::{Params, parse_duration, parse_time};
@@ -53,6 +54,10 @@ pub enum Route {
     Config,
     /// `/api/mihari/v1/reports/daily`.
     Reports,
+    /// `/api/mihari/v1/cost`.
+    Cost,
+    /// `/r/...`: links to reports that need no token.
+    Link,
     /// `/login` and `/logout`.
     Login,
     /// Styles, scripts and pictures of the pages; the same for everybody.
@@ -81,7 +86,9 @@ impl Route {
             "/api/mihari/v1/tokens" => Self::Tokens,
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
+            "/api/mihari/v1/cost" => Self::Cost,
             "/login" | "/logout" => Self::Login,
+            _ if path.starts_with(crate::report::link::PREFIX) => Self::Link,
             _ if prometheus::label_of(path).is_some() => Self::Series,
             _ if path.starts_with("/assets/") => Self::Asset,
             _ if path.starts_with("/api/") => Self::Unknown,
@@ -104,6 +111,8 @@ impl Route {
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
+            Self::Cost => "cost",
+            Self::Link => "link",
             Self::Login => "login",
             Self::Asset => "asset",
             Self::Page => "page",
@@ -114,10 +123,11 @@ impl Route {
     /// What a caller must be allowed to do; `None` where nobody is asked.
     const fn scope(self) -> Option<Scope> {
         match self {
-            Self::Health | Self::Login | Self::Asset => None,
+            Self::Health | Self::Link | Self::Login | Self::Asset => None,
             Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
+            | Self::Cost
             | Self::Query
             | Self::QueryRange
             | Self::Series
@@ -126,6 +136,11 @@ impl Route {
             | Self::Page
             | Self::Unknown => Some(Scope::Read),
         }
+    }
+
+    /// Whether samples are pushed there: a host with doors of their own for samples and questions asks for it.
+    pub const fn is_push(self) -> bool {
+        matches!(self.scope(), Some(Scope::Write))
     }
 
     /// Whether a role sees what the route answers. Management sees pages and reports, whose code says which of them;
@@ -140,6 +155,8 @@ impl Route {
             | Self::RemoteWrite
             | Self::Firehose
             | Self::Reports
+            | Self::Cost
+            | Self::Link
             | Self::Login
             | Self::Asset
             | Self::Page
@@ -164,7 +181,7 @@ impl Route {
         const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
-            Self::Health | Self::Metrics | Self::Rules | Self::Asset => GET,
+            Self::Health | Self::Metrics | Self::Rules | Self::Cost | Self::Link | Self::Asset => GET,
             Self::RemoteWrite | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -261,7 +278,9 @@ async fn answer(
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
         Route::Firehose => Ok(push::firehose(app, &caller.tenant, request, now).await),
-        Route::Metrics if caller.tenant != *default_tenant => Err(Refusal::Deployment(default_tenant.clone()).into()),
+        Route::Metrics | Route::Cost if caller.tenant != *default_tenant => {
+            Err(Refusal::Deployment(default_tenant.clone()).into())
+        }
         Route::Metrics => Ok(prometheus::metrics(app)),
         Route::Query => Ok(prometheus::query(app, &caller.tenant, &params, now).await),
         Route::QueryRange => Ok(prometheus::query_range(app, &caller.tenant, &params, now).await),
@@ -271,8 +290,11 @@ async fn answer(
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
+        Route::Cost => Ok(reply::json(StatusCode::OK, cost_json(app, now).await?)),
         Route::Unknown => Ok(not_found(path)),
-        Route::Page | Route::Health | Route::Login | Route::Asset => page(app, &caller, request, now).await,
+        Route::Page | Route::Health | Route::Link | Route::Login | Route::Asset => {
+            page(app, &caller, request, now).await
+        }
     }
 }
 
@@ -282,11 +304,20 @@ async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Tim
     if route == Route::Login {
         return login::handle(app, request, now).await;
     }
+    if route == Route::Link {
+        return link::handle(app, request, now).await;
+    }
     if route == Route::Asset {
         return Ok(pages::asset(path).unwrap_or_else(|| not_found(path)));
     }
     let state = if path == "/-/ready" { "Mihari is Ready.\n" } else { "Mihari is Healthy.\n" };
     Ok(reply::text(StatusCode::OK, state))
+}
+
+/// The report on costs as JSON.
+async fn cost_json(app: &App, now: Timestamp) -> Result<String, AppError> {
+    let report = cost::current(app, now).await?;
+    Ok(serde_json::to_string(report.as_ref()).expect("names and numbers are JSON"))
 }
 
 async fn page(app: &App, caller: &Caller, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
@@ -310,7 +341,7 @@ fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError,
     if route == Route::Firehose {
         return push::firehose_refusal(request, status, &message, now);
     }
-    if matches!(route, Route::Page | Route::Login) {
+    if matches!(route, Route::Page | Route::Link | Route::Login) {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if status == StatusCode::UNAUTHORIZED {
             return reply::see_other(&login::path_with_next(path), None);

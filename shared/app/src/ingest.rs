@@ -9,7 +9,7 @@ use model::{Batch, ErrorKind, TenantId, Timestamp};
 use tokio::time::timeout;
 
 use crate::load::arrival_minute;
-use crate::ports::{Minute, PortError, Shard};
+use crate::ports::{Minute, PortError, PortResult, Shard};
 use crate::{App, AppError};
 
 /// How long an append may take: well below the time after which its minute is closed.
@@ -49,16 +49,25 @@ pub async fn append(app: &App, tenant: &TenantId, batch: &Batch, now: Timestamp)
     let watermark = app.watermark_or_read(now).await?;
     check_lag(app, now, watermark)?;
     let minute = arrival_minute(now, watermark);
-    let blob = Bytes::from(tsdb::wal::encode(batch));
-    let size_bytes = blob.len();
-    let appended = timeout(APPEND_TIMEOUT, app.ports.wal.append(Shard::default(), minute, tenant, blob)).await;
-    appended.map_err(|_| too_late("no answer within 20 s"))??;
+    let appended = timeout(APPEND_TIMEOUT, append_blob(app, tenant, minute, batch, now)).await;
+    let size_bytes = appended.map_err(|_| too_late("no answer within 20 s"))??;
     if app.is_closed(minute) {
         // A tick has read this minute, perhaps before the blob was there: it may never be looked at again.
         return Err(too_late("the minute was closed meanwhile").into());
     }
     app.metrics.accepted(taken.samples, size_bytes);
     Ok(taken)
+}
+
+/// Encodes and appends a batch; gives back how many bytes it takes.
+async fn append_blob(app: &App, tenant: &TenantId, minute: Minute, batch: &Batch, now: Timestamp) -> PortResult<usize> {
+    let blob = match &app.layouts {
+        Some(layouts) => layouts.encode(tenant, minute, batch, now).await,
+        None => tsdb::wal::encode(batch),
+    };
+    let size_bytes = blob.len();
+    app.ports.wal.append(Shard::default(), minute, tenant, Bytes::from(blob)).await?;
+    Ok(size_bytes)
 }
 
 /// Whoever hears this sends the same samples again.

@@ -21,6 +21,7 @@ pub mod evaluate;
 pub mod faults;
 pub mod http;
 pub mod ingest;
+pub mod layouts;
 pub mod load;
 pub mod memory;
 pub mod metrics;
@@ -114,7 +115,9 @@ pub struct App {
     tokens_required: AtomicBool,
     session_key: SessionKey,
     watermark: WatermarkCache,
+    cost: cost::Cache,
     tick_states: tick_row::StateCache,
+    layouts: Option<layouts::LayoutWriter>,
 }
 
 impl App {
@@ -128,7 +131,10 @@ impl App {
         (access, session_key): (Access, SessionKey),
     ) -> Self {
         Self {
-            loader: Loader::new(ports.clone(), limits.clone()),
+            loader: Loader::new(ports.clone(), limits.clone(), settings.cache_bytes / 8 * 7),
+            layouts: settings
+                .layouts
+                .then(|| layouts::LayoutWriter::new(Arc::clone(&ports.state), settings.cache_bytes / 8)),
             ports,
             settings,
             limits,
@@ -140,6 +146,7 @@ impl App {
             tokens_required: AtomicBool::new(access == Access::Tokens),
             session_key,
             watermark: WatermarkCache::default(),
+            cost: cost::Cache::default(),
             tick_states: tick_row::StateCache::default(),
         }
     }
@@ -167,6 +174,15 @@ impl App {
     /// Remembers what is wrong with the newest configuration files; the last good ones stay in force.
     pub fn set_config_errors(&self, errors: Vec<String>) {
         *self.config_errors.write().unwrap_or_else(PoisonError::into_inner) = errors;
+    }
+
+    /// Checks that what is in force may be acted on: not the built-in defaults in place of what was pushed and cannot be
+    /// read.
+    ///
+    /// # Errors
+    /// `Corrupt`, with all that is wrong with what was pushed.
+    pub fn require_config(&self) -> Result<(), AppError> {
+        self.pushed_config.require()
     }
 
     /// Whether callers need a token.

@@ -8,6 +8,7 @@ mod cache;
 mod drain;
 mod loaded;
 mod pieces;
+mod pin;
 mod rows;
 mod stats;
 mod tail;
@@ -28,18 +29,24 @@ use tsdb::Head;
 use tsdb::retention::Retention;
 use tsdb::rollup::{Column, Resolution};
 
+pub(crate) use cache::Cache;
 pub use drain::{Chunk, Drained, drain};
 pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
 use loaded::{RollupParts, SelectionParts};
 use pieces::Pieces;
+pub use pin::Pin;
+use pin::Pins;
 use rows::RawRows;
 use stats::StatsCache;
+pub(crate) use stats::Stored;
 pub use stats::{PieceStats, StorageStats};
+pub use tail::Log;
 use tail::TailState;
 pub use tier::Tier;
 
 use crate::catalogue::{CatalogueRow, raw_rows, rollup_rows, without_replaced};
+use crate::layouts::LayoutReader;
 use crate::ports::{Minute, Shard};
 use crate::{AppError, Ports, tick_row};
 
@@ -49,17 +56,21 @@ pub struct Loader {
     ports: Ports,
     limits: Limits,
     pieces: Pieces,
-    tail: Mutex<TailState>,
+    tail: Mutex<Option<TailState>>,
+    layouts: LayoutReader,
     stats: Mutex<StatsCache>,
+    pins: Pins,
 }
 
 impl Loader {
-    /// A loader with empty caches.
-    pub fn new(ports: Ports, limits: Limits) -> Self {
+    /// A loader with empty caches, which take at most so many bytes together.
+    pub fn new(ports: Ports, limits: Limits, cache_bytes: usize) -> Self {
         Self {
-            pieces: Pieces::new(Arc::clone(&ports.objects)),
+            pieces: Pieces::new(Arc::clone(&ports.objects), cache_bytes / 7 * 3),
+            layouts: LayoutReader::new(Arc::clone(&ports.state), cache_bytes / 7),
             tail: Mutex::default(),
             stats: Mutex::default(),
+            pins: Pins::default(),
             ports,
             limits,
         }
@@ -71,22 +82,32 @@ impl Loader {
     /// `Invalid` when a selection has more series or samples than a query may load, told before any value is fetched.
     /// `Unavailable` or `Corrupt` when a store does not answer or holds bytes that cannot be read.
     pub async fn load(&self, tenant: &TenantId, selections: &[Selection], now: Timestamp) -> Result<Loaded, AppError> {
-        self.load_over(tenant, selections, None, now).await
+        let head = self.head(tenant, now).await?;
+        self.load_over(tenant, selections, head, now).await
     }
 
-    /// As [`Loader::load`], with samples on top that are not stored yet: what rules of the same tick recorded.
+    /// As [`Loader::load`], with what a tick found in the log: nothing that arrived later is seen.
     ///
     /// # Errors
     /// As [`Loader::load`].
-    pub async fn load_over(
+    pub async fn load_from(
+        &self,
+        log: &Log,
+        tenant: &TenantId,
+        selections: &[Selection],
+        now: Timestamp,
+    ) -> Result<Loaded, AppError> {
+        self.load_over(tenant, selections, log.head(tenant), now).await
+    }
+
+    async fn load_over(
         &self,
         tenant: &TenantId,
         selections: &[Selection],
-        overlay: Option<Arc<Head>>,
+        head: Arc<Head>,
         now: Timestamp,
     ) -> Result<Loaded, AppError> {
-        let mut heads = vec![self.head(tenant, now).await?];
-        heads.extend(overlay);
+        let heads = [head];
         let mut budget = Budget::new(&self.limits);
         let mut loaded = Loaded::default();
         let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
@@ -151,6 +172,9 @@ impl Loader {
         if range.start > range.end {
             return Ok(Vec::new());
         }
+        if let Some(rows) = self.pins.rows(tenant, range, now) {
+            return Ok(rows);
+        }
         Ok(raw_rows(self.ports.state.as_ref(), tenant, Shard::default(), range, now).await?)
     }
 
@@ -169,9 +193,12 @@ impl Loader {
 
     /// The tenant's samples in the log since the watermark.
     async fn head(&self, tenant: &TenantId, now: Timestamp) -> Result<Arc<Head>, AppError> {
+        if let Some(head) = self.pins.head(tenant, now) {
+            return Ok(head);
+        }
         let shard = Shard::default();
         let watermark = self.watermark(shard, now).await?;
-        self.with_tail(shard, watermark, now, |tail| tail.head(tenant)).await
+        self.tail(shard, tenant, watermark, now).await
     }
 
     async fn watermark(&self, shard: Shard, now: Timestamp) -> Result<Minute, AppError> {

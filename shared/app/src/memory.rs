@@ -118,7 +118,8 @@ impl ObjectStore for MemoryObjectStore {
         Ok(())
     }
 
-    async fn link(&self, _key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+    async fn link(&self, key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+        check_object_key("object link", key)?;
         Ok(None)
     }
 }

@@ -47,7 +47,10 @@ pub struct AlertMessage {
 pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Received {
     let config = app.config();
     let started = app.stopwatch.read();
-    let received = Desk::of(app, &config, now).receive(messages).await;
+    let received = match app.require_config() {
+        Ok(()) => Desk::of(app, &config, now).receive(messages).await,
+        Err(error) => Received::none(messages, &error),
+    };
     app.metrics.flow("notify", received.failed.is_empty(), app.stopwatch.read().saturating_sub(started));
     received
 }
@@ -55,8 +58,9 @@ pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Receive
 /// Does what is due: looks at groups whose time has come, delivers, and tries again what failed.
 ///
 /// # Errors
-/// When the timers cannot be read; what goes wrong with one group is counted, logged, and left to its timer.
+/// When the timers cannot be read, or the configuration that was pushed; what goes wrong with one group is counted, logged, and left to its timer.
 pub async fn run_due(app: &App, now: Timestamp) -> Result<Ran, AppError> {
+    app.require_config()?;
     let config = app.config();
     Desk::of(app, &config, now).run_due().await
 }

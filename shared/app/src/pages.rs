@@ -76,6 +76,11 @@ pub fn error(app: &App, headers: &HeaderMap, status: StatusCode, detail: &str) -
     problem(access::language(headers, &app.settings), status, detail)
 }
 
+/// A report's file as an answer, for whoever may read it.
+pub(crate) fn report_file(format: crate::report::Format, body: Bytes) -> Reply {
+    reports::file_reply(format, body)
+}
+
 /// The page to sign in at.
 pub fn login(app: &App, headers: &HeaderMap, next: &str, has_failed: bool) -> Reply {
     let language = access::language(headers, &app.settings);

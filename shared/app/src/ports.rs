@@ -4,6 +4,8 @@
 //! conditional writes, a topic, things that carry messages), not by the flows. Every adapter passes the same contract
 //! suite (`tests/contract`). Reads are strongly consistent.
 
+pub mod absent;
+
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -160,7 +162,7 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
 pub struct RowKey {
     /// Rows of one partition are read in order; 1 to 2,048 bytes.
     pub partition: String,
-    /// The row's place in its partition, ordered by bytes; at most 1,024 bytes.
+    /// The row's place in its partition, ordered by bytes; 1 to 1,024 bytes.
     pub sort: String,
 }
 
@@ -176,7 +178,7 @@ impl RowKey {
 pub struct Row {
     /// Where it lies.
     pub key: RowKey,
-    /// Its content; at most 400 KB with the key.
+    /// Its content; with the key at most [`ROW_BYTES_MAX`].
     pub value: Bytes,
     /// Grows with each write of the key and never restarts, not even after a delete.
     pub version: u64,
@@ -245,10 +247,13 @@ impl RowWrite {
 
 /// Most rows of one [`StateStore::write`].
 pub const WRITE_ROWS_MAX: usize = 100;
-/// Most bytes of all rows of one [`StateStore::write`].
-pub const WRITE_BYTES_MAX: usize = 4 << 20;
-/// Most bytes of one row: key and value.
-pub const ROW_BYTES_MAX: usize = 400 << 10;
+/// Most bytes of all rows of one [`StateStore::write`]: the 4 MB of a DynamoDB transaction, less what each row needs
+/// besides key and value.
+pub const WRITE_BYTES_MAX: usize = (4 << 20) - WRITE_ROWS_MAX * ROW_OVERHEAD_BYTES;
+/// Most bytes of one row, key and value: the 400 KB of a DynamoDB item, less what it needs besides.
+pub const ROW_BYTES_MAX: usize = (400 << 10) - ROW_OVERHEAD_BYTES;
+/// Room for names of attributes, version and expiry.
+const ROW_OVERHEAD_BYTES: usize = 64;
 /// Most bytes of a partition key.
 pub const PARTITION_BYTES_MAX: usize = 2048;
 /// Most bytes of a sort key.
@@ -337,7 +342,7 @@ pub async fn range_all(state: &dyn StateStore, range: RowRange, now: Timestamp) 
     }
 }
 
-/// One message for the alert topic; at most 256 KB.
+/// One message for the alert topic; at most [`crate::refusals::MESSAGE_BYTES_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Content-derived: the same message again has the same id.

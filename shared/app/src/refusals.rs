@@ -15,8 +15,8 @@ pub const BLOB_BYTES_MAX: usize = 64 << 20;
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 /// Most objects of one page of a listing.
 pub const OBJECT_PAGE_MAX: usize = 1000;
-/// Most bytes of one message on the topic.
-pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Most bytes of one message on the topic: the 256 KB of SNS, less what the message's attributes take there.
+pub const MESSAGE_BYTES_MAX: usize = (256 << 10) - 1024;
 /// Most bytes of rows in one page: a page ends with the row that reaches it.
 pub const ROW_PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -52,8 +52,8 @@ pub fn check_object_key(operation: &'static str, key: &str) -> PortResult<()> {
 /// # Errors
 /// `Invalid` when its key or the whole row is over a limit.
 pub fn check_row(operation: &'static str, key: &RowKey, value_bytes: usize) -> PortResult<()> {
-    if key.partition.is_empty() {
-        return Err(invalid(operation, "the partition key is empty"));
+    if key.partition.is_empty() || key.sort.is_empty() {
+        return Err(invalid(operation, "a partition key or a sort key is empty"));
     }
     within(operation, "partition key", key.partition.len(), PARTITION_BYTES_MAX)?;
     within(operation, "sort key", key.sort.len(), SORT_BYTES_MAX)?;
@@ -90,12 +90,14 @@ pub fn check_write(operation: &'static str, rows: &[RowWrite]) -> PortResult<()>
 /// Checks a range of rows that is to be read.
 ///
 /// # Errors
-/// `Invalid` when it asks for pages without rows.
+/// `Invalid` when it asks for pages without rows, or a key in it is over a limit.
 pub fn check_range(operation: &'static str, range: &RowRange) -> PortResult<()> {
     if range.limit == 0 {
         return Err(invalid(operation, "a page of 0 rows never ends"));
     }
-    Ok(())
+    within(operation, "partition key", range.partition.len(), PARTITION_BYTES_MAX)?;
+    let sorts = [Some(&range.start), range.end.as_ref(), range.cursor.as_ref()];
+    sorts.into_iter().flatten().try_for_each(|sort| within(operation, "sort key", sort.len(), SORT_BYTES_MAX))
 }
 
 /// Checks messages for the topic.

@@ -4,6 +4,8 @@
 //! has one final report, written once; before that, each run for the day adds one more report "so far". So a schedule
 //! that fires twice, late or on two machines at once writes one report.
 
+pub mod link;
+mod mail;
 mod schedule;
 mod statistics;
 mod store;
@@ -52,6 +54,27 @@ pub enum Format {
     Html(Language),
 }
 
+impl Format {
+    /// The id and the form that a file's name stands for: `<id>.json`, `<id>.ja.html` or `<id>.en.html`.
+    pub fn of_file(file: &str) -> Option<(&str, Self)> {
+        if let Some(id) = file.strip_suffix(".json") {
+            return Some((id, Self::Json));
+        }
+        let (id, tag) = file.strip_suffix(".html")?.rsplit_once('.')?;
+        let language = Language::from_tag(tag).filter(|language| language.tag() == tag)?;
+        Some((id, Self::Html(language)))
+    }
+}
+
+/// Where a report is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Under a link of the store's own, for a while.
+    Elsewhere(String),
+    /// Its bytes.
+    Here(Bytes),
+}
+
 /// The points of a report's charts are this far apart: 288 a day.
 const STEP: Duration = Duration::from_secs(300);
 /// A day's figures are final this long after its end, when its last samples have arrived.
@@ -70,15 +93,27 @@ pub async fn daily(app: &App, tenant: &TenantId, day: Date, now: Timestamp) -> R
         return Ok(period.entry(&key, now));
     }
     let report = figures(app, tenant, &period, now).await?;
+    if period.is_over && day == yesterday(app, now)? {
+        mail::announce(app, tenant, &key, now).await?;
+    }
     store::save(objects, tenant, &key, report).await?;
     Ok(period.entry(&key, now))
 }
 
-/// Writes every report that is due, for every tenant of the configuration, and says which.
+/// Writes every report that is due, for every tenant of the configuration, and says which; then mails those that are
+/// final to whom `reports.yml` names.
 ///
 /// # Errors
-/// When a report could not be written; those of other tenants may have been.
+/// When a report could not be written or what is to be mailed could not be read; others may have been. A mail that
+/// cannot be delivered is tried again by later runs.
 pub async fn run_due(app: &App, now: Timestamp) -> Result<Vec<Entry>, AppError> {
+    app.require_config()?;
+    let written = write_all_due(app, now).await;
+    mail::deliver_due(app, now).await?;
+    written
+}
+
+async fn write_all_due(app: &App, now: Timestamp) -> Result<Vec<Entry>, AppError> {
     let mut written = Vec::new();
     let Some(daily) = schedule(app).daily else { return Ok(written) };
     let zone = zone(app);
@@ -106,6 +141,26 @@ pub async fn list(app: &App, tenant: &TenantId) -> Result<Vec<Entry>, AppError> 
 pub async fn get(app: &App, tenant: &TenantId, id: &str, format: Format) -> Result<Option<Bytes>, AppError> {
     let Some(key) = ReportKey::parse(id) else { return Ok(None) };
     store::get(app.ports.objects.as_ref(), tenant, &key, format).await
+}
+
+/// Where a stored report can be read in one of its forms; `None` when there is none under the id. A link of the store's
+/// own works for `lifetime`.
+///
+/// # Errors
+/// When the store does not answer or what it holds cannot be read.
+pub async fn place(
+    app: &App,
+    tenant: &TenantId,
+    id: &str,
+    format: Format,
+    lifetime: Duration,
+) -> Result<Option<Place>, AppError> {
+    let Some(key) = ReportKey::parse(id) else { return Ok(None) };
+    let objects = app.ports.objects.as_ref();
+    if let Some(link) = store::link(objects, tenant, &key, format, lifetime).await? {
+        return Ok(Some(Place::Elsewhere(link)));
+    }
+    Ok(store::get(objects, tenant, &key, format).await?.map(Place::Here))
 }
 
 /// The path of a report's page in a language.
@@ -178,6 +233,7 @@ async fn write_due(app: &App, tenant: &TenantId, day: Date, now: Timestamp) -> R
         store::mark_empty(objects, tenant, &key).await?;
         return Ok(None);
     }
+    mail::announce(app, tenant, &key, now).await?;
     store::save(objects, tenant, &key, report).await?;
     tracing::info!(tenant = tenant.as_str(), report = key.id(), "daily report written");
     Ok(Some(period.entry(&key, now)))

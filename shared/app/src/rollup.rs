@@ -1,9 +1,12 @@
 //! The rollup flow: chunks become blocks of hours, blocks become rollups, and what is too old goes.
 //!
-//! Nothing here is remembered between runs. Each run compares what the catalogue holds with what it should hold: an
-//! hour with chunks needs a new block, rollups that were made from other blocks than those that stand there need to be
-//! made again. So a run may die anywhere, come twice, or run beside another one: the rows' versions let one of them
-//! win, and the next run does the rest. Late data is a chunk like any other.
+//! Each run compares what the catalogue holds with what it should hold: an hour with chunks needs a new block, rollups
+//! that were made from other blocks than those that stand there need to be made again. So a run may die anywhere, come
+//! twice, or run beside another one: the rows' versions let one of them win, and the next run does the rest. Late data is
+//! a chunk like any other.
+//!
+//! Reading costs: a run looks at the hours of the last day. Once a day, and when a tick says that something came for a
+//! time before, it looks through all; the tenant's row tells when that was done last.
 
 mod hours;
 mod spans;
@@ -14,17 +17,22 @@ mod tests;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use model::{ErrorKind, Limits, TenantId, TimeRange, Timestamp};
+use tsdb::hour::{day_of, hour_of, hour_range};
 use tsdb::retention::Retention;
 
-use crate::catalogue::{CatalogueRow, raw_rows, tenants};
-use crate::ports::{PortError, PortResult, Shard};
+use crate::catalogue::{CatalogueRow, Tenant, hour_key, raw_rows, stored_key, tenant_key, tenant_value, tenants};
+use crate::load::{PieceStats, Stored};
+use crate::ports::{Expect, PortError, PortResult, RowWrite, Shard};
 use crate::{App, AppError, Ports};
 
 /// An hour is built when it is over for so long: senders that lag or retry have caught up.
 const HOUR_SETTLES: Duration = Duration::from_secs(600);
 /// A block is built again for late data at most so often.
 const REBUILT_AFTER: Duration = Duration::from_secs(3600);
+/// How many hours before this one each run looks at.
+const RECENT_HOURS: i64 = 26;
 /// What is replaced stays so long, for readers that saw the old catalogue.
 const TOMBSTONE_WAITS: Duration = Duration::from_secs(3600);
 
@@ -62,10 +70,10 @@ pub async fn run_on(ports: &Ports, limits: &Limits, now: Timestamp) -> Result<Ro
     let mut summary = RollupSummary::default();
     let mut failed = None;
     for tenant in tenants(ports.state.as_ref(), now).await? {
-        let flow = Flow { ports, tenant: &tenant, shard: Shard::default(), retention, now };
+        let flow = Flow { ports, tenant: &tenant.id, shard: Shard::default(), retention, now };
         // One tenant's trouble must not keep the others waiting.
-        if let Err(error) = flow.run(&mut summary).await {
-            tracing::error!(%tenant, %error, "rollup of a tenant failed");
+        if let Err(error) = flow.run(&tenant, &mut summary).await {
+            tracing::error!(tenant = %tenant.id, %error, "rollup of a tenant failed");
             failed = failed.or(Some(error));
         }
     }
@@ -83,29 +91,111 @@ struct Flow<'a> {
     now: Timestamp,
 }
 
+/// Runs look at the hours from this one on; at those before only once a day, or when late samples came.
+pub(crate) fn first_recent_hour(now: Timestamp) -> i64 {
+    hour_of(now) - RECENT_HOURS
+}
+
+/// What a tenant's catalogue holds once its hours are built.
+struct Built {
+    /// The blocks of hours, in order.
+    blocks: Vec<CatalogueRow>,
+    /// Whether chunks wait in hours that are not looked at each time.
+    late_chunks_wait: bool,
+}
+
 impl Flow<'_> {
-    async fn run(&self, summary: &mut RollupSummary) -> PortResult<()> {
+    async fn run(&self, tenant: &Tenant, summary: &mut RollupSummary) -> PortResult<()> {
         let mut broken = Broken::default();
-        for rows in by_hour(self.rows().await?) {
+        let today = day_of(hour_of(self.now));
+        let looks_at_all = tenant.checked_day != Some(today);
+        // The first of the recent hours is only there for the increase of the next one.
+        let first = if looks_at_all { i64::MIN } else { first_recent_hour(self.now) };
+        let mut stored = Stored::read(self.ports.state.as_ref(), self.tenant, self.now).await?;
+        let before = stored;
+        if stored.is_none() {
+            stored = Some(Stored::count(self.ports.state.as_ref(), self.tenant, self.now).await?);
+        }
+        let mut stored = stored.unwrap_or_default();
+        let Built { blocks, late_chunks_wait } = self.build_all(first, &mut stored, summary, &mut broken).await?;
+        if looks_at_all {
+            stored.hours = PieceStats::default();
+            blocks.iter().for_each(|block| stored.hours.add(&block.entry));
+        }
+        let evaluated_from = if looks_at_all { 0 } else { blocks.partition_point(|block| block.hour() <= first) };
+        self.roll_up_all((&blocks, evaluated_from), &mut stored, summary, &mut broken).await?;
+        if looks_at_all {
+            summary.rows_expired += self.expire(blocks, &mut stored).await?;
+        }
+        if before != Some(stored) {
+            let row = (stored_key(self.tenant), Bytes::from(stored.encode()), None);
+            self.ports.state.put_many(vec![row], self.now).await?;
+        }
+        if looks_at_all && broken.first.is_none() && !late_chunks_wait {
+            self.mark_checked(tenant, today).await?;
+        }
+        broken.first.map_or(Ok(()), Err)
+    }
+
+    /// Builds the hours from one on.
+    async fn build_all(
+        &self,
+        first: i64,
+        stored: &mut Stored,
+        summary: &mut RollupSummary,
+        broken: &mut Broken,
+    ) -> PortResult<Built> {
+        let mut all = Built { blocks: Vec::new(), late_chunks_wait: false };
+        for rows in by_hour(self.rows(first).await?) {
+            let hour = rows[0].hour();
+            let mut chunks_wait = rows.iter().any(|row| !row.is_hour());
+            let old = rows.iter().find(|row| row.is_hour());
+            let mut changed = false;
             match self.build_hour(&rows).await {
                 Ok(Some(built)) => {
+                    changed = built.block_changed;
+                    chunks_wait = built.more_wait;
                     summary.hours_built += usize::from(built.block_changed);
                     summary.chunks_merged += built.chunks;
                     summary.hours_left += usize::from(built.more_wait);
                 }
                 Ok(None) => {}
-                Err(error) if error.kind() == ErrorKind::Conflict => summary.hours_left += 1,
-                Err(error) => broken.take(rows[0].hour(), error)?,
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    changed = true;
+                    summary.hours_left += 1;
+                }
+                Err(error) => broken.take(hour, error)?,
             }
+            all.late_chunks_wait |= chunks_wait && hour < first_recent_hour(self.now);
+            let block = if changed { self.hour_row(hour).await? } else { old.cloned() };
+            if changed {
+                old.iter().for_each(|old| stored.hours.remove(&old.entry));
+                block.iter().for_each(|block| stored.hours.add(&block.entry));
+            }
+            all.blocks.extend(block);
         }
-        let blocks: Vec<CatalogueRow> = self.rows().await?.into_iter().filter(CatalogueRow::is_hour).collect();
-        self.roll_up_all(&blocks, summary, &mut broken).await?;
-        summary.rows_expired += self.expire(blocks).await?;
-        broken.first.map_or(Ok(()), Err)
+        Ok(all)
     }
 
-    async fn rows(&self) -> PortResult<Vec<CatalogueRow>> {
-        raw_rows(self.ports.state.as_ref(), self.tenant, self.shard, TimeRange::ALL, self.now).await
+    /// Notes that all was looked through, unless something came meanwhile.
+    async fn mark_checked(&self, tenant: &Tenant, today: i64) -> PortResult<()> {
+        let expect = Expect::Version(tenant.version);
+        let write = RowWrite::put(tenant_key(self.tenant), expect, tenant_value(Some(today)));
+        match self.ports.state.write(vec![write], self.now).await {
+            Err(error) if error.kind() != ErrorKind::Conflict => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn rows(&self, first: i64) -> PortResult<Vec<CatalogueRow>> {
+        let start = if first == i64::MIN { TimeRange::ALL.start } else { hour_range(first).start };
+        let range = TimeRange::new(start, TimeRange::ALL.end);
+        raw_rows(self.ports.state.as_ref(), self.tenant, self.shard, range, self.now).await
+    }
+
+    async fn hour_row(&self, hour: i64) -> PortResult<Option<CatalogueRow>> {
+        let row = self.ports.state.get(&hour_key(self.tenant, self.shard, hour), self.now).await?;
+        row.map(CatalogueRow::read).transpose()
     }
 }
 

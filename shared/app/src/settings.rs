@@ -24,6 +24,11 @@ pub struct Settings {
     pub resend_delay: Duration,
     /// How far back an instant selector looks.
     pub lookback: Duration,
+    /// Whether requests name the labels they share instead of repeating them. Brings most where the log is paid by the
+    /// KB. Where it may grow older than `tick_row::WAL_RETENTION`, since nothing runs for days, it must be off.
+    pub layouts: bool,
+    /// Most bytes of memory for all that is kept for a while because reading it again costs: indexes, blocks, layouts.
+    pub cache_bytes: usize,
 }
 
 impl Default for Settings {
@@ -37,6 +42,8 @@ impl Default for Settings {
             query_offset: Duration::from_secs(30),
             resend_delay: Duration::from_secs(60),
             lookback: Duration::from_secs(300),
+            layouts: true,
+            cache_bytes: 256 << 20,
         }
     }
 }

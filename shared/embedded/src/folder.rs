@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::OpenError;
 
 /// The first line of the `FORMAT` file. The number grows with every change that an older version cannot read.
-const FORMAT: &str = "mihari data folder, format 1";
+const FORMAT: &str = "mihari data folder, format 2";
 
 /// Holds a data folder for this process until it is dropped.
 #[derive(Debug)]
@@ -118,12 +118,12 @@ mod tests {
 
     #[test]
     fn a_folder_of_another_version_is_refused_with_advice() {
-        for content in ["mihari data folder, format 2\n", "", "something else", "\u{fffd}\0"] {
+        for content in ["mihari data folder, format 1\n", "", "something else", "\u{fffd}\0"] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join("FORMAT"), content).unwrap();
             let error = claim(dir.path()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid);
-            assert!(error.to_string().contains("this version reads \"mihari data folder, format 1\""), "{error}");
+            assert!(error.to_string().contains("this version reads \"mihari data folder, format 2\""), "{error}");
             assert_eq!(fs::read_to_string(dir.path().join("FORMAT")).unwrap(), content, "it is left as it is");
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! # The data folder
 //! ```text
-//! FORMAT              "mihari data folder, format 1": a folder of another version is refused
+//! FORMAT              "mihari data folder, format 2": a folder of another version is refused
 //! LOCK                locked while a process uses the folder; holds its process id
 //! wal/0000000001.wal  segments of the write-ahead log, see `wal/segment.rs`; deleted when forgotten
 //! state.redb          rows, see `state.rs`

@@ -90,7 +90,8 @@ impl ObjectStore for FolderObjectStore {
         self.run("object delete", move |shared| shared.delete(&key)).await
     }
 
-    async fn link(&self, _key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+    async fn link(&self, key: &str, _lifetime: Duration) -> PortResult<Option<String>> {
+        check_object_key("object link", key)?;
         Ok(None)
     }
 }

@@ -37,6 +37,8 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// Most active alerts of one rule.
     pub alerts_per_rule_max: usize,
+    /// Most questions (metrics times statistics) that one entry of `cloudwatch.yml` asks CloudWatch in one region.
+    pub cloudwatch_questions_max: usize,
     /// How far behind the tick may fall before ingest answers 503.
     pub tick_lag_max: Duration,
 }
@@ -61,6 +63,7 @@ impl Default for Limits {
             query_text_bytes_max: 64 << 10,
             query_timeout: Duration::from_secs(120),
             alerts_per_rule_max: 10_000,
+            cloudwatch_questions_max: 10_000,
             tick_lag_max: days(1),
         }
     }

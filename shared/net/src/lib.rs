@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use model::ErrorKind;
 
 pub use guard::{Guard, GuardError};
+pub use mail::{Mail, mime};
 
 /// The operation that errors name.
 const DELIVER: &str = "messenger deliver";

@@ -2,14 +2,63 @@
 
 use std::time::{Duration, SystemTime};
 
-use app::ports::{PortError, PortResult};
+use app::ports::{Address, Content, Delivery, PortError, PortResult};
 use lettre::Message;
-use lettre::message::header::{Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::header::{ContentType, Header, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Mailbox, MultiPart, MultiPartKind, SinglePart};
 use model::{ErrorKind, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::DELIVER;
+
+pub(crate) mod pictures;
+
+/// A mail as a service takes it that sends raw messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// The sender's address, without a name.
+    pub from: String,
+    /// The recipients' addresses, without names.
+    pub to: Vec<String>,
+    /// The message with all its headers (RFC 5322).
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Mail {
+    /// Without addresses and text.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mail({} recipients, {} bytes)", self.to.len(), self.bytes.len())
+    }
+}
+
+/// Writes a delivery as a mail: text and HTML as alternatives, pictures that are in the HTML as `data:` URLs as parts
+/// of their own, which more programs show. `sender` replaces the address it is from; the name before it stays.
+///
+/// # Errors
+/// `Invalid` when the delivery is no mail, or a mailbox in it is none.
+pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
+    let (Address::Email { from, to, .. }, Content::Email { subject, text, html }) =
+        (&delivery.address, &delivery.content)
+    else {
+        return Err(invalid("the delivery is no mail"));
+    };
+    let from = match sender {
+        None => from.clone(),
+        Some(sender) => {
+            let named: Mailbox = from.parse().map_err(|_| invalid("the sender is no mailbox"))?;
+            let address = sender.parse().map_err(|_| invalid("the sender is no mailbox"))?;
+            Mailbox::new(named.name, address).to_string()
+        }
+    };
+    let letter = Letter { from: &from, to, subject, text, html };
+    let message = compose(&letter, &delivery.idempotency_key, delivery.time)?;
+    let envelope = message.envelope();
+    Ok(Mail {
+        from: envelope.from().map(ToString::to_string).unwrap_or_default(),
+        to: envelope.to().iter().map(ToString::to_string).collect(),
+        bytes: message.formatted(),
+    })
+}
 
 /// What is to be written to whom.
 #[derive(Debug)]
@@ -39,7 +88,7 @@ impl Header for AutoSubmitted {
     }
 }
 
-/// Writes a mail: text and HTML as alternatives in UTF-8. The same letter, key and time give the same bytes, and the
+/// Writes a mail: text and HTML as alternatives in UTF-8, pictures beside the HTML that shows them. The same letter, key and time give the same bytes, and the
 /// same key the same `Message-ID`, by which mail programs and servers drop repeats.
 pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestamp) -> PortResult<Message> {
     let from: Mailbox = letter.from.parse().map_err(|_| invalid("the sender is no mailbox"))?;
@@ -53,8 +102,22 @@ pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestam
     let parts = MultiPart::builder()
         .kind(MultiPartKind::Alternative)
         .boundary(format!("mihari-{hash:032x}"))
-        .singlepart(SinglePart::plain(letter.text.to_owned()))
-        .singlepart(SinglePart::html(letter.html.to_owned()));
+        .singlepart(SinglePart::plain(letter.text.to_owned()));
+    let (html, pictures) = pictures::taken_out(letter.html, &format!("{hash:032x}"));
+    let parts = if pictures.is_empty() {
+        parts.singlepart(SinglePart::html(html))
+    } else {
+        let mut related = MultiPart::builder()
+            .kind(MultiPartKind::Related)
+            .boundary(format!("mihari-related-{hash:032x}"))
+            .singlepart(SinglePart::html(html));
+        for picture in pictures {
+            let kind = ContentType::parse(&picture.content_type);
+            let kind = kind.map_err(|_| invalid("a picture has no content type"))?;
+            related = related.singlepart(Attachment::new_inline(picture.id).body(picture.bytes, kind));
+        }
+        parts.multipart(related)
+    };
     let message = message.date(system_time(time)).header(AutoSubmitted).multipart(parts);
     message.map_err(|error| invalid(format!("the mail cannot be written: {error}")))
 }
@@ -102,6 +165,29 @@ mod tests {
         let bytes = |key| compose(&letter(&to, "件名"), key, Timestamp::from_secs(5)).unwrap().formatted();
         assert_eq!(bytes("a"), bytes("a"));
         assert_ne!(bytes("a"), bytes("b"));
+    }
+
+    #[test]
+    fn a_mail_with_a_picture_looks_like_this() {
+        let html = "<p><img alt=\"CPU\" src=\"data:image/png;base64,iVBORw0KGgo=\"></p>";
+        let delivery = Delivery {
+            idempotency_key: "report/1".to_owned(),
+            address: Address::Email {
+                from: "Mihari <mihari@mihari.invalid>".to_owned(),
+                to: vec!["運用 <ops@example.com>".to_owned()],
+                smarthost: None,
+            },
+            content: Content::Email { subject: "report".to_owned(), text: "CPU".to_owned(), html: html.to_owned() },
+            time: Timestamp::from_secs(1_700_000_000),
+        };
+        let mail = mime(&delivery, Some("watch@example.com")).unwrap();
+        assert_eq!(
+            (mail.from.as_str(), mail.to.as_slice()),
+            ("watch@example.com", &["ops@example.com".to_owned()][..])
+        );
+        insta::assert_snapshot!(String::from_utf8(mail.bytes).unwrap().replace("\r\n", "\n"));
+        let error = mime(&delivery, Some("watch")).unwrap_err();
+        assert_eq!(error.to_string(), "messenger deliver: the sender is no mailbox");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-// Two things that a server cannot do: read values out of charts under the pointer, and keep a live page fresh.
+// Three things that a server cannot do: read values out of charts under the pointer, keep a live page fresh, and copy
+// a link.
 // Everything works without this script; it loads nothing but the page's own address.
 "use strict";
 
@@ -304,5 +305,24 @@ function update(main, markup) {
   }
 }
 
+// ---- Links that are for others: a click copies them where the browser allows that. ----
+
+function startCopying() {
+  document.addEventListener("click", async (event) => {
+    const link = event.target instanceof Element && event.target.closest("a[data-copy]");
+    if (!link || !navigator.clipboard) return;
+    event.preventDefault();
+    const label = [...link.childNodes];
+    try {
+      await navigator.clipboard.writeText(link.href);
+      link.textContent = link.dataset.copy;
+      setTimeout(() => link.replaceChildren(...label), 2000);
+    } catch {
+      location.assign(link.href);
+    }
+  });
+}
+
 startReading();
 startRefreshing();
+startCopying();

@@ -1,7 +1,7 @@
-//! What people read when they are told of alerts: Slack messages, mails, webhook bodies.
+//! What people read when they are told of alerts: Slack messages, mails, text messages, webhook bodies.
 //!
 //! Read [`Message`] first (what happened), then [`Writer`] (who reads, in which words), then one of [`Writer::slack`],
-//! [`Writer::mail`] and [`webhook()`].
+//! [`Writer::mail`], [`Writer::sms`] and [`webhook()`].
 //!
 //! Invariants:
 //! - The severity is always a word; colour comes on top of it.
@@ -11,6 +11,7 @@
 mod mail;
 mod slack;
 mod template;
+mod text;
 mod webhook;
 mod words;
 

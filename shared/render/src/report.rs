@@ -2,6 +2,8 @@
 //!
 //! The JSON is the model itself and speaks no language; the page carries its style inside, has no script and prints.
 
+mod mail;
+
 use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -14,6 +16,8 @@ use crate::page::mark;
 use crate::state::State;
 use crate::unit::{Unit, signed};
 use crate::{Reader, Zone, assets};
+
+pub use mail::mail;
 
 /// The version of the report's JSON.
 pub const FORMAT: u32 = 1;
@@ -233,17 +237,31 @@ fn head(report: &DailyReport, reader: &Reader) -> Markup {
 
 /// The day in a sentence or two.
 fn verdict(report: &DailyReport, reader: &Reader) -> Markup {
-    let is_over = |series: &PanelSeries| series.over_critical_seconds.is_some_and(|seconds| seconds > 0);
-    let over = report.resources.iter().chain(&report.metrics).filter(|panel| panel.series.iter().any(is_over));
-    let names: Vec<&str> = over.map(|panel| panel.title(reader.language)).collect();
-    let (state, thresholds) = if names.is_empty() {
-        (State::Ok, reader.text(Text::SummaryQuiet).to_owned())
+    let state = if report.is_empty() {
+        State::Unknown
+    } else if exceeded(report).next().is_none() {
+        State::Ok
     } else {
-        (State::Critical, reader.fill(Text::SummaryExceeded, &[&names.join(", ")]))
+        State::Critical
     };
-    let state = if report.is_empty() { State::Unknown } else { state };
-    let text = if report.is_empty() { reader.text(Text::ReportNoData).to_owned() } else { thresholds };
-    html! { p.verdict.(state.class()) { (state.icon()) span { (text) } } }
+    html! { p.verdict.(state.class()) { (state.icon()) span { (verdict_text(report, reader)) } } }
+}
+
+fn verdict_text(report: &DailyReport, reader: &Reader) -> String {
+    let names: Vec<&str> = exceeded(report).map(|panel| panel.title(reader.language)).collect();
+    if report.is_empty() {
+        reader.text(Text::ReportNoData).to_owned()
+    } else if names.is_empty() {
+        reader.text(Text::SummaryQuiet).to_owned()
+    } else {
+        reader.fill(Text::SummaryExceeded, &[&names.join(", ")])
+    }
+}
+
+/// What was above its critical threshold.
+fn exceeded(report: &DailyReport) -> impl Iterator<Item = &Panel> {
+    let is_over = |series: &PanelSeries| series.over_critical_seconds.is_some_and(|seconds| seconds > 0);
+    report.resources.iter().chain(&report.metrics).filter(move |panel| panel.series.iter().any(is_over))
 }
 
 fn summary(report: &DailyReport, reader: &Reader) -> Markup {

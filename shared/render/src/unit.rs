@@ -209,6 +209,23 @@ fn is_whole_to(value: f64) -> bool {
 }
 
 /// A whole number with commas between thousands.
+/// Dollars: whole ones from 100 on, cents from 1 on, three significant digits below: `$1,234`, `$12.30`, `$0.00190`.
+pub fn dollars(value: f64) -> String {
+    if let Some(text) = not_finite(value) {
+        return text.to_owned();
+    }
+    let amount = value.abs();
+    let decimals = match amount {
+        0.0 => 0,
+        ..1e-6 => 8,
+        ..0.9995 => (1..=8).find(|&digits| amount * 10_f64.powi(digits) >= 0.9995).map_or(8, |digits| digits + 2),
+        ..99.995 => 2,
+        _ => return format!("{}${}", if value < 0.0 { "−" } else { "" }, grouped(amount)),
+    };
+    let decimals = usize::try_from(decimals).unwrap_or(0);
+    format!("{}${amount:.decimals$}", if value < 0.0 { "−" } else { "" })
+}
+
 fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
@@ -237,6 +254,25 @@ pub fn signed(text: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dollars_are_read_at_a_glance() {
+        let cases = [
+            (0.0, "$0"),
+            (0.001_896, "$0.00190"),
+            (0.1, "$0.100"),
+            (0.999_9, "$1.00"),
+            (1.0, "$1.00"),
+            (99.994, "$99.99"),
+            (123.456, "$123"),
+            (1_234_567.0, "$1,234,567"),
+            (-0.25, "−$0.250"),
+            (f64::NAN, "–"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(dollars(value), expected);
+        }
+    }
 
     #[test]
     fn values_have_three_digits_and_a_fitting_unit() {

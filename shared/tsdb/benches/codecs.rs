@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use model::{Aggregate, Batch, BatchBuilder, Matcher, Sample, Series, TimeRange, Timestamp};
+use model::{Aggregate, Batch, BatchBuilder, Labels, Matcher, Sample, Series, TimeRange, Timestamp};
 use tsdb::rollup::{Column, Resolution, roll_up};
 use tsdb::{Block, Head, block, merge, wal};
 
@@ -26,6 +26,7 @@ fn run(criterion: &mut Criterion) {
     let samples: usize = batches.iter().map(Batch::sample_count).sum();
     println!("{} series, {samples} samples", series.len());
     wal_blobs(criterion, &batches, samples);
+    requests(criterion, &batches);
     heads(criterion, &batches, samples);
     blocks(criterion, &series, samples);
     chunks(&batches);
@@ -47,6 +48,100 @@ fn wal_blobs(criterion: &mut Criterion, batches: &[Batch], samples: usize) {
         });
         group.finish();
     }
+}
+
+/// Series a request: what senders put into one.
+const REQUEST_SERIES: usize = 2000;
+const HOSTS: usize = 24;
+
+/// Requests of 2,000 series from a fleet whose hosts are scraped one after the other: labels that stand in the blob, and
+/// labels in layouts that are stored once a day.
+fn requests(criterion: &mut Criterion, scrapes: &[Batch]) {
+    let requests = fleet(scrapes);
+    let samples: usize = requests.iter().map(Batch::sample_count).sum();
+    let no_values = |batch: &Batch| wal::encode(&changed(batch, |_| 0.0)).len();
+    report("request, labels and times", requests.iter().map(no_values).sum(), samples);
+    let (mut dictionary, mut layouts) = (wal::Dictionary::default(), wal::Layouts::new());
+    let mut stored = 0;
+    for request in &requests {
+        let known: &wal::Dictionary = &dictionary;
+        let new = request.iter().map(|series| series.labels).filter(|labels| !known.contains(labels.id()));
+        for layout in wal::Layout::cut(new) {
+            stored += layout.encode().len();
+            dictionary.insert(&layout);
+            layouts.insert(layout.hash(), std::sync::Arc::new(layout));
+        }
+    }
+    println!("layouts of a day: {stored} bytes, {:.3} a series", stored as f64 / dictionary.series_count() as f64);
+    let alone: Vec<Vec<u8>> = requests.iter().map(wal::encode).collect();
+    let named: Vec<Vec<u8>> = requests.iter().map(|request| wal::encode_with(request, &dictionary)).collect();
+    report("request, labels in the blob", alone.iter().map(Vec::len).sum(), samples);
+    report("request, labels in layouts", named.iter().map(Vec::len).sum(), samples);
+    let mut group = criterion.benchmark_group("request");
+    group.throughput(Throughput::Elements(samples as u64)).sample_size(10);
+    group.bench_function("encode", |b| b.iter(|| requests.iter().map(|one| wal::encode(one).len()).sum::<usize>()));
+    group.bench_function("encode with layouts", |b| {
+        b.iter(|| requests.iter().map(|one| wal::encode_with(one, &dictionary).len()).sum::<usize>());
+    });
+    group.bench_function("decode", |b| {
+        b.iter(|| alone.iter().map(|blob| wal::decode(blob).unwrap().sample_count()).sum::<usize>());
+    });
+    group.bench_function("decode with layouts", |b| {
+        b.iter(|| named.iter().map(|blob| wal::decode_with(blob, &layouts).unwrap().sample_count()).sum::<usize>());
+    });
+    group.finish();
+}
+
+/// Eight scrapes of each host of a fleet, as requests. Hosts share what they are (constants, small numbers) and differ in
+/// everything that they measured: copies of one host would compress to nothing.
+fn fleet(scrapes: &[Batch]) -> Vec<Batch> {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut factor = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        0.3 + 2.7 * (random >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let factors: Vec<Vec<f64>> = (0..HOSTS).map(|_| (0..700).map(|_| factor()).collect()).collect();
+    let mut requests = vec![Batch::new()];
+    for round in 0..8 {
+        for (host, factors) in factors.iter().enumerate() {
+            let scrape = &scrapes[(host * 9 + round) % scrapes.len()];
+            let address = format!("10.2.{}.{}:9100", host / 8, 17 + host * 7);
+            let time = Timestamp::from_millis(1_795_000_000_000 + round as i64 * 15_000 + host as i64 * 617);
+            for (series, factor) in scrape.iter().zip(factors) {
+                if requests.last().unwrap().series_count() == REQUEST_SERIES {
+                    requests.push(Batch::new());
+                }
+                let pairs = series.labels.iter().map(|(name, value)| match name {
+                    "instance" => (name, address.as_str()),
+                    _ => (name, value),
+                });
+                let labels = Labels::from_pairs(pairs).unwrap();
+                let value = scaled(series.values[0], *factor);
+                requests.last_mut().unwrap().push(labels.as_ref(), [Sample { timestamp: time, value }]);
+            }
+        }
+    }
+    requests
+}
+
+/// Another value with as many decimal places; small whole numbers stay.
+fn scaled(value: f64, factor: f64) -> f64 {
+    if !value.is_finite() || value.abs() < 10.0 && value.fract() == 0.0 {
+        return value;
+    }
+    let text = (0..=9).map(|places| format!("{value:.places$}"));
+    let exact = text.enumerate().find(|(_, text)| text.parse::<f64>().unwrap().to_bits() == value.to_bits());
+    exact.map_or(value * factor, |(places, _)| format!("{:.places$}", value * factor).parse().unwrap())
+}
+
+fn changed(batch: &Batch, change: impl Fn(f64) -> f64) -> Batch {
+    let mut out = Batch::new();
+    for series in batch.iter() {
+        out.push(series.labels, series.samples().map(|sample| Sample { value: change(sample.value), ..sample }));
+    }
+    out
 }
 
 fn heads(criterion: &mut Criterion, batches: &[Batch], samples: usize) {

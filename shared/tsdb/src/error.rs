@@ -35,6 +35,12 @@ pub enum TsdbError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A log blob that names a layout which the reader was not given.
+    #[error("wal blob names the layout {hash:032x}, which is not there")]
+    UnknownLayout {
+        /// The layout.
+        hash: u128,
+    },
 }
 
 impl TsdbError {

@@ -14,7 +14,8 @@ use crate::rollup::SharedTimes;
 
 /// The samples of any number of batches, by series.
 ///
-/// Batches may be appended in any order and more than once: what is read out is the same.
+/// Batches may be appended in any order and more than once: what is read out is the same. Each sample remembers the
+/// minute in which its batch arrived, so that those of a minute can be cut into chunks and forgotten, and the rest stays.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
     /// Places in `series`, found by the hash of the labels.
@@ -23,6 +24,8 @@ pub struct Head {
     /// Places in `series` by metric name.
     metrics: BTreeMap<String, Vec<u32>>,
     samples: usize,
+    /// The minutes of arrival that samples have, in order of their first batch.
+    minutes: Vec<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ struct HeadSeries {
     labels: Labels,
     timestamps: Vec<Timestamp>,
     values: Vec<f64>,
+    /// Places in the head's `minutes`, a sample each.
+    arrivals: Vec<u32>,
     /// Whether times are strictly ascending.
     in_order: bool,
 }
@@ -40,14 +45,20 @@ impl Head {
         Self::default()
     }
 
-    /// Takes all samples of a batch.
+    /// Takes all samples of a batch whose time of arrival does not matter.
     pub fn append(&mut self, batch: &Batch) {
+        self.append_arrived(batch, 0);
+    }
+
+    /// Takes all samples of a batch that arrived in a minute.
+    pub fn append_arrived(&mut self, batch: &Batch, minute: i64) {
+        let arrival = self.arrival(minute);
         // Senders repeat their series in the same order: the next one is guessed before it is looked up.
         let mut guess = 0;
         for incoming in batch.iter() {
             let known = self.series.get(guess).is_some_and(|series| series.labels.as_ref() == incoming.labels);
             let place = if known { guess } else { self.place(incoming.labels) };
-            self.series[place].append(incoming.timestamps, incoming.values);
+            self.series[place].append(incoming.timestamps, incoming.values, arrival);
             guess = place + 1;
         }
         self.samples += batch.sample_count();
@@ -61,6 +72,33 @@ impl Head {
     /// How many samples were appended, repeats included.
     pub const fn sample_count(&self) -> usize {
         self.samples
+    }
+
+    /// How many samples arrived in a minute or before it, repeats included.
+    pub fn count_through(&self, minute: i64) -> usize {
+        let closed = self.arrived_through(minute);
+        let inside = |series: &HeadSeries| series.arrivals.iter().filter(|arrival| closed[**arrival as usize]).count();
+        self.series.iter().map(inside).sum()
+    }
+
+    /// Forgets the samples that arrived in a minute or before it, and series that have none left.
+    pub fn forget_through(&mut self, minute: i64) {
+        let mut kept = Vec::with_capacity(self.minutes.len());
+        let mut moves = Vec::with_capacity(self.minutes.len());
+        for arrived in self.minutes.drain(..) {
+            moves.push((arrived > minute).then_some(u32::try_from(kept.len()).unwrap_or(u32::MAX)));
+            kept.extend((arrived > minute).then_some(arrived));
+        }
+        self.minutes = kept;
+        if moves.iter().all(Option::is_some) {
+            return;
+        }
+        let series_before = self.series.len();
+        self.series.retain_mut(|series| series.forget(&moves));
+        self.samples = self.series.iter().map(|series| series.values.len()).sum();
+        if self.series.len() != series_before {
+            self.index();
+        }
     }
 
     /// From the oldest to the newest sample; `None` without samples.
@@ -96,10 +134,16 @@ impl Head {
 
     /// The chunks to store: for each hour with samples a block.
     pub fn cut(&self) -> Vec<(i64, Vec<u8>)> {
+        self.cut_through(i64::MAX)
+    }
+
+    /// The chunks to store of what arrived in a minute or before it: for each hour with samples a block.
+    pub fn cut_through(&self, minute: i64) -> Vec<(i64, Vec<u8>)> {
+        let closed = self.arrived_through(minute);
         let mut hours: BTreeMap<i64, Vec<Series>> = BTreeMap::new();
         let mut shared = SharedTimes::default();
         for series in &self.series {
-            let Some(whole) = series.within(TimeRange::ALL, &mut shared) else { continue };
+            let Some(whole) = series.arrived(&closed, &mut shared) else { continue };
             let mut start = 0;
             while start < whole.len() {
                 let hour = hour_of(whole.timestamps[start]);
@@ -124,37 +168,102 @@ impl Head {
         }
     }
 
+    /// The place of a minute in `minutes`.
+    fn arrival(&mut self, minute: i64) -> u32 {
+        let known = self.minutes.iter().rposition(|known| *known == minute);
+        let place = known.unwrap_or_else(|| {
+            self.minutes.push(minute);
+            self.minutes.len() - 1
+        });
+        u32::try_from(place).expect("a head has samples of fewer than 2^32 minutes")
+    }
+
+    /// For each place in `minutes`, whether it is a minute or one before it.
+    fn arrived_through(&self, minute: i64) -> Vec<bool> {
+        self.minutes.iter().map(|arrived| *arrived <= minute).collect()
+    }
+
     fn place(&mut self, labels: LabelsRef<'_>) -> usize {
-        let hash = |labels: LabelsRef<'_>| xxh3_64(labels.as_text().as_bytes());
         let series = &self.series;
         let same = |place: &u32| series[*place as usize].labels.as_ref() == labels;
         if let Some(place) = self.places.find(hash(labels), same) {
             return *place as usize;
         }
-        let place = u32::try_from(self.series.len()).expect("a head has fewer than 2^32 series");
+        self.series.push(HeadSeries {
+            labels: labels.to_labels(),
+            timestamps: Vec::new(),
+            values: Vec::new(),
+            arrivals: Vec::new(),
+            in_order: true,
+        });
+        self.index_one(self.series.len() - 1);
+        self.series.len() - 1
+    }
+
+    /// Finds out again where each series is.
+    fn index(&mut self) {
+        self.places.clear();
+        self.metrics.clear();
+        (0..self.series.len()).for_each(|index| self.index_one(index));
+    }
+
+    /// Notes where a new series is.
+    fn index_one(&mut self, index: usize) {
+        let place = u32::try_from(index).expect("a head has fewer than 2^32 series");
+        let series = &self.series;
+        let labels = series[index].labels.as_ref();
         self.places.insert_unique(hash(labels), place, |place| hash(series[*place as usize].labels.as_ref()));
         let metric = labels.get(METRIC_NAME).unwrap_or("");
         match self.metrics.get_mut(metric) {
             Some(places) => places.push(place),
             None => drop(self.metrics.insert(metric.to_owned(), vec![place])),
         }
-        self.series.push(HeadSeries {
-            labels: labels.to_labels(),
-            timestamps: Vec::new(),
-            values: Vec::new(),
-            in_order: true,
-        });
-        place as usize
     }
 }
 
+fn hash(labels: LabelsRef<'_>) -> u64 {
+    xxh3_64(labels.as_text().as_bytes())
+}
+
 impl HeadSeries {
-    fn append(&mut self, timestamps: &[Timestamp], values: &[f64]) {
+    fn append(&mut self, timestamps: &[Timestamp], values: &[f64], arrival: u32) {
         let last = self.timestamps.last().copied();
         let follows = last.zip(timestamps.first()).is_none_or(|(last, first)| last < *first);
         self.in_order &= follows && timestamps.is_sorted_by(|one, two| one < two);
         self.timestamps.extend_from_slice(timestamps);
         self.values.extend_from_slice(values);
+        self.arrivals.resize(self.values.len(), arrival);
+    }
+
+    /// Keeps the samples of the arrivals that go on, under their new places. False when none is left.
+    fn forget(&mut self, moves: &[Option<u32>]) -> bool {
+        let mut kept = 0;
+        for index in 0..self.values.len() {
+            let Some(arrival) = moves[self.arrivals[index] as usize] else { continue };
+            self.timestamps[kept] = self.timestamps[index];
+            self.values[kept] = self.values[index];
+            self.arrivals[kept] = arrival;
+            kept += 1;
+        }
+        self.timestamps.truncate(kept);
+        self.values.truncate(kept);
+        self.arrivals.truncate(kept);
+        self.in_order = self.in_order || self.timestamps.is_sorted_by(|one, two| one < two);
+        kept > 0
+    }
+
+    /// All samples of the arrivals that are marked.
+    fn arrived(&self, marked: &[bool], shared: &mut SharedTimes) -> Option<Series> {
+        if marked.iter().all(|marked| *marked) {
+            return self.within(TimeRange::ALL, shared);
+        }
+        let samples = self.timestamps.iter().zip(&self.values).zip(&self.arrivals);
+        let chosen = samples.filter(|(_, arrival)| marked[**arrival as usize]);
+        let mut chosen: Vec<(Timestamp, f64)> = chosen.map(|((time, value), _)| (*time, *value)).collect();
+        if !self.in_order {
+            settle(&mut chosen);
+        }
+        self.series(chosen.into_iter().unzip(), shared)
     }
 
     fn has_any(&self, range: TimeRange) -> bool {
@@ -168,6 +277,10 @@ impl HeadSeries {
         } else {
             self.settled(range)
         };
+        self.series((timestamps, values), shared)
+    }
+
+    fn series(&self, (timestamps, values): (Vec<Timestamp>, Vec<f64>), shared: &mut SharedTimes) -> Option<Series> {
         (!values.is_empty()).then(|| Series {
             labels: self.labels.clone(),
             timestamps: shared.share(timestamps),

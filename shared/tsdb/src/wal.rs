@@ -1,59 +1,211 @@
 //! The form in which a request lies in the write-ahead log: one blob a batch.
 //!
-//! Series that share their timestamps (those of one scrape) form a run and store them once; values lie in byte planes;
-//! labels are told by their differences. Series may come back in another order, since unsorted ones are sorted first.
+//! Series that share their timestamps (those of one scrape) form a run and store them once; values become small integers
+//! in byte planes; labels are told by their differences, or by the [`Layout`] they stand in. Series may come back in
+//! another order, since unsorted ones are sorted first.
+//!
+//! Most of a blob is labels, and they are the same in every scrape. [`encode`] gives a blob that stands alone;
+//! [`encode_with`] names layouts that the caller has stored **before**, and [`decode_with`] needs those that
+//! [`layouts`] tells.
 
+mod layout;
 mod memo;
+mod values;
 
-use model::{Batch, BatchSeries, Sample, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Batch, BatchSeries, LabelsRef, Sample, Timestamp};
 
 use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_bytes, put_signed, put_varint};
 use crate::error::{Result, TsdbError};
 use crate::text::shared_bytes;
+use layout::Part;
+pub use layout::{Dictionary, Layout};
+use values::{ValueReader, ValueWriter};
 
 /// Format version of the blob.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of the envelope before the content: version and checksum.
 const ENVELOPE_BYTES: usize = 9;
 /// Speed matters more than size: the blob lives for hours.
 const ZSTD_LEVEL: i32 = 1;
 const WHAT: &str = "wal blob";
 
-/// Encodes a batch; see `FORMAT.md`.
+/// Layouts by their hash.
+pub type Layouts = BTreeMap<u128, Arc<Layout>>;
+
+/// Encodes a batch so that it can be read without anything else; see `FORMAT.md`.
 pub fn encode(batch: &Batch) -> Vec<u8> {
+    encode_parts(batch, &Order::of(batch), &Dictionary::default(), &[Part::Own { count: batch.series_count() }])
+}
+
+/// Encodes a batch; the labels of series in the dictionary are told by the layouts they stand in.
+pub fn encode_with(batch: &Batch, dictionary: &Dictionary) -> Vec<u8> {
     let order = Order::of(batch);
-    let runs = encode_runs(batch, &order);
-    let planes = encode_values(batch, &order);
-    let mut out = Vec::with_capacity(ENVELOPE_BYTES + runs.len() + planes.len());
+    // A reader takes no more series from layouts than there are samples.
+    if batch.iter().any(|series| series.values.is_empty()) {
+        return encode(batch);
+    }
+    let parts = dictionary.parts(order.series(batch).map(|series| series.labels));
+    encode_parts(batch, &order, dictionary, &parts)
+}
+
+fn encode_parts(batch: &Batch, order: &Order, dictionary: &Dictionary, parts: &[Part]) -> Vec<u8> {
+    let runs = encode_runs(batch, order);
+    let mut values = ValueWriter::default();
+    order.series(batch).for_each(|series| values.push(series.values));
+    let values = values.finish();
+    let mut out = Vec::with_capacity(ENVELOPE_BYTES + runs.len() + values.len());
     out.resize(ENVELOPE_BYTES, 0);
     put_bytes(&mut out, &runs);
-    memo::labels(batch, &order, &mut out);
-    put_varint(&mut out, planes.len() as u64);
-    compress(&mut out, &planes, ZSTD_LEVEL);
+    put_parts(parts, dictionary, &mut out);
+    memo::labels(&own_labels(batch, order, parts), &mut out);
+    put_varint(&mut out, values.len() as u64);
+    compress(&mut out, &values, ZSTD_LEVEL);
     finish_seal(&mut out, VERSION);
     out
 }
 
-/// Decodes a blob. The batch holds the same samples of the same series; series may stand in another order.
+/// The hashes of the layouts that a blob names.
 ///
 /// # Errors
-/// When the bytes are not what [`encode`] gave.
+/// When the bytes are not what [`encode`] or [`encode_with`] gave.
+pub fn layouts(blob: &[u8]) -> Result<Vec<u128>> {
+    let mut reader = open_seal(blob, VERSION, WHAT)?;
+    reader.bytes()?;
+    read_layouts(&mut reader)
+}
+
+/// Decodes a blob that names no layouts. The batch holds the same samples of the same series; series may stand in
+/// another order.
+///
+/// # Errors
+/// As [`decode_with`].
 pub fn decode(blob: &[u8]) -> Result<Batch> {
+    decode_with(blob, &Layouts::new())
+}
+
+/// Decodes a blob, given the layouts it names.
+///
+/// # Errors
+/// When the bytes are not what [`encode`] or [`encode_with`] gave; [`TsdbError::UnknownLayout`] when a layout is missing.
+pub fn decode_with(blob: &[u8], layouts: &Layouts) -> Result<Batch> {
     let mut reader = open_seal(blob, VERSION, WHAT)?;
     let runs = reader.bytes()?;
+    let named = read_layouts(&mut reader)?;
+    let parts = read_parts(&mut reader, named.len())?;
     let labels_len = raw_len(&mut reader)?;
     let packed_labels = reader.bytes()?;
-    let planes_len = raw_len(&mut reader)?;
-    let mut planes = Vec::new();
-    decompress(&mut planes, reader.rest(), planes_len, WHAT)?;
-    let values = decode_values(&planes)?;
-    let series_count = count_series(runs)?;
-    let labels = memo::label_sets(packed_labels, labels_len, series_count)?;
-    decode_series(runs, &labels, &values)
+    let values_len = raw_len(&mut reader)?;
+    let mut values = Vec::new();
+    decompress(&mut values, reader.rest(), values_len, WHAT)?;
+    let sample_count = count_samples(runs)?;
+    let mut values = ValueReader::new(&values, sample_count)?;
+    let own_counts = parts.iter().map(|part| if let Part::Own { count } = part { *count } else { 0 });
+    let own_count = own_counts.fold(0, usize::saturating_add);
+    let own = memo::label_sets(packed_labels, labels_len, own_count)?;
+    let find = |hash: &u128| layouts.get(hash).map(AsRef::as_ref).ok_or(TsdbError::UnknownLayout { hash: *hash });
+    let named = named.iter().map(find).collect::<Result<Vec<&Layout>>>()?;
+    let mut labels = label_sets(&parts, &own, &named, sample_count)?.into_iter();
+    let batch = decode_series(runs, &mut labels, &mut values)?;
+    if labels.next().is_some() {
+        return Err(TsdbError::malformed(WHAT, "there are more label sets than series"));
+    }
+    Ok(batch)
 }
 
 fn raw_len(reader: &mut Reader<'_>) -> Result<usize> {
     usize::try_from(reader.varint()?).map_err(|_| TsdbError::malformed(WHAT, "too long"))
+}
+
+/// The label sets that stand in the blob itself.
+fn own_labels<'a>(batch: &'a Batch, order: &'a Order, parts: &[Part]) -> Vec<LabelsRef<'a>> {
+    let mut series = order.series(batch);
+    let mut own = Vec::new();
+    for part in parts {
+        match part {
+            Part::Own { count } => own.extend(series.by_ref().take(*count).map(|series| series.labels)),
+            Part::Known { count, .. } => series.by_ref().take(*count).for_each(drop),
+        }
+    }
+    own
+}
+
+/// The layouts that are named, and which part of which one comes when.
+fn put_parts(parts: &[Part], dictionary: &Dictionary, out: &mut Vec<u8>) {
+    let mut named: Vec<usize> = Vec::new();
+    let mut places = BTreeMap::new();
+    for part in parts {
+        if let Part::Known { layout, .. } = part {
+            places.entry(*layout).or_insert_with(|| {
+                named.push(*layout);
+                named.len() as u64
+            });
+        }
+    }
+    put_varint(out, named.len() as u64);
+    named.iter().for_each(|layout| out.extend_from_slice(&dictionary.hash(*layout).to_le_bytes()));
+    put_varint(out, parts.len() as u64);
+    for part in parts {
+        match *part {
+            Part::Own { count } => {
+                put_varint(out, 0);
+                put_varint(out, count as u64);
+            }
+            Part::Known { layout, start, count } => {
+                put_varint(out, places[&layout]);
+                put_varint(out, start as u64);
+                put_varint(out, count as u64);
+            }
+        }
+    }
+}
+
+fn read_layouts(reader: &mut Reader<'_>) -> Result<Vec<u128>> {
+    let count = reader.count(16)?;
+    (0..count).map(|_| reader.array().map(u128::from_le_bytes)).collect()
+}
+
+fn read_parts(reader: &mut Reader<'_>, layout_count: usize) -> Result<Vec<Part>> {
+    let count = reader.count(2)?;
+    let mut parts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let place = raw_len(reader)?;
+        parts.push(match place.checked_sub(1) {
+            None => Part::Own { count: raw_len(reader)? },
+            Some(layout) if layout < layout_count => {
+                Part::Known { layout, start: raw_len(reader)?, count: raw_len(reader)? }
+            }
+            Some(_) => return Err(TsdbError::malformed(WHAT, "a part of a layout that it does not name")),
+        });
+    }
+    Ok(parts)
+}
+
+/// The label sets of all parts, in their order; at most so many of them from layouts.
+fn label_sets<'a>(
+    parts: &[Part],
+    own: &'a Batch,
+    layouts: &[&'a Layout],
+    mut known_max: usize,
+) -> Result<Vec<LabelsRef<'a>>> {
+    let mut own = own.iter();
+    let mut sets = Vec::new();
+    for part in parts {
+        match *part {
+            Part::Own { count } => sets.extend(own.by_ref().take(count).map(|series| series.labels)),
+            Part::Known { layout, start, count } => {
+                let labels = layouts[layout].labels();
+                let end = start.checked_add(count).filter(|end| *end <= labels.series_count());
+                let end = end.ok_or(TsdbError::malformed(WHAT, "a part is longer than its layout"))?;
+                let left = known_max.checked_sub(count);
+                known_max = left.ok_or(TsdbError::malformed(WHAT, "there are more label sets than samples"))?;
+                sets.extend((start..end).map(|index| labels.series(index).labels));
+            }
+        }
+    }
+    Ok(sets)
 }
 
 /// The order in which series are written.
@@ -124,61 +276,38 @@ fn encode_runs(batch: &Batch, order: &Order) -> Vec<u8> {
     out
 }
 
-/// All values, byte by byte: first the lowest byte of each, last the highest.
-fn encode_values(batch: &Batch, order: &Order) -> Vec<u8> {
-    let count = batch.sample_count();
-    let mut planes = vec![0; count * 8];
-    let mut columns: Vec<&mut [u8]> = planes.chunks_mut(count.max(1)).collect();
-    let mut at = 0;
-    for series in order.series(batch) {
-        for value in series.values {
-            for (column, byte) in columns.iter_mut().zip(value.to_bits().to_le_bytes()) {
-                column[at] = byte;
-            }
-            at += 1;
-        }
-    }
-    planes
-}
-
-fn decode_values(planes: &[u8]) -> Result<Vec<f64>> {
-    let count = planes.len() / 8;
-    if count * 8 != planes.len() {
-        return Err(TsdbError::malformed(WHAT, "value planes are not of one length"));
-    }
-    let plane = |index: usize| &planes[index * count..(index + 1) * count];
-    let columns: [&[u8]; 8] = std::array::from_fn(plane);
-    let value = |at: usize| f64::from_bits(u64::from_le_bytes(columns.map(|column| column[at])));
-    Ok((0..count).map(value).collect())
-}
-
-/// How many series the runs hold.
-fn count_series(runs: &[u8]) -> Result<usize> {
-    let mut total = 0u64;
-    read_runs(runs, |series_count, _| {
-        total = total.saturating_add(series_count);
+/// How many samples the runs hold. Each of them takes at least a byte among the values.
+fn count_samples(runs: &[u8]) -> Result<usize> {
+    let mut total = 0usize;
+    read_runs(runs, |series_count, timestamps| {
+        let samples = usize::try_from(series_count).ok().and_then(|series| series.checked_mul(timestamps.len()));
+        let sum = samples.and_then(|samples| total.checked_add(samples));
+        total = sum.ok_or(TsdbError::malformed(WHAT, "too many samples"))?;
         Ok(())
     })?;
-    usize::try_from(total).map_err(|_| TsdbError::malformed(WHAT, "too many series"))
+    Ok(total)
 }
 
-fn decode_series(runs: &[u8], labels: &Batch, values: &[f64]) -> Result<Batch> {
+fn decode_series<'a>(
+    runs: &[u8],
+    labels: &mut impl Iterator<Item = LabelsRef<'a>>,
+    values: &mut ValueReader<'_>,
+) -> Result<Batch> {
     let mut batch = Batch::new();
-    let mut rest = values;
-    let mut labels = labels.iter();
+    let mut samples = Vec::new();
     read_runs(runs, |series_count, timestamps| {
         for _ in 0..series_count {
-            let (own, others) = rest
-                .split_at_checked(timestamps.len())
-                .ok_or(TsdbError::malformed(WHAT, "there are more timestamps than values"))?;
-            rest = others;
             let set = labels.next().ok_or(TsdbError::malformed(WHAT, "there are more series than label sets"))?;
-            let samples = timestamps.iter().zip(own);
-            batch.push(set.labels, samples.map(|(&timestamp, &value)| Sample { timestamp, value }));
+            samples.clear();
+            let mut times = timestamps.iter();
+            values.series(timestamps.len(), |value| {
+                samples.extend(times.next().map(|&timestamp| Sample { timestamp, value }));
+            });
+            batch.push(set, samples.iter().copied());
         }
         Ok(())
     })?;
-    if rest.is_empty() { Ok(batch) } else { Err(TsdbError::malformed(WHAT, "there are more values than timestamps")) }
+    Ok(batch)
 }
 
 /// Shows each run: how many series it has, and their times.

@@ -40,8 +40,8 @@ pub struct Metric<'a> {
 /// The series of one metric, one for each statistic: their labels, checked.
 #[derive(Debug)]
 pub struct SeriesOf<'a> {
-    namespace: &'a str,
-    name: &'a str,
+    /// What all names begin with.
+    stem: String,
     checks: &'a Checks<'a>,
     /// Sorted; all but the metric name.
     labels: Vec<(Cow<'a, str>, &'a str)>,
@@ -82,7 +82,7 @@ impl<'a> SeriesOf<'a> {
         if let Some(pair) = labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(model::LabelError::Duplicate { name: pair[0].0.to_string() }.into());
         }
-        Ok(Self { namespace: metric.namespace, name: metric.name, checks: &window.0, labels, so_far })
+        Ok(Self { stem: names::stem(metric.namespace, metric.name), checks: &window.0, labels, so_far })
     }
 
     /// Appends the series of a statistic with its samples; gives back how many bytes of label text it took.
@@ -90,7 +90,7 @@ impl<'a> SeriesOf<'a> {
     /// # Errors
     /// When the name is over a limit or a sample is too old or too far ahead: nothing is appended then.
     pub fn push(&self, statistic: &str, samples: &[Sample], batch: &mut BatchBuilder) -> Result<usize, SeriesError> {
-        let metric_name = metric_name(self.namespace, self.name, statistic);
+        let metric_name = names::with_statistic(&self.stem, statistic);
         let mut so_far = self.so_far;
         self.checks.label(&mut so_far, METRIC_NAME.as_bytes(), metric_name.as_bytes())?;
         for sample in samples {

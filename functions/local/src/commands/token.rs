@@ -1,14 +1,13 @@
-//! `mihari token`: in the data folder while no server runs on it, else through the server.
+//! `mihari token`: with the server or stack that is named, else in the data folder, or with the server that runs on it.
 
 use std::process::ExitCode;
 
 use app::access::{self, NewToken, Role, Scope};
-use embedded::OpenError;
 use model::TenantId;
 use serde_json::{Value, json};
 
-use super::{client, hint, now, print};
-use crate::cli::{TokenCommand, TokenPlace};
+use super::{client, folder, hint, now, print};
+use crate::cli::{Place, TokenCommand};
 use crate::serve::random;
 
 const PATH: &str = "/api/mihari/v1/tokens";
@@ -23,15 +22,14 @@ pub(crate) async fn token(command: TokenCommand) -> anyhow::Result<ExitCode> {
             place.clone()
         }
     };
-    match embedded::open(&place.data_dir) {
-        Ok(store) => offline(&store, command, &place).await?,
-        Err(OpenError::InUse { .. }) => online(command, &place).await?,
-        Err(error) => return Err(error.into()),
+    match folder(&place)? {
+        Some(store) => offline(&store, command, &place).await?,
+        None => online(command, &place).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn offline(store: &embedded::Store, command: TokenCommand, place: &TokenPlace) -> anyhow::Result<()> {
+async fn offline(store: &embedded::Store, command: TokenCommand, place: &Place) -> anyhow::Result<()> {
     let state = store.state.as_ref();
     let tenant = place.server.tenant.as_deref().map_or(Ok(TenantId::default_tenant()), TenantId::new)?;
     match command {
@@ -51,7 +49,7 @@ async fn offline(store: &embedded::Store, command: TokenCommand, place: &TokenPl
     }
 }
 
-async fn online(command: TokenCommand, place: &TokenPlace) -> anyhow::Result<()> {
+async fn online(command: TokenCommand, place: &Place) -> anyhow::Result<()> {
     let client = client(&place.server)?;
     let tenant = place.server.tenant.as_deref().map(|tenant| ("tenant", tenant));
     match command {
@@ -74,14 +72,14 @@ async fn online(command: TokenCommand, place: &TokenPlace) -> anyhow::Result<()>
 }
 
 /// The token alone, so that a script can take it as it is.
-fn print_created(answer: &Value, place: &TokenPlace) -> anyhow::Result<()> {
+fn print_created(answer: &Value, place: &Place) -> anyhow::Result<()> {
     if place.server.json {
         return print(&answer.to_string());
     }
     print(answer["token"].as_str().unwrap_or(""))
 }
 
-fn print_list(answer: &Value, place: &TokenPlace) -> anyhow::Result<()> {
+fn print_list(answer: &Value, place: &Place) -> anyhow::Result<()> {
     if place.server.json {
         return print(&answer.to_string());
     }
@@ -96,7 +94,7 @@ fn print_list(answer: &Value, place: &TokenPlace) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print_revoked(name: &str, place: &TokenPlace) -> anyhow::Result<()> {
+fn print_revoked(name: &str, place: &Place) -> anyhow::Result<()> {
     if place.server.json {
         return print(&json!({ "revoked": name }).to_string());
     }

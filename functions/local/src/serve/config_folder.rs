@@ -14,14 +14,14 @@ type Files = Vec<(String, String)>;
 
 /// A folder of configuration files, or the built-in defaults.
 #[derive(Debug)]
-pub(super) struct ConfigFolder {
+pub(crate) struct ConfigFolder {
     dir: Option<PathBuf>,
     last_seen: Files,
 }
 
 /// What a look at the folder found.
 #[derive(Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nothing new.
     Unchanged,
     /// A new configuration that is valid.
@@ -35,7 +35,7 @@ impl ConfigFolder {
     ///
     /// # Errors
     /// When it cannot be read or something in it is wrong: at the start there is no last good one to fall back to.
-    pub(super) fn open(dir: Option<PathBuf>) -> anyhow::Result<(Self, Config)> {
+    pub(crate) fn open(dir: Option<PathBuf>) -> anyhow::Result<(Self, Config)> {
         let Some(dir) = dir else {
             return Ok((Self { dir: None, last_seen: Files::new() }, Config::defaults()));
         };
@@ -48,8 +48,13 @@ impl ConfigFolder {
         }
     }
 
+    /// Whether there is a folder, rather than what was pushed or the defaults.
+    pub(crate) const fn is_used(&self) -> bool {
+        self.dir.is_some()
+    }
+
     /// Looks whether something changed.
-    pub(super) fn look(&mut self) -> Look {
+    pub(crate) fn look(&mut self) -> Look {
         let Some(dir) = &self.dir else { return Look::Unchanged };
         let files = match read(dir) {
             Ok(files) => files,
@@ -71,7 +76,10 @@ fn lines(errors: &[impl ToString]) -> Vec<String> {
 }
 
 /// All YAML files below a folder, by their path from it.
-fn read(dir: &Path) -> anyhow::Result<Files> {
+///
+/// # Errors
+/// When something in it cannot be read, or a file is too large.
+pub(crate) fn read(dir: &Path) -> anyhow::Result<Files> {
     let mut files = Files::new();
     collect(dir, "", &mut files)?;
     files.sort();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use app::App;
+use app::cost::Door;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -14,23 +14,26 @@ use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::net::TcpListener;
 
-use super::random;
+use super::{Running, random};
 use crate::clock;
 
 /// How long a sender may take for one body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The memory of a function that answers requests, as `infra/template.yaml` has it for queries.
+const MEMORY_MB: u32 = 1024;
 
 /// Serves until `shutdown` resolves and open requests are answered.
 pub(super) async fn run(
-    app: Arc<App>,
+    running: Arc<Running>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let router = Router::new().fallback(answer).with_state(app);
+    let router = Router::new().fallback(answer).with_state(running);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await.context("serving HTTP")
 }
 
-async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+async fn answer(State(running): State<Arc<Running>>, request: Request) -> Response {
+    let app = &running.app;
     let (head, body) = request.into_parts();
     // One byte more than the limit: the router then names the limit.
     let limited = Limited::new(body, app.limits.body_bytes_max + 1);
@@ -52,10 +55,7 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
     };
     let is_head = head.method == Method::HEAD;
     // A request goes on even if its sender hangs up: what is half done would be done again.
-    let work = tokio::spawn(async move {
-        let request = http::Request::from_parts(head, body);
-        app::http::handle(&app, request, random, clock::now()).await
-    });
+    let work = tokio::spawn(async move { handle(&running, http::Request::from_parts(head, body), random).await });
     match work.await {
         Ok(reply) => into_response(reply, is_head),
         Err(error) => {
@@ -63,6 +63,16 @@ async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the server says more")
         }
     }
+}
+
+async fn handle(running: &Running, request: http::Request<Bytes>, random: [u8; 32]) -> app::http::Reply {
+    let started = running.app.stopwatch.read();
+    let received_bytes = request.body().len() as u64;
+    let reply = app::http::handle(&running.app, request, random, clock::now()).await;
+    let elapsed = running.app.stopwatch.read().saturating_sub(started);
+    let door = Door::HttpApi { received_bytes, sent_bytes: reply.body().len() as u64 };
+    running.ledger.invocation(door, elapsed, MEMORY_MB);
+    reply
 }
 
 fn into_response(reply: http::Response<Bytes>, is_head: bool) -> Response {

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app::config_store::Refreshed;
+use app::cost::Door;
 use app::error::consequence;
 use app::ports::{Shard, Topic as _};
-use app::{App, AppError, evaluate, ingest, notify, report, rollup};
+use app::{App, AppError, config_store, evaluate, ingest, notify, report, rollup};
 use embedded::LocalTopic;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::config_folder::{ConfigFolder, Look};
-use super::now;
+use super::{Running, now};
 use crate::clock::until_next;
 use crate::host::{Host, hostname};
 use crate::process;
@@ -24,28 +26,38 @@ const EVALUATE_EVERY: Duration = Duration::from_secs(60);
 const NOTIFY_EVERY: Duration = Duration::from_secs(1);
 const ROLL_UP_EVERY: Duration = Duration::from_secs(600);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
+/// How often to see whether what was used is to be stored.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 const MESSAGES_AT_ONCE: usize = 100;
+/// The memory of a function that runs by time, as `infra/template.yaml` has it for evaluate.
+const MEMORY_MB: u32 = 1024;
 /// A flow that failed is tried again so soon.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Starts all flows that run by time.
-pub(super) fn start(app: Arc<App>, topic: Arc<LocalTopic>, folder: ConfigFolder, host_metrics: bool) -> JoinSet<()> {
+pub(super) fn start(
+    running: &Arc<Running>,
+    topic: Arc<LocalTopic>,
+    folder: ConfigFolder,
+    host_metrics: bool,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(collect(app.clone(), host_metrics));
-    tasks.spawn(evaluate(app.clone(), folder));
-    tasks.spawn(receive(app.clone(), topic));
-    tasks.spawn(run_due_timers(app.clone()));
-    tasks.spawn(roll_up(app.clone()));
-    tasks.spawn(write_reports(app));
+    tasks.spawn(collect(Arc::clone(running), host_metrics));
+    tasks.spawn(evaluate(Arc::clone(running), folder));
+    tasks.spawn(receive(Arc::clone(&running.app), topic));
+    tasks.spawn(run_due_timers(Arc::clone(&running.app)));
+    tasks.spawn(roll_up(Arc::clone(running)));
+    tasks.spawn(write_reports(Arc::clone(running)));
+    tasks.spawn(count(Arc::clone(running)));
     tasks
 }
 
-async fn collect(app: Arc<App>, host_metrics: bool) {
+async fn collect(running: Arc<Running>, host_metrics: bool) {
     let instance = hostname();
     let mut host = host_metrics.then(|| Host::new(Path::new("/proc")));
     let mut collections = 0_u32;
     loop {
-        run(&app, "collect", collect_once(&app, &mut host, &instance)).await;
+        run(&running, "collect", collect_once(&running.app, &mut host, &instance)).await;
         collections += 1;
         let wait = if collections == 1 { SECOND_COLLECTION_AFTER } else { until_next(COLLECT_EVERY, now()) };
         sleep(wait).await;
@@ -69,11 +81,12 @@ async fn collect_once(app: &App, host: &mut Option<Host>, instance: &str) -> Res
     Ok(())
 }
 
-async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
+async fn evaluate(running: Arc<Running>, mut folder: ConfigFolder) {
+    let app = &running.app;
     loop {
-        reload(&app, &mut folder);
-        let succeeded = run(&app, "evaluate", async {
-            let summary = evaluate::tick(&app, Shard::default(), now()).await?;
+        reload(app, &mut folder).await;
+        let succeeded = run(&running, "evaluate", async {
+            let summary = evaluate::tick(app, Shard::default(), now()).await?;
             tracing::debug!(?summary, "tick");
             Ok(())
         });
@@ -82,17 +95,33 @@ async fn evaluate(app: Arc<App>, mut folder: ConfigFolder) {
     }
 }
 
-fn reload(app: &App, folder: &mut ConfigFolder) {
+async fn reload(app: &App, folder: &mut ConfigFolder) {
+    if !folder.is_used() {
+        match config_store::refresh(app, now()).await {
+            Ok(Refreshed::Changed) => warn_of_cloudwatch(app),
+            Ok(Refreshed::Unchanged | Refreshed::Refused(_)) => {}
+            Err(error) => tracing::warn!(%error, "no look at what was pushed"),
+        }
+        return;
+    }
     match folder.look() {
         Look::Unchanged => {}
         Look::Changed(config) => {
             tracing::info!("the configuration changed and is in force");
             app.set_config(*config);
+            warn_of_cloudwatch(app);
         }
         Look::Broken(errors) => {
             tracing::error!(?errors, "the new configuration is refused; the last good one stays in force");
             app.set_config_errors(errors);
         }
+    }
+}
+
+/// Says that metrics of CloudWatch which the configuration wants will not come: this host has no access to AWS.
+pub(super) fn warn_of_cloudwatch(app: &App) {
+    if let Some(reason) = app::collect::not_read_here(&app.config().cloudwatch) {
+        tracing::warn!("{reason}");
     }
 }
 
@@ -128,11 +157,11 @@ async fn deliver(app: &App) {
     }
 }
 
-async fn roll_up(app: Arc<App>) {
+async fn roll_up(running: Arc<Running>) {
     loop {
         sleep(until_next(ROLL_UP_EVERY, now())).await;
-        run(&app, "rollup", async {
-            let summary = rollup::run(&app, now()).await?;
+        run(&running, "rollup", async {
+            let summary = rollup::run(&running.app, now()).await?;
             tracing::debug!(?summary, "rollup");
             Ok(())
         })
@@ -140,23 +169,35 @@ async fn roll_up(app: Arc<App>) {
     }
 }
 
-async fn write_reports(app: Arc<App>) {
+async fn write_reports(running: Arc<Running>) {
     loop {
         sleep(until_next(REPORT_EVERY, now())).await;
-        run(&app, "report", async {
-            report::run_due(&app, now()).await?;
+        run(&running, "report", async {
+            report::run_due(&running.app, now()).await?;
             Ok(())
         })
         .await;
     }
 }
 
+/// Stores what was used.
+async fn count(running: Arc<Running>) {
+    loop {
+        sleep(until_next(COUNT_EVERY, now())).await;
+        if let Err(error) = running.ledger.flush(&running.app, now()).await {
+            tracing::warn!(%error, "what was used is not stored; it is tried again");
+        }
+    }
+}
+
 /// Runs a flow once, counts it and logs its failure; says whether it succeeded.
-async fn run(app: &App, flow: &'static str, work: impl Future<Output = Result<(), AppError>>) -> bool {
+async fn run(running: &Running, flow: &'static str, work: impl Future<Output = Result<(), AppError>>) -> bool {
+    let Running { app, ledger } = running;
     let started = app.stopwatch.read();
     let result = work.await;
     let elapsed = app.stopwatch.read().saturating_sub(started);
     app.metrics.flow(flow, result.is_ok(), elapsed);
+    ledger.invocation(Door::Schedule, elapsed, MEMORY_MB);
     if let Err(error) = &result {
         tracing::warn!(flow, %error, "a flow failed; it is tried again");
     }

@@ -9,18 +9,25 @@ use model::{Labels, Language, Matcher, matches_all};
 use super::mute::InhibitRule;
 use crate::ConfigError;
 
+mod not_yet;
 mod read;
 
 /// Reads an Alertmanager configuration file.
 ///
-/// The file is real Alertmanager YAML, read strictly. Beyond Alertmanager it knows two things, both of which
+/// The file is real Alertmanager YAML, read strictly. Beyond Alertmanager it knows three things, all of which
 /// Alertmanager accepts and takes for ordinary names: the mail server `outbox.invalid:25` (or none at all) stands for
-/// the outbox folder, and the language of a recipient (see [`Integration::language`]).
+/// the outbox folder, the language of a recipient (see [`Integration::language`]), and a file named `ssm:/name` (see
+/// [`Secret::File`]).
 ///
 /// # Errors
 /// When it is no YAML, has an unknown field, asks for something that is not supported yet, or contradicts itself.
 pub fn parse(file: &str, yaml: &str) -> Result<Config, ConfigError> {
     read::config(file, yaml)
+}
+
+/// Whether a text looks like a mail address: `local@domain` or `Name <local@domain>`.
+pub fn is_mailbox(text: &str) -> bool {
+    read::is_mailbox(text)
 }
 
 /// Whom to notify of which alerts, and when: a whole Alertmanager configuration file.
@@ -34,6 +41,17 @@ pub struct Config {
     pub receivers: BTreeMap<String, Receiver>,
     /// Which alerts mute which others.
     pub inhibit_rules: Vec<InhibitRule>,
+    /// Who mails are from that no receiver sends, such as those with reports; `None` when `global` names nobody.
+    pub mail_sender: Option<MailSender>,
+}
+
+/// Who mails are from, and by which server: `smtp_from` and `smtp_smarthost` of `global`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailSender {
+    /// The sender.
+    pub from: String,
+    /// The server, `host:port`; the outbox folder when there is none.
+    pub smarthost: Option<String>,
 }
 
 impl Config {
@@ -151,6 +169,8 @@ pub enum Target {
     Email(Email),
     /// A generic webhook.
     Webhook(Webhook),
+    /// Amazon SNS: a telephone or a topic.
+    Sns(Sns),
 }
 
 /// An incoming webhook of Slack, or of what understands the same.
@@ -180,6 +200,15 @@ pub struct Webhook {
     pub url: Secret,
     /// Most alerts in a message; 0 for all.
     pub max_alerts: usize,
+}
+
+/// What Amazon SNS delivers to. Region and rights are those of the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sns {
+    /// A telephone, by text message: its number in the form of E.164, such as `+819012345678`.
+    Phone(String),
+    /// A topic by its ARN, whose subscribers decide what becomes of the message.
+    Topic(String),
 }
 
 /// A text that must not be shown, such as a webhook's URL, or where to find it.

@@ -85,6 +85,16 @@ impl SessionKey {
         self.mac("csrf", cookie)
     }
 
+    /// The signature of a link: of its path, and when it ends, in seconds since the epoch.
+    pub(crate) fn sign_link(&self, path: &str, ends: i64) -> String {
+        self.mac("link", &format!("{path}\n{ends}"))
+    }
+
+    /// Whether a link's signature is ours.
+    pub(crate) fn verify_link(&self, path: &str, ends: i64, signature: &str) -> bool {
+        same(&self.sign_link(path, ends), signature)
+    }
+
     fn mac(&self, purpose: &str, text: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(purpose.as_bytes());

@@ -6,6 +6,8 @@ use model::ErrorKind;
 use super::*;
 use crate::faults::{Fault, FaultPlan, Faulty};
 use crate::pages::testing::{NOW, World, tenant};
+use crate::ports::Shard;
+use crate::{evaluate, notify, report};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -109,6 +111,9 @@ fn a_folder_that_is_none_of_ours_is_refused() {
         let problems = check(&files).unwrap_err();
         assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
     }
+    let defaults = Config::default_files().iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
+    check(&defaults).unwrap();
+    assert_eq!(unread(&defaults), [""; 0]);
     let mut some = rules("g");
     some.insert("alertmanger.yml".to_owned(), String::new());
     check(&some).unwrap();
@@ -150,16 +155,29 @@ async fn what_this_version_cannot_read_leaves_the_last_good_one_in_force() {
 }
 
 #[tokio::test]
-async fn a_process_without_a_good_configuration_fails_until_there_is_one() {
+async fn a_process_without_a_good_configuration_acts_on_none_until_there_is_one() {
     let world = World::default();
     store_unreadable(&world, NOW).await;
     let app = process(&world);
-    for at in [NOW, NOW, NOW + MINUTE] {
-        let error = refresh(&app, at).await.unwrap_err();
-        assert!(error.to_string().contains("alertmanager.yml:1:"), "{error}");
+    assert!(matches!(refresh(&app, NOW).await.unwrap(), Refreshed::Refused(_)));
+    for at in [NOW, NOW + MINUTE] {
+        assert_eq!(refresh(&app, at).await.unwrap(), Refreshed::Unchanged);
+        let message = crate::ports::Message { id: "1".to_owned(), body: Bytes::from_static(b"{}") };
+        let errors = [
+            evaluate::tick(&app, Shard::default(), at).await.unwrap_err().to_string(),
+            notify::run_due(&app, at).await.unwrap_err().to_string(),
+            report::run_due(&app, at).await.unwrap_err().to_string(),
+            notify::receive(&app, std::slice::from_ref(&message), at).await.failed[0].1.to_string(),
+        ];
+        assert!(errors.iter().all(|error| error.contains("alertmanager.yml:1:")), "{errors:?}");
     }
+    let show = http::Request::get("/api/mihari/v1/config").body(Bytes::new()).unwrap();
+    let shown = crate::http::handle(&app, show, [0; 32], NOW).await;
+    assert!(String::from_utf8_lossy(shown.body()).contains("\"errors\":[\"alertmanager.yml:1:"), "{shown:?}");
     push(&app, rules("good"), "", NOW + MINUTE).await.unwrap();
     assert_eq!(refresh(&app, NOW + MINUTE * 2).await.unwrap(), Refreshed::Unchanged);
+    evaluate::tick(&app, Shard::default(), NOW + MINUTE * 2).await.unwrap();
+    notify::run_due(&app, NOW + MINUTE * 2).await.unwrap();
     assert_eq!(group(&app).as_deref(), Some("good"));
 }
 

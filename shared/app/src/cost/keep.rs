@@ -35,14 +35,15 @@ pub(super) fn object(key: &str) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// How long a row will be kept: until it expires, or as its kind is. Rows that hold a state are replaced again and
-/// again, and what the last of them takes is nothing beside the rest.
+/// How long a row will be kept: until it expires, or as its kind is. Rows that hold a state, this ledger's among them,
+/// are replaced again and again, and what the last of them takes is nothing beside the rest.
 pub(super) fn row(key: &RowKey, expires: Option<Timestamp>, now: Timestamp) -> Duration {
-    if let Some(expires) = expires {
+    let mut segments = key.partition.split('#');
+    let kind = segments.next().unwrap_or_default();
+    if let Some(expires) = expires.filter(|_| kind != "l") {
         return expires.since(now);
     }
-    let mut segments = key.partition.split('#');
-    let seconds = match segments.next().unwrap_or_default() {
+    let seconds = match kind {
         "c" if key.sort.ends_with("#1") => HOUR_BLOCK,
         "c" => CHUNK,
         "u" if segments.nth(1).is_some_and(is_of_a_day) => DAY_ROLLUP,
@@ -101,6 +102,7 @@ mod tests {
         let tick = RowKey::new("t#0", "tick");
         assert_eq!(row(&tick, None, now), Duration::ZERO);
         assert_eq!(row(&tick, Some(Timestamp::from_secs(160)), now), Duration::from_secs(60));
+        assert_eq!(row(&RowKey::new("l#2026-11", "22#ingest#1"), Some(Timestamp::from_secs(160)), now), Duration::ZERO);
         assert_eq!(byte_hours(10, Duration::from_secs(3601)), 20);
     }
 }

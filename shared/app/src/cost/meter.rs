@@ -21,8 +21,10 @@ use crate::ports::{
 
 /// Minutes of the log up to which a read asks for each of them; a wider one asks the index which there are.
 const MINUTES_WITHOUT_INDEX: i64 = 10;
-/// Bytes of a row that names an object of the log, or a minute.
-const POINTER_BYTES: usize = 200;
+/// Bytes of a row that names an object of the log: its key is `wal/tenant=.../<minute>/<hash>`.
+const POINTER_BYTES: usize = 180;
+/// Bytes of a row that says that a minute has entries: `w#0` / 20 digits.
+const INDEX_BYTES: usize = 4 + 3 + 20 + 1 + 6;
 /// Most messages of one call to the topic, and most of their bytes.
 const MESSAGES_A_CALL: usize = 10;
 const MESSAGE_BYTES_A_CALL: usize = 256 << 10;
@@ -68,7 +70,7 @@ impl MeteredWal {
     fn count_index(&self, shard: Shard, minute: Minute) {
         let mut indexed = self.indexed.lock().expect("nothing panics while it holds the lock");
         if indexed.insert(shard, minute) != Some(minute) {
-            self.count_item(POINTER_BYTES);
+            self.count_item(INDEX_BYTES);
         }
     }
 
@@ -84,7 +86,7 @@ impl MeteredWal {
         let units: u64 = bytes_by_minute.values().map(|bytes| read_units(*bytes)).sum();
         let empty = match width {
             0..=MINUTES_WITHOUT_INDEX => width.unsigned_abs().saturating_sub(filled),
-            _ => read_units(bytes_by_minute.len() * POINTER_BYTES),
+            _ => read_units(bytes_by_minute.len() * INDEX_BYTES),
         };
         self.ledger.add(Item::TableRead, units + empty);
         self.ledger.add(Item::ObjectGet, objects);
@@ -96,10 +98,11 @@ fn item_bytes(entry: &WalEntry) -> usize {
     if entry.blob.len() > INLINE_BYTES_MAX { POINTER_BYTES } else { inline_bytes(&entry.tenant, entry.blob.len()) }
 }
 
-/// The size of an item that holds a blob: `w#<shard>#<minute>` / `tenant#hash`.
+/// The size of an item that holds a blob: `w#<shard>#<minute>` / `<tenant>#<hash>`, a byte of format before the blob, an
+/// expiry, and no version.
 fn inline_bytes(tenant: &TenantId, blob_bytes: usize) -> usize {
-    let key = RowKey::new("w#0#29922030", format!("{tenant}#{:032x}", 0));
-    row_bytes(&key, blob_bytes, Some(Timestamp::default()))
+    let key_bytes = "w#0#29922030".len() + tenant.as_str().len() + 1 + 32;
+    4 + key_bytes + 1 + blob_bytes + 6
 }
 
 #[async_trait]

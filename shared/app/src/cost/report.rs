@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use model::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::item::MONTH_HOURS;
 use super::{Item, Prices, Usage, rows};
@@ -21,8 +21,11 @@ const ALARMS: u64 = 5;
 /// An empty queue is asked three times a minute by five pollers.
 const QUEUE_POLLS_AN_HOUR: u64 = 5 * 3 * 60;
 
+/// Among the functions of a report: what a deployment costs that does nothing.
+pub const STANDING: &str = "standing";
+
 /// What this month costs, at list prices and without free tiers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The region whose prices are used.
     pub region: String,
@@ -49,22 +52,22 @@ pub struct Report {
 }
 
 /// One line of the bill.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The service.
-    pub service: &'static str,
+    pub service: String,
     /// What is billed.
     pub item: Item,
     /// How much of it.
-    pub amount: u64,
+    pub amount: f64,
     /// Dollars.
     pub dollars: f64,
 }
 
 /// What one function brought about.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FunctionCost {
-    /// The function; `standing` is what a deployment costs that does nothing.
+    /// The function, or [`STANDING`].
     pub function: String,
     /// Dollars.
     pub dollars: f64,
@@ -89,7 +92,7 @@ fn of(stored: &[rows::Stored], prices: &Prices, today: Date, now: Timestamp) -> 
     }
     let so_far = since.map_or(Duration::ZERO, |since| now.since(since));
     let standing = standing(so_far);
-    usages.entry("standing").or_default().merge(&standing);
+    usages.entry(STANDING).or_default().merge(&standing);
     let mut all = Usage::default();
     usages.values().for_each(|usage| all.merge(usage));
     let month_to_date = prices.total(&all);
@@ -104,14 +107,15 @@ fn of(stored: &[rows::Stored], prices: &Prices, today: Date, now: Timestamp) -> 
         month_to_date,
         forecast: a_second.map(|rate| rate.mul_add(left, month_to_date)),
         thirty_days: a_second.map(|rate| rate * 30.0 * 86_400.0),
-        per_million_samples: (all.samples > 0).then(|| month_to_date / millions(all.samples)),
+        per_million_samples: (all.samples > 0).then(|| month_to_date * 1e6 / float(all.samples)),
         lines: lines(&all, prices),
         functions: functions(&usages, prices),
     }
 }
 
-/// What a deployment costs over a time in which nothing calls it, beside its schedules: those are counted.
-fn standing(time: Duration) -> Usage {
+/// What a deployment uses over a time although nothing happens: alarms, and the queue's pollers. Whoever runs the
+/// schedules counts those.
+pub fn standing(time: Duration) -> Usage {
     let hours = time.as_secs() / 3600;
     let mut usage = Usage::default();
     usage.add(Item::Alarm, ALARMS.saturating_mul(hours));
@@ -141,9 +145,9 @@ fn month_end(today: Date) -> Option<Timestamp> {
 
 fn lines(usage: &Usage, prices: &Prices) -> Vec<Line> {
     let line = |(item, amount): (Item, u64)| Line {
-        service: item.service(),
+        service: item.service().to_owned(),
         item,
-        amount,
+        amount: float(amount),
         dollars: prices.dollars(item, amount),
     };
     let mut lines: Vec<Line> = usage.amounts().map(line).collect();
@@ -162,6 +166,6 @@ fn functions(usages: &BTreeMap<&str, Usage>, prices: &Prices) -> Vec<FunctionCos
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a bill has fewer digits")]
-fn millions(count: u64) -> f64 {
-    count as f64 / 1e6
+const fn float(count: u64) -> f64 {
+    count as f64
 }

@@ -198,3 +198,22 @@ async fn usage_is_stored_at_once_then_rarely_and_by_day() {
     assert_eq!((row(22).await, row(23).await), (Some(16), Some(1)));
     assert_eq!(ledger.usage().amount(Item::Mail), 17);
 }
+
+#[tokio::test]
+async fn the_report_is_for_whoever_administers_the_deployment() {
+    let (app, ledger) = process(&memory(), "query");
+    ledger.flush(&app, NOW).await.unwrap();
+    let get = async |tenant: &str| {
+        let request =
+            http::Request::get("/api/mihari/v1/cost").header("host", "127.0.0.1").header("x-scope-orgid", tenant);
+        crate::http::handle(&app, request.body(Bytes::new()).unwrap(), [0; 32], NOW + Duration::from_secs(60)).await
+    };
+    let reply = get("default").await;
+    assert_eq!(reply.status(), 200);
+    let report: Report = serde_json::from_slice(reply.body()).unwrap();
+    assert_eq!((report.region.as_str(), report.since_ms), ("us-east-1", Some(NOW.as_millis())));
+    assert_eq!(get("other").await.status(), 403);
+    let reads = ledger.usage().amount(Item::TableRead);
+    get("default").await;
+    assert_eq!(ledger.usage().amount(Item::TableRead), reads, "a minute's report is read once");
+}

@@ -7,9 +7,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::AppError;
 use crate::ports::Message;
-
-/// Most bytes of one message.
-const MESSAGE_BYTES_MAX: usize = 256 << 10;
+use crate::refusals::MESSAGE_BYTES_MAX;
 
 /// Packs alerts into as few messages as their size allows. The same alerts give the same messages with the same ids.
 pub(super) fn pack(tenant: &TenantId, alerts: &[Alert]) -> Result<Vec<Message>, AppError> {

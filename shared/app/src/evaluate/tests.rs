@@ -151,6 +151,19 @@ async fn a_breach_becomes_samples_history_and_messages() {
 }
 
 #[tokio::test]
+async fn a_tick_reads_the_log_once() {
+    let world = World::new();
+    let plan = FaultPlan::none();
+    let app = world.app(RULES, &plan);
+    for at in 0..5 {
+        world.push(minute(at), 9.0).await;
+        let before = plan.calls("wal read");
+        ticked(&app, minute(at)).await;
+        assert_eq!(plan.calls("wal read") - before, 1);
+    }
+}
+
+#[tokio::test]
 async fn the_same_tick_again_does_nothing() {
     let world = World::new();
     let app = world.app(RULES, &FaultPlan::none());
@@ -243,7 +256,7 @@ async fn over_the_limits_of_a_query_only_the_rule_that_asks_too_much_fails() {
         &FaultPlan::none(),
     );
     app.limits.query_samples_max = 3;
-    app.loader = load::Loader::new(app.ports.clone(), app.limits.clone());
+    app.loader = load::Loader::new(app.ports.clone(), app.limits.clone(), app.settings.cache_bytes);
     world.push(minute(0), 1.0).await;
     for name in ["b", "c", "d"] {
         world.push_to(name, minute(0), 1.0).await;

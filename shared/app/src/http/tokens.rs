@@ -57,7 +57,9 @@ pub(super) async fn daily_report(
     };
     let report = report::daily(app, &caller.tenant, day, now).await?;
     let page = report::page_path(&report.id, app.settings.language);
-    Ok(reply::json(StatusCode::CREATED, json!({ "day": day.to_string(), "id": report.id, "page": page }).to_string()))
+    let url = format!("{}{page}", app.settings.external_url);
+    let answer = json!({ "day": day.to_string(), "id": report.id, "page": page, "url": url });
+    Ok(reply::json(StatusCode::CREATED, answer.to_string()))
 }
 
 fn tenant(app: &App, caller: &Caller, params: &Params) -> Result<TenantId, AppError> {

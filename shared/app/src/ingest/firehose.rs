@@ -75,7 +75,7 @@ fn row_key(tenant: &TenantId, delivery: &Delivery) -> RowKey {
     let mut hash = Xxh3::new();
     hash.update(delivery.request_id.as_bytes());
     hash.update(&tsdb::wal::encode(&delivery.batch));
-    RowKey::new(format!("f#{tenant}"), format!("{:032x}", hash.digest128()))
+    RowKey::new(format!("p#{tenant}"), format!("{:032x}", hash.digest128()))
 }
 
 #[cfg(test)]

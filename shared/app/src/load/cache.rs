@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Values with a weight; together they stay under a limit.
 #[derive(Debug)]
-pub(super) struct Cache<K, V> {
+pub(crate) struct Cache<K, V> {
     values: BTreeMap<K, (u64, usize, V)>,
     /// Keys by their last use.
     uses: BTreeMap<u64, K>,
@@ -14,11 +14,11 @@ pub(super) struct Cache<K, V> {
 }
 
 impl<K: Ord + Clone, V: Clone> Cache<K, V> {
-    pub(super) const fn new(bytes_max: usize) -> Self {
+    pub(crate) const fn new(bytes_max: usize) -> Self {
         Self { values: BTreeMap::new(), uses: BTreeMap::new(), clock: 0, bytes: 0, bytes_max }
     }
 
-    pub(super) fn get(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<V> {
         let (used, _, value) = self.values.get_mut(key)?;
         self.uses.remove(used);
         self.clock += 1;
@@ -27,7 +27,7 @@ impl<K: Ord + Clone, V: Clone> Cache<K, V> {
         Some(value.clone())
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
+    pub(crate) fn insert(&mut self, key: K, value: V, bytes: usize) {
         if bytes > self.bytes_max {
             return;
         }

@@ -1,17 +1,15 @@
 //! What a tick takes from the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use model::{TenantId, Timestamp};
-use tsdb::Head;
 
-use super::tail::decode_entry;
-use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key};
+use super::Log;
+use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key, tenant_value};
 use crate::ports::{Minute, RowKey, Shard, WalEntry};
-use crate::tick_row::TickRow;
-use crate::{AppError, Ports};
+use crate::{AppError, Ports, rollup};
 
 /// A minute is closed so long after its end: appends that began in it are in the log by then.
 const CLOSES_AFTER: Duration = Duration::from_secs(120);
@@ -57,47 +55,49 @@ pub struct Drained {
     pub chunks: Vec<Chunk>,
     /// How many samples that is, repeats included.
     pub samples: usize,
+    /// Entries of these minutes that cannot be decoded.
+    pub unreadable: Vec<WalEntry>,
 }
 
-/// Reads the minutes of the log that were closed since the watermark of `row`, and cuts them into chunks.
+/// Cuts the minutes that are closed by now, of what a tick found in the log, into chunks.
 ///
 /// Nothing changes. Later minutes stay in the log: the loader reads them from there.
 ///
 /// # Errors
-/// As [`crate::ports::Wal::read`].
-pub async fn drain(ports: &Ports, row: &TickRow, shard: Shard, now: Timestamp) -> Result<Drained, AppError> {
-    let watermark = next_watermark(now, row.watermark);
-    let entries = ports.wal.read(shard, row.watermark + 1..watermark + 1).await?;
-    let cutting = tokio::task::spawn_blocking(move || cut(&entries));
-    let (chunks, samples) = cutting.await.map_err(|error| AppError::Bug(format!("cutting chunks ended: {error}")))?;
-    Ok(Drained { watermark, chunks, samples })
-}
-
-fn cut(entries: &[WalEntry]) -> (Vec<Chunk>, usize) {
-    let mut heads: BTreeMap<&TenantId, Head> = BTreeMap::new();
-    for entry in entries {
-        heads.entry(&entry.tenant).or_default().append(&decode_entry(entry));
-    }
-    let samples = heads.values().map(Head::sample_count).sum();
-    let chunks = heads.iter().flat_map(|(tenant, head)| {
-        let chunk = |(hour, bytes)| Chunk { tenant: (*tenant).clone(), hour, bytes: Bytes::from(bytes) };
-        head.cut().into_iter().map(chunk)
+/// `Bug` when cutting does not end.
+pub async fn drain(log: &Log, now: Timestamp) -> Result<Drained, AppError> {
+    let watermark = next_watermark(now, log.watermark);
+    let closed = |entry: &&WalEntry| entry.minute <= watermark;
+    let unreadable = log.unreadable.iter().filter(closed).cloned().collect();
+    let heads = log.heads.clone();
+    let cutting = tokio::task::spawn_blocking(move || {
+        let samples = heads.values().map(|head| head.count_through(watermark)).sum();
+        let chunks = heads.iter().flat_map(|(tenant, head)| {
+            let chunk = |(hour, bytes)| Chunk { tenant: tenant.clone(), hour, bytes: Bytes::from(bytes) };
+            head.cut_through(watermark).into_iter().map(chunk)
+        });
+        (chunks.collect(), samples)
     });
-    (chunks.collect(), samples)
+    let (chunks, samples) = cutting.await.map_err(|error| AppError::Bug(format!("cutting chunks ended: {error}")))?;
+    Ok(Drained { watermark, chunks, samples, unreadable })
 }
 
 impl Drained {
     /// Stores the chunks and names them in the catalogue, to be done before the watermark is committed: the same chunks
-    /// again change nothing, and chunks of a tick that never committed only repeat what the log still holds.
+    /// again change nothing, and chunks of a tick that never committed only repeat what the log still holds. What cannot
+    /// be decoded is set aside as it is, since the log forgets it later.
     ///
     /// # Errors
     /// When a store does not answer: nothing may be committed then.
     pub async fn store(&self, ports: &Ports, shard: Shard, now: Timestamp) -> Result<(), AppError> {
+        for entry in &self.unreadable {
+            ports.objects.put_new(&unreadable_key(entry), entry.blob.clone()).await?;
+        }
         let mut rows: Vec<(RowKey, Bytes, Option<Timestamp>)> = Vec::new();
         // Tenants first: a tenant without data is harmless, data without its tenant would never become blocks.
         for tenant in self.chunks.iter().map(|chunk| &chunk.tenant).collect::<BTreeSet<_>>() {
             if ports.state.get(&tenant_key(tenant), now).await?.is_none() {
-                rows.push((tenant_key(tenant), Bytes::from_static(&[1]), None));
+                rows.push((tenant_key(tenant), tenant_value(None), None));
             }
         }
         for chunk in &self.chunks {
@@ -109,6 +109,18 @@ impl Drained {
         for rows in rows.chunks(ROWS_A_CALL) {
             ports.state.put_many(rows.to_vec(), now).await?;
         }
+        // After the chunks: a rollup that has not seen them will find this, or fail to overwrite it.
+        let late = self.chunks.iter().filter(|chunk| chunk.hour < rollup::first_recent_hour(now));
+        let late: BTreeSet<&TenantId> = late.map(|chunk| &chunk.tenant).collect();
+        let rows: Vec<_> = late.into_iter().map(|tenant| (tenant_key(tenant), tenant_value(None), None)).collect();
+        for rows in rows.chunks(ROWS_A_CALL) {
+            ports.state.put_many(rows.to_vec(), now).await?;
+        }
         Ok(())
     }
+}
+
+/// Where an entry of the log is set aside that could not be read.
+fn unreadable_key(entry: &WalEntry) -> String {
+    format!("unreadable/tenant={}/{}/{:032x}", entry.tenant, entry.minute, entry.hash)
 }

@@ -16,9 +16,6 @@ use crate::ports::{ByteRange, ObjectStore};
 
 /// How much of an object's end is fetched before its index is known: small objects come whole.
 const TAIL_BYTES: u64 = 64 << 10;
-/// Most memory for indexes and tails, and for frames.
-const INDEXES_BYTES_MAX: usize = 96 << 20;
-const FRAMES_BYTES_MAX: usize = 96 << 20;
 
 /// Blocks by hash.
 #[derive(Debug)]
@@ -49,8 +46,9 @@ pub(super) struct Fetched {
 }
 
 impl Pieces {
-    pub(super) fn new(objects: Arc<dyn ObjectStore>) -> Self {
-        let (opened, frames) = (Cache::new(INDEXES_BYTES_MAX), Cache::new(FRAMES_BYTES_MAX));
+    /// No blocks yet; so many bytes are kept of indexes and tails, and as many of frames.
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, cache_bytes: usize) -> Self {
+        let (opened, frames) = (Cache::new(cache_bytes), Cache::new(cache_bytes));
         Self { objects, opened: Mutex::new(opened), frames: Mutex::new(frames) }
     }
 

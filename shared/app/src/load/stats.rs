@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::MutexGuard;
 
 use model::{TenantId, TimeRange, Timestamp};
+use tsdb::TsdbError;
+use tsdb::coding::{Reader, put_varint};
+use tsdb::hour::hour_range;
 use tsdb::rollup::Resolution;
 
 use super::Loader;
 use crate::AppError;
-use crate::catalogue::{CatalogueRow, Entry, each_row, raw_range, rollup_range, tenants};
-use crate::ports::{Minute, Shard};
+use crate::catalogue::{CatalogueRow, Entry, each_row, raw_range, rollup_range, stored_key, tenants};
+use crate::ports::{Minute, PortError, PortResult, Shard, StateStore};
+use crate::rollup::first_recent_hour;
 
 /// What pieces of one kind hold together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,88 +69,138 @@ impl StorageStats {
 }
 
 impl PieceStats {
-    fn add(&mut self, entry: &Entry) {
+    /// Counts a piece.
+    pub(crate) fn add(&mut self, entry: &Entry) {
         self.pieces += 1;
         self.bytes += entry.size_bytes;
         self.samples += entry.samples;
         self.series_max = self.series_max.max(entry.series);
     }
+
+    /// Counts a piece no more; the largest one stays the largest.
+    pub(crate) const fn remove(&mut self, entry: &Entry) {
+        self.pieces = self.pieces.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(entry.size_bytes);
+        self.samples = self.samples.saturating_sub(entry.samples);
+    }
 }
 
-/// Stats that were counted, by tenant, with what they were counted at. Pages ask every few seconds; the catalogue has
-/// thousands of rows, and changes with a tick and with a rollup.
+/// What a tenant has in blocks of hours and in rollups, as rollups keep count of it in a row. A run that dies between
+/// its work and this row leaves it slightly wrong; hours are counted again once a day.
+///
+/// ```text
+/// | version u8 | 5 times: pieces, bytes, samples, series_max, varint each |    hours, then rollups, the finest first
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) hours: PieceStats,
+    pub(crate) rollups: [PieceStats; Resolution::ALL.len()],
+}
+
+/// Format version of the row.
+const VERSION: u8 = 1;
+const WHAT: &str = "row of what is stored";
+
+impl Stored {
+    /// Reads the row of a tenant; `None` when no rollup has written it yet.
+    pub(crate) async fn read(state: &dyn StateStore, tenant: &TenantId, now: Timestamp) -> PortResult<Option<Self>> {
+        let row = state.get(&stored_key(tenant), now).await?;
+        let decoded = row.map(|row| Self::decode(&row.value)).transpose();
+        decoded.map_err(|error| PortError::new(error.kind(), "stats read", error))
+    }
+
+    /// Counts all that the catalogue has.
+    pub(crate) async fn count(state: &dyn StateStore, tenant: &TenantId, now: Timestamp) -> PortResult<Self> {
+        let mut stored = Self::default();
+        let hours = |row: CatalogueRow| {
+            if row.is_hour() {
+                stored.hours.add(&row.entry);
+            }
+        };
+        each_row(state, raw_range(tenant, Shard::default(), TimeRange::ALL), now, hours).await?;
+        for (resolution, stats) in Resolution::ALL.into_iter().zip(&mut stored.rollups) {
+            let range = rollup_range(tenant, resolution, TimeRange::ALL);
+            each_row(state, range, now, |row| stats.add(&row.entry)).await?;
+        }
+        Ok(stored)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        for stats in std::iter::once(&self.hours).chain(&self.rollups) {
+            for number in [stats.pieces, stats.bytes, stats.samples, stats.series_max] {
+                put_varint(&mut out, number);
+            }
+        }
+        out
+    }
+
+    fn decode(value: &[u8]) -> tsdb::Result<Self> {
+        let mut reader = Reader::new(value, WHAT);
+        let found = reader.byte()?;
+        if found != VERSION {
+            return Err(TsdbError::Version { what: WHAT, found, known: VERSION });
+        }
+        let mut stored = Self::default();
+        for stats in std::iter::once(&mut stored.hours).chain(&mut stored.rollups) {
+            for number in [&mut stats.pieces, &mut stats.bytes, &mut stats.samples, &mut stats.series_max] {
+                *number = reader.varint()?;
+            }
+        }
+        reader.end()?;
+        Ok(stored)
+    }
+}
+
+/// Stats that were counted, by tenant, with the watermark and the minute they were counted at: pages ask every few
+/// seconds.
 #[derive(Debug, Default)]
-pub(super) struct StatsCache {
-    raw: BTreeMap<TenantId, (Counted, RawStats)>,
-    rollups: BTreeMap<TenantId, (Counted, Vec<(Resolution, PieceStats)>)>,
-}
+pub(super) struct StatsCache(BTreeMap<TenantId, ((Minute, Minute), Counted)>);
 
-/// Chunks and blocks of hours, and whether nobody else has data.
+/// What the catalogue says, and whether nobody else has data.
 #[derive(Clone, Copy, Debug)]
-struct RawStats {
+struct Counted {
+    stored: Stored,
     chunks: PieceStats,
-    hours: PieceStats,
     is_alone: bool,
 }
 
-/// When something was counted: the watermark, and how many of its turns had passed since the epoch.
-type Counted = (Minute, i64);
-
-/// Raw rows are counted again after a tick and in each minute, rollups after so many minutes.
-const ROLLUP_MINUTES: i64 = 10;
-
 impl Loader {
-    /// What a tenant has stored, as the catalogue told it at most some minutes ago; what is in the log, as of now.
+    /// What a tenant has stored, as of at most a minute ago; what is in the log, as of now. Chunks that wait for the
+    /// next rollup are counted as far as they are of the last day.
     ///
     /// # Errors
     /// When the catalogue or the log cannot be read.
     pub async fn storage_stats(&self, tenant: &TenantId, now: Timestamp) -> Result<StorageStats, AppError> {
         let watermark = self.watermark(Shard::default(), now).await?;
-        let RawStats { chunks, hours, is_alone } = self.raw_stats(tenant, (watermark, now.minute()), now).await?;
-        let turn = now.minute().div_euclid(ROLLUP_MINUTES);
-        let rollups = self.rollup_stats(tenant, (0, turn), now).await?;
+        let Counted { stored, chunks, is_alone } = self.counted(tenant, (watermark, now.minute()), now).await?;
         let head = self.head(tenant, now).await?;
         let (active_series, log_samples) = (head.series_count() as u64, head.sample_count() as u64);
         let log_bytes = self.ports.wal.size_bytes().filter(|_| is_alone).unwrap_or(0);
-        Ok(StorageStats { chunks, hours, rollups, active_series, log_samples, log_bytes })
+        let rollups = Resolution::ALL.into_iter().zip(stored.rollups).collect();
+        Ok(StorageStats { chunks, hours: stored.hours, rollups, active_series, log_samples, log_bytes })
     }
 
-    async fn raw_stats(&self, tenant: &TenantId, at: Counted, now: Timestamp) -> Result<RawStats, AppError> {
-        let known = self.stats().raw.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, stats)| *stats);
-        if let Some(stats) = known {
-            return Ok(stats);
+    async fn counted(&self, tenant: &TenantId, at: (Minute, Minute), now: Timestamp) -> Result<Counted, AppError> {
+        let known = self.stats().0.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, counted)| *counted);
+        if let Some(counted) = known {
+            return Ok(counted);
         }
         let state = self.ports.state.as_ref();
-        let is_alone = tenants(state, now).await?.iter().all(|other| other == tenant);
-        let mut stats = RawStats { chunks: PieceStats::default(), hours: PieceStats::default(), is_alone };
-        let add = |row: CatalogueRow| {
-            let kind = if row.is_hour() { &mut stats.hours } else { &mut stats.chunks };
-            kind.add(&row.entry);
+        let is_alone = tenants(state, now).await?.iter().all(|other| other.id == *tenant);
+        let stored = Stored::read(state, tenant, now).await?;
+        let known = stored.is_some();
+        let mut counted = Counted { stored: stored.unwrap_or_default(), chunks: PieceStats::default(), is_alone };
+        let add = |row: CatalogueRow| match row.is_hour() {
+            false => counted.chunks.add(&row.entry),
+            // Before the first rollup there are no blocks; should their count be lost, the recent ones count.
+            true if !known => counted.stored.hours.add(&row.entry),
+            true => {}
         };
-        each_row(state, raw_range(tenant, Shard::default(), TimeRange::ALL), now, add).await?;
-        self.stats().raw.insert(tenant.clone(), (at, stats));
-        Ok(stats)
-    }
-
-    async fn rollup_stats(
-        &self,
-        tenant: &TenantId,
-        at: Counted,
-        now: Timestamp,
-    ) -> Result<Vec<(Resolution, PieceStats)>, AppError> {
-        let known = self.stats().rollups.get(tenant).filter(|(counted, _)| *counted == at).map(|(_, it)| it.clone());
-        if let Some(stats) = known {
-            return Ok(stats);
-        }
-        let mut rollups = Vec::with_capacity(Resolution::ALL.len());
-        for resolution in Resolution::ALL {
-            let mut stats = PieceStats::default();
-            let range = rollup_range(tenant, resolution, TimeRange::ALL);
-            each_row(self.ports.state.as_ref(), range, now, |row| stats.add(&row.entry)).await?;
-            rollups.push((resolution, stats));
-        }
-        self.stats().rollups.insert(tenant.clone(), (at, rollups.clone()));
-        Ok(rollups)
+        let recent = TimeRange::new(hour_range(first_recent_hour(now)).start, TimeRange::ALL.end);
+        each_row(state, raw_range(tenant, Shard::default(), recent), now, add).await?;
+        self.stats().0.insert(tenant.clone(), (at, counted));
+        Ok(counted)
     }
 
     fn stats(&self) -> MutexGuard<'_, StatsCache> {

@@ -1,10 +1,19 @@
-//! The log since the watermark, decoded once a watermark.
+//! The log since the watermark: read and decoded as seldom as its promises allow.
+//!
+//! - An entry is decoded once, however often it is read.
+//! - A minute in which nothing can arrive any more is not read again ([`SETTLES_AFTER`]).
+//! - When the watermark moves on, the samples that are in chunks now are forgotten, and the others stay.
+//!
+//! A tick reads the minutes it closes anyway, all of them and after they were closed, and gives the same read to the
+//! rules ([`Loader::log`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
-use model::{Batch, TenantId, Timestamp};
+use model::{TenantId, Timestamp};
 use tsdb::Head;
+use tsdb::wal::Layouts;
 
 use super::Loader;
 use crate::AppError;
@@ -12,71 +21,185 @@ use crate::ports::{Minute, Shard, WalEntry};
 
 /// A clock ahead of ours may have stamped entries a minute later.
 const MINUTES_AHEAD: i64 = 2;
-
-/// One entry of the log: minute, tenant, hash.
-type EntryKey = (Minute, TenantId, u128);
+/// So long after its end nobody gets a 2xx for a minute any more: an append may take 20 s, the rest is for clocks that
+/// differ. Should one differ by more, its samples are seen once the tick has taken them.
+const SETTLES_AFTER: Duration = Duration::from_secs(60);
+/// A clock that goes back by more than this makes settled minutes uncertain.
+const CLOCK_BACK_MAX: Duration = Duration::from_secs(30);
 
 /// Everything after a watermark that was decoded so far. Decoded batches are not kept: each would hold its labels again.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct TailState {
     shard: Shard,
-    watermark: Option<Minute>,
-    known: BTreeSet<EntryKey>,
+    watermark: Minute,
+    /// The minutes up to this one need not be read again.
+    settled: Minute,
+    /// The latest time of a read.
+    read_at: Timestamp,
+    /// The entries that were decoded, by minute.
+    known: BTreeMap<Minute, BTreeSet<(TenantId, u128)>>,
     heads: BTreeMap<TenantId, Arc<Head>>,
 }
 
-impl TailState {
+/// What a tick found in the log after a watermark.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The watermark.
+    pub(super) watermark: Minute,
+    /// The samples of each tenant that has any.
+    pub(super) heads: BTreeMap<TenantId, Arc<Head>>,
+    /// Entries that cannot be decoded.
+    pub(super) unreadable: Vec<WalEntry>,
+}
+
+impl Log {
     /// A tenant's samples.
     pub(super) fn head(&self, tenant: &TenantId) -> Arc<Head> {
         self.heads.get(tenant).map_or_else(|| Arc::new(Head::new()), Arc::clone)
     }
+}
 
-    /// Brings the state to what the log holds after a watermark: `entries` are all of it.
-    fn refresh(&mut self, shard: Shard, watermark: Minute, entries: Vec<WalEntry>) {
-        if self.shard != shard || self.watermark != Some(watermark) {
-            *self = Self { shard, watermark: Some(watermark), ..Self::default() };
+impl TailState {
+    fn new(shard: Shard, watermark: Minute) -> Self {
+        Self {
+            shard,
+            watermark,
+            settled: watermark,
+            read_at: Timestamp::MIN,
+            known: BTreeMap::new(),
+            heads: BTreeMap::new(),
         }
-        for entry in entries {
-            let key = (entry.minute, entry.tenant.clone(), entry.hash);
-            if self.known.insert(key) {
-                append(&mut self.heads, &entry.tenant, &decode_entry(&entry));
+    }
+
+    /// Forgets what is in chunks according to a newer watermark.
+    fn advance(&mut self, watermark: Minute) {
+        if watermark <= self.watermark {
+            return;
+        }
+        self.watermark = watermark;
+        self.settled = self.settled.max(watermark);
+        self.known = self.known.split_off(&(watermark + 1));
+        self.heads.retain(|_, head| {
+            Arc::make_mut(head).forget_through(watermark);
+            head.series_count() > 0
+        });
+    }
+
+    /// Leaves out entries that were decoded before.
+    fn unknown(&self, mut entries: Vec<WalEntry>) -> Vec<WalEntry> {
+        let is_known = |entry: &WalEntry| {
+            let known = self.known.get(&entry.minute);
+            known.is_some_and(|known| known.contains(&(entry.tenant.clone(), entry.hash)))
+        };
+        entries.retain(|entry| entry.minute > self.watermark && !is_known(entry));
+        entries
+    }
+
+    /// Takes what is new in the minutes from `first` on, as they were read at a time. Gives back what cannot be read.
+    fn take(&mut self, first: Minute, (entries, layouts): (Vec<WalEntry>, Layouts), now: Timestamp) -> Vec<WalEntry> {
+        let mut unreadable = Vec::new();
+        for entry in self.unknown(entries) {
+            match tsdb::wal::decode_with(&entry.blob, &layouts) {
+                Ok(batch) => {
+                    self.known.entry(entry.minute).or_default().insert((entry.tenant.clone(), entry.hash));
+                    let head = self.heads.entry(entry.tenant).or_default();
+                    Arc::make_mut(head).append_arrived(&batch, entry.minute);
+                }
+                Err(error) => {
+                    report(&entry, &error);
+                    unreadable.push(entry);
+                }
             }
         }
+        if first <= self.settled + 1 {
+            self.settled = self.settled.max((now - SETTLES_AFTER).minute() - 1);
+        }
+        self.read_at = self.read_at.max(now);
+        unreadable
+    }
+
+    /// The first minute that a reader has to look at.
+    fn first_unsettled(&mut self, now: Timestamp) -> Minute {
+        if now + CLOCK_BACK_MAX < self.read_at {
+            self.settled = self.watermark;
+            self.read_at = now;
+        }
+        self.settled + 1
     }
 }
 
-fn append(heads: &mut BTreeMap<TenantId, Arc<Head>>, tenant: &TenantId, batch: &Batch) {
-    Arc::make_mut(heads.entry(tenant.clone()).or_default()).append(batch);
-}
-
-/// Decodes an entry. One that cannot be read is left out: its bytes will not get better, and must not stop the rest.
-pub(super) fn decode_entry(entry: &WalEntry) -> Batch {
-    tsdb::wal::decode(&entry.blob).unwrap_or_else(|error| {
-        let (tenant, minute, hash) = (&entry.tenant, entry.minute, entry.hash);
-        tracing::error!(%tenant, minute, hash = format!("{hash:032x}"), %error, "entry of the log cannot be read");
-        Batch::new()
-    })
+/// An entry that cannot be read is left out, since it must not stop the rest; a tick sets it aside.
+fn report(entry: &WalEntry, error: &tsdb::TsdbError) {
+    let (tenant, minute, hash) = (&entry.tenant, entry.minute, entry.hash);
+    tracing::error!(%tenant, minute, hash = format!("{hash:032x}"), %error, "entry of the log cannot be read");
 }
 
 impl Loader {
-    /// Shows the log after a watermark.
-    pub(super) async fn with_tail<T>(
+    /// A tenant's samples in the log after a watermark, or after a newer one that another reader has seen already: the
+    /// catalogue is read later, and has what is missing then.
+    pub(super) async fn tail(
         &self,
         shard: Shard,
+        tenant: &TenantId,
         watermark: Minute,
         now: Timestamp,
-        show: impl FnOnce(&TailState) -> T,
-    ) -> Result<T, AppError> {
-        let minutes = watermark + 1..super::arrival_minute(now, watermark) + MINUTES_AHEAD;
-        let entries = self.ports.wal.read(shard, minutes).await?;
-        let mut state = self.tail.lock().expect("nothing panics while it holds the lock");
-        if state.watermark.is_some_and(|known| known > watermark) {
-            // Somebody read a newer tick row meanwhile: theirs stays.
-            let mut own = TailState::default();
-            own.refresh(shard, watermark, entries);
-            return Ok(show(&own));
+    ) -> Result<Arc<Head>, AppError> {
+        let look = |state: &mut TailState| (state.first_unsettled(now), state.watermark);
+        let (first, newest) = self.with_state(shard, watermark, look);
+        let new = self.read_minutes(shard, first, newest, now).await?;
+        Ok(self.with_state(shard, watermark, |state| {
+            state.take(first, new, now);
+            state.heads.get(tenant).map_or_else(|| Arc::new(Head::new()), Arc::clone)
+        }))
+    }
+
+    /// The log after a watermark, all of it read now.
+    ///
+    /// # Errors
+    /// As [`crate::ports::Wal::read`].
+    pub async fn log(&self, shard: Shard, watermark: Minute, now: Timestamp) -> Result<Log, AppError> {
+        let new = self.read_minutes(shard, watermark + 1, watermark, now).await?;
+        Ok(self.with_state(shard, watermark, |state| {
+            // A tick that another one overtook takes the same minutes again; its commit will fail.
+            let mut overtaken = TailState::new(shard, watermark);
+            let state = if state.watermark > watermark { &mut overtaken } else { state };
+            let unreadable = state.take(watermark + 1, new, now);
+            Log { watermark, heads: state.heads.clone(), unreadable }
+        }))
+    }
+
+    /// Reads the minutes from `first` on: entries that are new, or were taken by an overtaken tick, and the layouts they
+    /// name.
+    async fn read_minutes(
+        &self,
+        shard: Shard,
+        first: Minute,
+        watermark: Minute,
+        now: Timestamp,
+    ) -> Result<(Vec<WalEntry>, Layouts), AppError> {
+        let end = super::arrival_minute(now, watermark) + MINUTES_AHEAD;
+        let entries = self.ports.wal.read(shard, first..end).await?;
+        // A newer watermark that another reader has seen hides nothing from a tick that it overtook.
+        let entries = match self.state().as_ref() {
+            Some(state) if state.shard == shard && state.watermark <= watermark => state.unknown(entries),
+            _ => entries,
+        };
+        let layouts = self.layouts.of(&entries, now).await?;
+        Ok((entries, layouts))
+    }
+
+    /// Shows what is known of a shard's log, after this watermark or a newer one.
+    fn with_state<T>(&self, shard: Shard, watermark: Minute, show: impl FnOnce(&mut TailState) -> T) -> T {
+        let mut slot = self.state();
+        let state = slot.get_or_insert_with(|| TailState::new(shard, watermark));
+        if state.shard != shard {
+            *state = TailState::new(shard, watermark);
         }
-        state.refresh(shard, watermark, entries);
-        Ok(show(&state))
+        state.advance(watermark);
+        show(state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<TailState>> {
+        self.tail.lock().expect("nothing panics while it holds the lock")
     }
 }

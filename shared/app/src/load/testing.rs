@@ -20,6 +20,9 @@ use crate::{AppError, Ports, tick_row};
 /// Where the clock starts: the start of a day.
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_795_046_400);
 
+/// Room for all that these tests read.
+const CACHE_BYTES: usize = 64 << 20;
+
 /// A deployment, and all samples that were acknowledged.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -63,13 +66,13 @@ impl World {
             messenger: Arc::new(MemoryMessenger::default()),
         };
         let limits = Limits::default();
-        let loader = Loader::new(ports.clone(), limits.clone());
+        let loader = Loader::new(ports.clone(), limits.clone(), CACHE_BYTES);
         Self { ports, limits, loader, plan, now: START, accepted: BTreeMap::new() }
     }
 
     /// Forgets all that a process keeps in memory.
     pub(crate) fn restart(&mut self) {
-        self.loader = Loader::new(self.ports.clone(), self.limits.clone());
+        self.loader = Loader::new(self.ports.clone(), self.limits.clone(), CACHE_BYTES);
     }
 
     /// Appends samples to the log, as often as it takes until that is acknowledged.
@@ -90,7 +93,8 @@ impl World {
     pub(crate) async fn tick(&self) -> Result<(), AppError> {
         let cache = StateCache::default();
         let (mut row, version) = tick_row::read(&self.ports, &cache, Shard(0), self.now).await?;
-        let drained = drain(&self.ports, &row, Shard(0), self.now).await?;
+        let log = self.loader.log(Shard(0), row.watermark, self.now).await?;
+        let drained = drain(&log, self.now).await?;
         drained.store(&self.ports, Shard(0), self.now).await?;
         row.watermark = drained.watermark;
         let write = row.store(self.ports.objects.as_ref(), &cache, Shard(0), version).await?;

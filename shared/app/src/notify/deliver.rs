@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alerting::notify::{Failure, Held, Notification, Outcome, Target};
+use alerting::notify::{Failure, Held, Notification, Outcome, Sns, Target};
 use model::ErrorKind;
 use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
@@ -69,6 +69,14 @@ impl Desk<'_> {
                     smarthost: email.smarthost.clone(),
                 };
                 (address, Content::Email { subject: mail.subject, text: mail.text, html: mail.html })
+            }
+            Target::Sns(Sns::Phone(number)) => {
+                let text = writer.sms(&message);
+                (Address::Sms { numbers: vec![number.clone()] }, Content::Text { subject: None, text })
+            }
+            Target::Sns(Sns::Topic(arn)) => {
+                let (subject, text) = writer.topic(&message);
+                (Address::Topic { arn: arn.clone() }, Content::Text { subject: Some(subject), text })
             }
         };
         let idempotency_key = notification.idempotency_key.clone();

@@ -27,6 +27,14 @@ pub struct Received {
     pub failed: Vec<(String, AppError)>,
 }
 
+impl Received {
+    /// Nothing was taken in, for one reason that may pass.
+    pub(super) fn none(messages: &[Message], reason: &AppError) -> Self {
+        let failed = |message: &Message| (message.id.clone(), AppError::Overloaded(reason.to_string()));
+        Self { alerts: 0, failed: messages.iter().map(failed).collect() }
+    }
+}
+
 impl Desk<'_> {
     pub(super) async fn receive(&self, messages: &[Message]) -> Received {
         let mut received = Received::default();

@@ -170,6 +170,35 @@ async fn mails_without_a_server_go_to_the_outbox_in_the_language_of_the_settings
 }
 
 #[tokio::test]
+async fn telephones_and_topics_are_told_in_plain_text() {
+    let routes = "
+route: {receiver: on-call.en, group_wait: 10s}
+receivers:
+  - name: on-call.en
+    sns_configs:
+      - phone_number: '+819012345678'
+      - topic_arn: 'arn:aws:sns:us-east-1:123456789012:pager'
+    slack_configs: [{api_url_file: 'ssm:/mihari/slack'}]
+";
+    let bench = Bench::with(routes, &FaultPlan::none());
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
+    assert_eq!(bench.run(1010).await.delivered, 3);
+    let mut deliveries = bench.messenger.drain();
+    deliveries.sort_by_key(|delivery| format!("{:?}", delivery.address));
+    let [phone, topic, slack] = deliveries.try_into().unwrap();
+    let numbers = vec!["+819012345678".to_owned()];
+    assert_eq!(phone.address, Address::Sms { numbers });
+    let text = "[CRITICAL] cpu\na\nhigh\nhttp://127.0.0.1:9099/alerts".to_owned();
+    assert_eq!(phone.content, Content::Text { subject: None, text });
+    assert_eq!(topic.address, Address::Topic { arn: "arn:aws:sns:us-east-1:123456789012:pager".to_owned() });
+    let Content::Text { subject, text } = topic.content else { panic!("{:?}", topic.content) };
+    assert_eq!(subject.as_deref(), Some("[CRITICAL] cpu"));
+    assert!(text.contains("Since: 1970-01-01 09:16:40 UTC+09:00"), "{text}");
+    let url = Secret::File("ssm:/mihari/slack".to_owned());
+    assert_eq!(slack.address, Address::Webhook { url, headers: Vec::new() });
+}
+
+#[tokio::test]
 async fn a_failing_receiver_is_tried_again_under_its_key_and_blocks_nobody() {
     // Deliveries are called in the order mail, slack, webhook.
     let plan = FaultPlan::script([("messenger deliver", 1, Fault::ErrorBefore(ErrorKind::Unavailable))]);

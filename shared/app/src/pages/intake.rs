@@ -15,7 +15,7 @@ use crate::load::StorageStats;
 use crate::{App, AppError, query};
 
 /// A sender is listed when it sent a sample within this time.
-const LISTED_FOR: Duration = Duration::from_secs(3600);
+pub(super) const LISTED_FOR: Duration = Duration::from_secs(3600);
 /// Most senders that the table lists.
 const SOURCES_MAX: usize = 50;
 /// Most metrics that are asked for their newest sample: each stands for many senders.

@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::{CONTENT_DISPOSITION, HeaderName};
 use http::{HeaderValue, StatusCode};
-use model::Language;
 use render::Markup;
 use render::assets::REPORT_STYLE;
 use render::page::Frame;
@@ -23,21 +23,26 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
     let schedule = report::schedule(app);
     let is_for_others = !report::is_for(app, viewer.role);
     let daily = if is_for_others { Vec::new() } else { report::list(app, &viewer.tenant).await? };
+    let link = |id: &str| {
+        let now = frame.reader.now;
+        report::link::make(app.session_key(), &viewer.tenant, id, viewer.language, report::link::LIFETIME, now)
+    };
     let reports = Reports {
-        daily: daily.into_iter().take(ROWS_MAX).map(row).collect(),
+        daily: daily.into_iter().take(ROWS_MAX).map(|entry| row(&entry, link(&entry.id))).collect(),
         daily_at: schedule.daily.map(|daily| daily.at.strftime("%H:%M").to_string()),
         is_for_others,
     };
     Ok(render(&reports, frame))
 }
 
-fn row(entry: Entry) -> ReportRow {
+fn row(entry: &Entry, link: String) -> ReportRow {
     ReportRow {
         date: entry.date.to_string(),
-        time_zone: entry.zone,
+        time_zone: entry.zone.clone(),
         made_at: entry.made_at,
         is_final: entry.is_final,
         address: format!("/reports/daily/{}", entry.id),
+        link,
     }
 }
 
@@ -51,15 +56,9 @@ pub(super) async fn download(
     if !report::is_for(app, viewer.role) {
         return Ok(Some(super::problem(viewer.language, StatusCode::FORBIDDEN, "")));
     }
-    let Some((id, format)) = parse(file) else { return Ok(None) };
+    let Some((id, format)) = Format::of_file(file) else { return Ok(None) };
     let Some(body) = report::get(app, &viewer.tenant, id, format).await? else { return Ok(None) };
-    let content_type = match format {
-        Format::Json => "application/json",
-        Format::Html(_) => "text/html; charset=utf-8",
-    };
-    let mut reply = super::with_body(StatusCode::OK, content_type, body);
-    let policy = HeaderValue::from_str(&policy()).expect("a policy is plain ASCII");
-    reply.headers_mut().insert(HeaderName::from_static("content-security-policy"), policy);
+    let mut reply = file_reply(format, body);
     if params.get("download").is_some() {
         let name = file.replace('/', "_");
         let attachment = format!("attachment; filename=\"mihari-daily-{name}\"");
@@ -70,13 +69,16 @@ pub(super) async fn download(
     Ok(Some(reply))
 }
 
-fn parse(file: &str) -> Option<(&str, Format)> {
-    if let Some(id) = file.strip_suffix(".json") {
-        return Some((id, Format::Json));
-    }
-    let (id, tag) = file.strip_suffix(".html")?.rsplit_once('.')?;
-    let language = Language::from_tag(tag).filter(|language| language.tag() == tag)?;
-    Some((id, Format::Html(language)))
+/// A report's file as an answer.
+pub(super) fn file_reply(format: Format, body: Bytes) -> Reply {
+    let content_type = match format {
+        Format::Json => "application/json",
+        Format::Html(_) => "text/html; charset=utf-8",
+    };
+    let mut reply = super::with_body(StatusCode::OK, content_type, body);
+    let policy = HeaderValue::from_str(&policy()).expect("a policy is plain ASCII");
+    reply.headers_mut().insert(HeaderName::from_static("content-security-policy"), policy);
+    reply
 }
 
 /// A report's page may use the style that it carries, known by its hash, and nothing else. A report of an earlier
@@ -90,6 +92,8 @@ fn policy() -> String {
 
 #[cfg(test)]
 mod tests {
+    use model::Language;
+
     use super::*;
 
     #[test]
@@ -103,7 +107,7 @@ mod tests {
             ("2026-11-21/UTC/final", None),
         ];
         for (file, expected) in cases {
-            assert_eq!(parse(file), expected, "{file}");
+            assert_eq!(Format::of_file(file), expected, "{file}");
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Mihari itself: what it keeps and for how long.
 
+use model::Timestamp;
 use render::page::Frame;
-use render::page::status::{Status, StorageRow, content as render};
+use render::page::status::{Cost, Status, StorageRow, content as render};
 use render::{Markup, Reader, Text};
 
 use super::intake::{self, number};
 use crate::access::Viewer;
 use crate::load::{PieceStats, StorageStats};
-use crate::{App, AppError};
+use crate::{App, AppError, cost};
 
 pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
     let reader = &frame.reader;
@@ -17,6 +18,11 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         storage: storage(&stats, reader),
         config_errors: app.config_errors(&viewer.tenant),
         intake,
+        cost: if viewer.tenant == app.settings.default_tenant {
+            Some(costs(&*cost::current(app, reader.now).await?, reader))
+        } else {
+            None
+        },
         retention: vec![
             (text(Text::RetentionRaw), reader.span(app.limits.raw_retention)),
             (text(Text::RetentionRollups), reader.span(app.limits.rollup_retention)),
@@ -27,6 +33,32 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         ],
     };
     Ok(render(&status, frame))
+}
+
+/// The bill as the page shows it: a line a service.
+fn costs(report: &cost::Report, reader: &Reader) -> Cost {
+    let mut services: Vec<(String, f64)> = Vec::new();
+    for line in &report.lines {
+        match services.iter_mut().find(|(service, _)| *service == line.service) {
+            Some((_, dollars)) => *dollars += line.dollars,
+            None => services.push((line.service.clone(), line.dollars)),
+        }
+    }
+    services.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let name = |function: &str| match function {
+        cost::STANDING => reader.text(Text::CostStanding).to_owned(),
+        _ => function.to_owned(),
+    };
+    Cost {
+        region: report.region.clone(),
+        since: report.since_ms.map(Timestamp::from_millis),
+        month_to_date: report.month_to_date,
+        forecast: report.forecast,
+        thirty_days: report.thirty_days,
+        per_million_samples: report.per_million_samples,
+        services,
+        functions: report.functions.iter().map(|cost| (name(&cost.function), cost.dollars)).collect(),
+    }
 }
 
 fn storage(stats: &StorageStats, reader: &Reader) -> Vec<StorageRow> {

@@ -209,6 +209,9 @@ async fn reports_are_listed_shown_and_saved() {
     let list = get(&app, Role::Ops, "/reports").await;
     assert!(text(&list).contains(&format!("href=\"{address}.en.html\"")), "{}", text(&list));
     assert!(text(&list).contains("So far"));
+    let link =
+        report::link::make(app.session_key(), &tenant(), &entry.id, Language::English, report::link::LIFETIME, NOW);
+    assert!(text(&list).contains(&link.replace('&', "&amp;")), "a link to pass on");
     let page = get(&app, Role::Ops, &format!("{address}.ja.html")).await;
     assert!(text(&page).contains("<html lang=\"ja\">") && text(&page).contains("パフォーマンス概要"));
     assert!(header(&page, "content-security-policy").contains("style-src 'sha256-"));

@@ -2,7 +2,7 @@
 
 use alerting::ConfigError;
 use jiff::civil::{Date, Time};
-use model::Timestamp;
+use model::{Language, Timestamp};
 use render::Zone;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -25,6 +25,10 @@ pub struct Daily {
     pub at: Time,
     /// The roles that see it.
     pub audience: Vec<Role>,
+    /// The mailboxes that get a mail with a link once a report of the deployment's own tenant is final.
+    pub mail_to: Vec<String>,
+    /// The language of that mail; the setting's when `None`.
+    pub mail_language: Option<Language>,
 }
 
 /// After an outage, missed days are made up for as far back as raw samples reach.
@@ -32,7 +36,12 @@ const DAYS_BACK_MAX: usize = 7;
 
 impl Default for Schedule {
     fn default() -> Self {
-        let daily = Daily { at: Time::constant(0, 15, 0, 0), audience: vec![Role::Ops, Role::Tech] };
+        let daily = Daily {
+            at: Time::constant(0, 15, 0, 0),
+            audience: vec![Role::Ops, Role::Tech],
+            mail_to: Vec::new(),
+            mail_language: None,
+        };
         Self { time_zone: None, daily: Some(daily) }
     }
 }
@@ -55,6 +64,10 @@ struct DailyYaml {
     at: Option<Spanned<String>>,
     #[serde(default)]
     audience: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    mail_to: Vec<Spanned<String>>,
+    #[serde(default)]
+    mail_language: Option<Spanned<String>>,
 }
 
 const fn yes() -> bool {
@@ -100,7 +113,22 @@ fn daily(file: &str, read: &DailyYaml) -> Result<Daily, ConfigError> {
         None => defaults.audience,
         Some(names) => names.iter().map(|name| role(file, name)).collect::<Result<_, _>>()?,
     };
-    Ok(Daily { at, audience })
+    let mail_to = read.mail_to.iter().map(|text| mailbox(file, text)).collect::<Result<_, _>>()?;
+    let mail_language = read.mail_language.as_ref().map(|tag| language(file, tag)).transpose()?;
+    Ok(Daily { at, audience, mail_to, mail_language })
+}
+
+fn mailbox(file: &str, text: &Spanned<String>) -> Result<String, ConfigError> {
+    if alerting::notify::is_mailbox(&text.value) {
+        return Ok(text.value.clone());
+    }
+    Err(ConfigError::at(file, text.referenced, format!("mail_to: {:?} is not a mail address", text.value)))
+}
+
+fn language(file: &str, tag: &Spanned<String>) -> Result<Language, ConfigError> {
+    let found = Language::from_tag(&tag.value).filter(|language| language.tag() == tag.value);
+    let reason = || format!("mail_language: {:?} is neither ja nor en", tag.value);
+    found.ok_or_else(|| ConfigError::at(file, tag.referenced, reason()))
 }
 
 fn role(file: &str, name: &Spanned<String>) -> Result<Role, ConfigError> {
@@ -163,6 +191,11 @@ mod tests {
         assert_eq!(schedule.time_zone.unwrap().name(), "Europe/Berlin");
         let daily = schedule.daily.unwrap();
         assert_eq!((daily.at, daily.audience), (Time::constant(6, 30, 0, 0), vec![Role::Exec]));
+        assert_eq!((daily.mail_to, daily.mail_language), (Vec::new(), None));
+        let mailed = "daily: {mail_to: [a@example.com, 'B <b@example.com>'], mail_language: en}";
+        let daily = Schedule::parse("reports.yml", mailed).unwrap().daily.unwrap();
+        assert_eq!(daily.mail_to, ["a@example.com", "B <b@example.com>"]);
+        assert_eq!(daily.mail_language, Some(Language::English));
         let off = Schedule::parse("reports.yml", "daily: {enabled: false}").unwrap();
         assert_eq!(off.daily, None);
     }
@@ -174,6 +207,8 @@ mod tests {
             ("daily:\n  at: \"24:15\"\n", "reports.yml:2:7: at: \"24:15\" is not a time of day"),
             ("daily:\n  at: \"0:15\"\n", "reports.yml:2:7: at: \"0:15\" is not a time of day"),
             ("daily:\n  audience: [ops, boss]\n", "reports.yml:2:19: audience: role \"boss\" is none of"),
+            ("daily:\n  mail_to: [nobody]\n", "reports.yml:2:13: mail_to: \"nobody\" is not a mail address"),
+            ("daily:\n  mail_language: fr\n", "reports.yml:2:18: mail_language: \"fr\" is neither ja nor en"),
             ("time_zone: Asia/Edo\n", "reports.yml:1:12: time zone \"Asia/Edo\" is not a name"),
             ("weekly: {}\n", "reports.yml:1:1: "),
             ("daily: [\n", "reports.yml:"),

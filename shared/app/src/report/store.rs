@@ -8,6 +8,8 @@
 //! - `at-<time>Z`: what was asked for before the day was over, named by its minute; each run adds one.
 //! - `final/empty`: a mark in place of a report, so that a schedule does not come back to a day without any samples.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use jiff::civil::Date;
@@ -157,6 +159,20 @@ pub(super) async fn get(
             Ok(report.map(|report| Bytes::from(report::page(&report, language))))
         }
     }
+}
+
+/// The store's own link to one form of a report; `None` where the store has no such links, or that form is not stored.
+pub(super) async fn link(
+    objects: &dyn ObjectStore,
+    tenant: &TenantId,
+    key: &ReportKey,
+    format: Format,
+    lifetime: Duration,
+) -> Result<Option<String>, AppError> {
+    let object = key.object(tenant, file_name(format));
+    let Some(link) = objects.link(&object, lifetime).await? else { return Ok(None) };
+    let first_byte = objects.get(&object, ByteRange::Slice { offset: 0, len: 1 }).await;
+    Ok(found(first_byte)?.map(|_| link))
 }
 
 /// Whether a day is done with: its final report, or the mark that there was nothing to report.

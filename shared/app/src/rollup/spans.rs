@@ -11,6 +11,7 @@ use tsdb::{Block, merge};
 
 use super::{Broken, Flow, RollupSummary, busy};
 use crate::catalogue::{CatalogueRow, Entry, RollupSource, rollup_folder, rollup_key, rollup_rows};
+use crate::load::Stored;
 use crate::ports::{Expect, PortResult, RowWrite};
 use crate::rollup::sweep::tombstone;
 
@@ -24,10 +25,12 @@ struct Pieces {
 }
 
 impl Flow<'_> {
-    /// Makes the rollups of each hour whose block, or the block before, is another than they were made from.
+    /// Makes the rollups of each hour, from a place on, whose block, or the block before, is another than they were made
+    /// from.
     pub(super) async fn roll_up_all(
         &self,
-        blocks: &[CatalogueRow],
+        (blocks, evaluated_from): (&[CatalogueRow], usize),
+        stored: &mut Stored,
         summary: &mut RollupSummary,
         broken: &mut Broken,
     ) -> PortResult<()> {
@@ -37,11 +40,11 @@ impl Flow<'_> {
         let rows = rollup_rows(self.ports.state.as_ref(), self.tenant, Resolution::Hour, range, self.now).await?;
         let sources = rows.iter().flat_map(|row| &row.entry.sources);
         let made: BTreeMap<i64, RollupSource> = sources.map(|source| (source.hour, *source)).collect();
-        for (index, block) in blocks.iter().enumerate() {
+        for (index, block) in blocks.iter().enumerate().skip(evaluated_from) {
             let before = index.checked_sub(1).map(|before| &blocks[before]);
             let before = before.filter(|before| before.hour() + 1 == block.hour());
             if !is_made(&made, block, before) {
-                match self.roll_up_hour(block, before).await {
+                match self.roll_up_hour(block, before, stored).await {
                     Ok(()) => summary.hours_rolled_up += 1,
                     Err(error) if error.kind() == model::ErrorKind::Conflict => summary.hours_left += 1,
                     Err(error) => broken.take(block.hour(), error)?,
@@ -51,7 +54,12 @@ impl Flow<'_> {
         Ok(())
     }
 
-    async fn roll_up_hour(&self, block: &CatalogueRow, before: Option<&CatalogueRow>) -> PortResult<()> {
+    async fn roll_up_hour(
+        &self,
+        block: &CatalogueRow,
+        before: Option<&CatalogueRow>,
+        stored: &mut Stored,
+    ) -> PortResult<()> {
         let hour = block.hour();
         let source = RollupSource { hour, block: block.entry.hash, before: before.map(|before| before.entry.hash) };
         let old = self.old_rows(hour).await?;
@@ -68,16 +76,20 @@ impl Flow<'_> {
             (Resolution::Day, pieces.day, sources),
         ];
         let mut gone = Vec::new();
-        for ((resolution, bytes, sources), old) in parts.into_iter().zip(&old) {
+        let mut counted = stored.rollups;
+        for (((resolution, bytes, sources), old), counted) in parts.into_iter().zip(&old).zip(&mut counted) {
             let folder = rollup_folder(self.tenant, resolution, hour);
-            let stored = Entry::store(self.ports.objects.as_ref(), &folder, Bytes::from(bytes), self.now).await?;
-            let entry = Entry { sources, ..stored };
+            let piece = Entry::store(self.ports.objects.as_ref(), &folder, Bytes::from(bytes), self.now).await?;
+            let entry = Entry { sources, ..piece };
+            old.iter().for_each(|old| counted.remove(&old.entry));
+            counted.add(&entry);
             gone.extend(old.as_ref().filter(|old| old.entry.object() != entry.object()));
             let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
             writes.push(RowWrite::put(rollup_key(self.tenant, resolution, hour), expect, entry.encode()));
         }
         writes.extend(tombstone(&gone, self.now));
         self.ports.state.write(writes, self.now).await?;
+        stored.rollups = counted;
         Ok(())
     }
 

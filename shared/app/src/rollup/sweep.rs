@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{Flow, TOMBSTONE_WAITS};
 use crate::Ports;
 use crate::catalogue::{CatalogueRow, rollup_rows, tombstone_key, tombstones_after};
+use crate::load::Stored;
 use crate::ports::{Expect, PortError, PortResult, RowKey, RowRange, RowWrite, range_all};
 
 /// Format version of a tombstone.
@@ -59,23 +60,30 @@ pub(super) async fn delete_due(ports: &Ports, now: Timestamp) -> PortResult<usiz
 
 impl Flow<'_> {
     /// Removes the rows that are older than retention; their objects get tombstones. Gives back how many there were.
-    pub(super) async fn expire(&self, blocks: Vec<CatalogueRow>) -> PortResult<usize> {
+    pub(super) async fn expire(&self, blocks: Vec<CatalogueRow>, stored: &mut Stored) -> PortResult<usize> {
         let raw_is_old = |row: &CatalogueRow| self.retention.raw_is_expired(hour_range(row.hour()), self.now);
-        let mut old: Vec<CatalogueRow> = blocks.into_iter().filter(raw_is_old).collect();
+        let mut old: Vec<(CatalogueRow, Option<usize>)> =
+            blocks.into_iter().filter(raw_is_old).map(|row| (row, None)).collect();
         let end = self.retention.rollup_start(self.now);
-        for resolution in Resolution::ALL {
+        for (place, resolution) in Resolution::ALL.into_iter().enumerate() {
             let range = TimeRange::new(Timestamp::MIN, end);
             let rows = rollup_rows(self.ports.state.as_ref(), self.tenant, resolution, range, self.now).await?;
-            old.extend(rows.into_iter().filter(|row| self.retention.rollup_is_expired(row.entry.range, self.now)));
+            let expired = rows.into_iter().filter(|row| self.retention.rollup_is_expired(row.entry.range, self.now));
+            old.extend(expired.map(|row| (row, Some(place))));
         }
         let mut expired = 0;
         for rows in old.chunks(EXPIRED_A_WRITE) {
-            let gone: Vec<&CatalogueRow> = rows.iter().collect();
-            let delete = |row: &CatalogueRow| RowWrite::delete(row.key.clone(), Expect::Version(row.version));
-            let mut writes: Vec<RowWrite> = rows.iter().map(delete).collect();
+            let gone: Vec<&CatalogueRow> = rows.iter().map(|(row, _)| row).collect();
+            let delete = |row: &&CatalogueRow| RowWrite::delete(row.key.clone(), Expect::Version(row.version));
+            let mut writes: Vec<RowWrite> = gone.iter().map(delete).collect();
             writes.extend(tombstone(&gone, self.now));
             match self.ports.state.write(writes, self.now).await {
-                Ok(_) => expired += rows.len(),
+                Ok(_) => {
+                    expired += rows.len();
+                    for (row, place) in rows {
+                        place.map_or(&mut stored.hours, |place| &mut stored.rollups[place]).remove(&row.entry);
+                    }
+                }
                 // Somebody changed one of them: the next run looks again.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),

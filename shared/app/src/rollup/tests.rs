@@ -6,6 +6,7 @@ use tsdb::rollup::Resolution;
 use super::RollupSummary;
 use crate::catalogue::{raw_rows, rollup_rows};
 use crate::faults::{Fault, FaultPlan, FaultRates};
+use crate::load::Stored;
 use crate::load::testing::{START, World, bits, selection, tenant};
 use crate::ports::Shard;
 use crate::tick_row::StateCache;
@@ -125,7 +126,8 @@ async fn a_chunk_that_a_repeated_tick_names_again_keeps_its_object() {
     world.push(&samples).await;
     world.now = START + secs(4500);
     let (row, _) = crate::tick_row::read(&world.ports, &StateCache::default(), Shard(0), world.now).await.unwrap();
-    let drained = crate::load::drain(&world.ports, &row, Shard(0), world.now).await.unwrap();
+    let log = world.loader.log(Shard(0), row.watermark, world.now).await.unwrap();
+    let drained = crate::load::drain(&log, world.now).await.unwrap();
     drained.store(&world.ports, Shard(0), world.now).await.unwrap();
     // The tick dies before its commit; meanwhile the chunk becomes a block.
     assert_eq!(world.roll_up().await.unwrap().hours_built, 1);
@@ -192,6 +194,68 @@ async fn retention_removes_raw_samples_and_later_rollups() {
     world.now = START + world.limits.rollup_retention + secs(2 * 86_400);
     let expired = world.roll_up().await.unwrap().rows_expired;
     assert_eq!(expired, 4 + 4 + 1 + 1, "four hours at 1m and at 5m, one day at 1h and at 1d");
+}
+
+/// What the row of the tenant says, and what the catalogue has: pieces, bytes and samples of hours and rollups.
+async fn counted(world: &World) -> [Vec<(u64, u64, u64)>; 2] {
+    let state = world.ports.state.as_ref();
+    let row = Stored::read(state, &tenant(), world.now).await.unwrap().unwrap_or_default();
+    let all = Stored::count(state, &tenant(), world.now).await.unwrap();
+    [row, all].map(|stored| {
+        let stats = std::iter::once(stored.hours).chain(stored.rollups);
+        stats.map(|stats| (stats.pieces, stats.bytes, stats.samples)).collect()
+    })
+}
+
+#[tokio::test]
+async fn late_data_of_days_ago_is_taken_by_the_next_run_and_what_is_stored_stays_counted() {
+    let mut world = World::new(FaultPlan::none());
+    minutes(&mut world, 130).await;
+    // Ten in the morning, two days later; the first run of a day looks at everything.
+    world.now = START + secs(58 * 3600);
+    world.tick().await.unwrap();
+    let built = |summary: RollupSummary| (summary.hours_built, summary.hours_rolled_up);
+    assert_eq!(built(world.roll_up().await.unwrap()), (3, 3));
+    let [row, all] = counted(&world).await;
+    assert_eq!(row, all);
+    for run in 0..3 {
+        world.now = world.now + secs(3600);
+        assert_eq!(built(world.roll_up().await.unwrap()), (0, 0));
+        world.push(&[("late", START + secs(1800 + run), 1.0)]).await;
+        world.now = world.now + secs(300);
+        world.tick().await.unwrap();
+        world.now = world.now + secs(3600);
+        // The next hour's increase counts from this one.
+        assert_eq!(built(world.roll_up().await.unwrap()), (1, 2), "run {run}");
+        let [row, all] = counted(&world).await;
+        assert_eq!(row, all, "run {run}");
+        check_raw(&world).await;
+    }
+    for days in [10, 400] {
+        world.now = START + secs(days * 86_400);
+        world.roll_up().await.unwrap();
+        let [row, all] = counted(&world).await;
+        assert_eq!(row, all, "{days} days later");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_looks_at_recent_hours_alone_rolls_them_up_as_one_that_looks_at_all() {
+    let mut world = World::new(FaultPlan::none());
+    // So that the window of recent hours begins within the samples.
+    for hour in 0..40u64 {
+        world.now = START + secs(hour * 3600 + 700);
+        let now = world.now;
+        world.push(&[("counter", now, now.as_secs_f64()), ("gauge", now, (hour % 7) as f64)]).await;
+        world.now = now + secs(600);
+        world.tick().await.unwrap();
+        world.roll_up().await.unwrap();
+        let [row, all] = counted(&world).await;
+        assert_eq!(row, all, "hour {hour}");
+    }
+    check_raw(&world).await;
+    check_rollups(&world, Resolution::Hour, Aggregate::Increase).await;
+    check_rollups(&world, Resolution::Minute, Aggregate::Increase).await;
 }
 
 /// Every call of a run fails once, before or after it took effect, or comes twice: the next runs heal all.

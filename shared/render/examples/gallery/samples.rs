@@ -9,7 +9,7 @@ use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule};
 use render::page::explore::{Explore, Outcome};
 use render::page::overview::{Intake, Overview, Source, Tile};
 use render::page::reports::{ReportRow, Reports};
-use render::page::status::{Status, StorageRow};
+use render::page::status::{Cost, Status, StorageRow};
 use render::page::{Frame, Page, Span};
 use render::report::{AlertStatistics, DailyReport, Panel, PanelSeries, RuleStatistics};
 use render::state::State;
@@ -301,6 +301,7 @@ pub(crate) fn reports() -> Reports {
         made_at: (!is_final).then_some(NOW - Duration::from_secs(3600)),
         is_final,
         address: format!("/reports/daily/{date}/Asia.Tokyo/final"),
+        link: format!("/r/default/{date}/Asia.Tokyo/final.ja.html?e=1795928400&s=c2lnbmF0dXJl"),
     };
     let daily = vec![row("2026-11-22", false), row("2026-11-21", true)];
     Reports { daily, daily_at: Some("00:15".to_owned()), is_for_others: false }
@@ -317,8 +318,23 @@ pub(crate) fn status() -> Status {
         storage: vec![row("先行書き込みログ", 42_000.0, 512_000.0), row("時間ブロック", 3_200_000.0, 3_900_000.0)],
         config_errors: Vec::new(),
         intake: intake(),
+        cost: Some(cost()),
         retention: pairs(&[("生データ", "7 d"), ("ロールアップ", "366 d")]),
         process: pairs(&[("バージョン", "0.1.0"), ("アドレス", "http://127.0.0.1:9099")]),
+    }
+}
+
+fn cost() -> Cost {
+    let amounts = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, dollars)| ((*name).to_owned(), *dollars)).collect();
+    Cost {
+        region: "us-east-1".to_owned(),
+        since: Some(NOW - Duration::from_secs(20 * 86_400)),
+        month_to_date: 12.36,
+        forecast: Some(17.8),
+        thirty_days: Some(1234.5),
+        per_million_samples: Some(0.002_134),
+        services: amounts(&[("DynamoDB", 9.1), ("API Gateway", 2.5), ("CloudWatch", 0.5), ("SQS", 0.26)]),
+        functions: amounts(&[("ingest", 9.8), ("evaluate", 1.8), ("待機時の固定費", 0.76)]),
     }
 }
 

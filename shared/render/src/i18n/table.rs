@@ -172,7 +172,19 @@ texts! {
     ReportSoFar => "途中経過", "So far";
     ReportDownloadHtml => "HTML を保存", "Download HTML";
     ReportDownloadJson => "JSON を保存", "Download JSON";
+    LinkToCopy => "共有リンク（7日間有効）", "Link to share (7 days)";
+    LinkCopied => "コピーしました", "Copied";
+    LinkAltered => "リンクが途中で切れているか、書き換えられています。送り主にもう一度確認してください。",
+        "The link is not whole, or was changed on its way. Ask whoever sent it for it again.";
+    LinkExpired => "リンクの有効期限が切れています。送り主に新しいリンクを依頼してください。",
+        "The link has expired. Ask whoever sent it for a new one.";
     ReportOf => "{0} のレポート", "report of {0}";
+    MailReportIntro => "{0}（{1}）の日次レポートができました。", "The daily report of {0} ({1}) is ready.";
+    MailReportAlerts => "アラート: 発報 {0} 件、解消 {1} 件、継続中 {2} 件",
+        "Alerts: {0} fired, {1} resolved, {2} still firing";
+    MailReportOpen => "レポートを開く", "Open the report";
+    MailReportLink => "このリンクは {0} 日間有効で、トークンなしで開けます。",
+        "This link works for {0} days and needs no token.";
     NoReports => "レポートはまだありません。日次レポートは毎日 {0} に前日分が作成されます。",
         "No reports yet. A daily report of the day before is written every day at {0}.";
     ReportsForOthers => "あなたのロール向けのレポートはありません",
@@ -190,6 +202,22 @@ texts! {
     Samples => "サンプル数", "Samples";
     Size => "サイズ", "Size";
     Total => "合計", "Total";
+    Cost => "今月のAWS費用", "Cost on AWS this month";
+    CostNotYet => "費用の集計はまだありません。最初の数値は1分ほどで表示されます。",
+        "Nothing is counted yet. The first figures show within a minute or so.";
+    CostMonthToDate => "今月これまで", "Month to date";
+    CostForecast => "月末の見込み", "Forecast for the month";
+    CostThirtyDays => "この調子で30日", "30 days at this rate";
+    CostPerMillion => "100万サンプルあたり", "A million samples";
+    CostNote => "{0} の定価、無料枠なし。{1} から集計しています。1台で動かしている場合は、同じ処理をAWSで行ったときの費用です。",
+        "List prices of {0} without free tiers, counted since {1}. On a single machine: what the same work would cost on AWS.";
+    CostByService => "サービス別の費用", "Cost by service";
+    CostService => "サービス", "Service";
+    CostByFunction => "関数別の費用", "Cost by function";
+    CostFunction => "関数", "Function";
+    CostDollars => "費用", "Cost";
+    CostStanding => "待機時の固定費", "Standing by";
+
     Retention => "保存期間", "Retention";
     RetentionRaw => "生データ", "Raw samples";
     RetentionRollups => "ロールアップ", "Rollups";

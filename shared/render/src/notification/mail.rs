@@ -41,7 +41,7 @@ impl Writer<'_> {
         Mail { text: self.mail_text(message), html, subject }
     }
 
-    fn mail_text(&self, message: &Message) -> String {
+    pub(super) fn mail_text(&self, message: &Message) -> String {
         let mut parts: Vec<String> = Vec::new();
         if message.alerts.len() > 1 {
             parts.push(self.counts(message));

@@ -61,7 +61,50 @@ fn messages() -> Vec<(&'static str, Message)> {
     ]
 }
 
-fn each_reader(check: impl Fn(&Writer<'_>)) {
+/// Most of what people get on a telephone fits into two parts: about 134 Japanese characters.
+#[test]
+fn text_messages() {
+    let mut shown = String::new();
+    each_reader(|writer| {
+        for (name, message) in messages() {
+            shown.push_str(&format!("--- {name}.{}\n{}\n", writer.language.tag(), writer.sms(&message)));
+        }
+    });
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_long_text_message_loses_its_end_and_never_its_beginning() {
+    each_reader(|writer| {
+        let mut long = item("critical", "web-1", false);
+        for name in ["description", "description_en"] {
+            long.annotations.insert(name.to_owned(), "応答時間が 500 ms を超えています。\n".repeat(30));
+        }
+        let text = writer.sms(&message(vec![long], "first notification"));
+        assert!(text.starts_with("[CRITICAL] cpu_usage\nweb-1\n応答時間が 500 ms を超えています。 応答"), "{text}");
+        assert!(text.ends_with("...") && !text.contains("http"), "{text}");
+        let units = text.encode_utf16().count();
+        assert!((130..=134).contains(&units), "{units}");
+    });
+}
+
+#[test]
+fn a_topic_gets_what_a_mail_says() {
+    each_reader(|writer| {
+        for (name, message) in messages() {
+            let mail = writer.mail(&message);
+            assert_eq!(writer.topic(&message), (mail.subject, mail.text), "{name}");
+        }
+        let mut long = item("critical", "web-1", false);
+        long.annotations.insert("impact".to_owned(), "あ".repeat(2000));
+        long.annotations.insert("impact_en".to_owned(), "あ".repeat(2000));
+        let many = message(vec![long; 40], "first notification");
+        let (_, text) = writer.topic(&many);
+        assert!(text.len() <= 200 << 10, "{}", text.len());
+    });
+}
+
+fn each_reader(mut check: impl FnMut(&Writer<'_>)) {
     let templates = Templates::embedded();
     for language in [Language::Japanese, Language::English] {
         check(&Writer { templates: &templates, language, zone: Zone::named("Asia/Tokyo").unwrap() });

@@ -31,6 +31,8 @@ pub struct ReportRow {
     pub is_final: bool,
     /// Its address without an ending, `/reports/daily/2026-11-21/...`.
     pub address: String,
+    /// A link to its page that needs no token, for a while.
+    pub link: String,
 }
 
 /// The content of the page.
@@ -91,6 +93,9 @@ fn report_row(row: &ReportRow, frame: &Frame) -> Markup {
             td.downloads {
                 (link(&html_address, Text::ReportDownloadHtml, true))
                 (link(&format!("{}.json", row.address), Text::ReportDownloadJson, true))
+                a href=(row.link) data-copy=(reader.text(Text::LinkCopied)) rel="noreferrer" {
+                    (reader.text(Text::LinkToCopy)) span.unseen { " " (of_day) }
+                }
             }
         }
     }

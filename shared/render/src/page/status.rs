@@ -1,10 +1,13 @@
 //! Mihari itself: what it keeps, for how long, and which process this is.
 
+pub mod cost;
+
 use maud::{Markup, html};
 
 use super::overview::{Intake, number};
 use super::{Frame, scrolling, section};
 use crate::{Text, Unit};
+pub use cost::Cost;
 
 /// What the page shows.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +18,8 @@ pub struct Status {
     pub config_errors: Vec<String>,
     /// What comes in.
     pub intake: Intake,
+    /// What it costs; `None` for who has no business with that.
+    pub cost: Option<Cost>,
     /// Retention and the like: name and value.
     pub retention: Vec<(String, String)>,
     /// The process: name and value.
@@ -49,6 +54,9 @@ pub fn content(status: &Status, frame: &Frame) -> Markup {
             }
             (storage_table(status, total, frame))
         }))
+        @if let Some(cost) = &status.cost {
+            (section("cost", reader.text(Text::Cost), &cost::content(cost, reader)))
+        }
         (section("retention", reader.text(Text::Retention), &facts(&status.retention)))
         (section("process", reader.text(Text::Process), &facts(&status.process)))
     }

@@ -47,4 +47,39 @@ proptest! {
         }
         prop_assert_eq!(bits_of(&merge(parts)), bits_of(&head.select(&[], TimeRange::ALL)));
     }
+
+    #[test]
+    fn what_arrived_through_a_minute_is_cut_and_forgotten_and_nothing_else(
+        batches in proptest::collection::vec((any_batch(), -1..3i64), 0..6), minute in -2..4i64,
+    ) {
+        let head_of = |wanted: &dyn Fn(i64) -> bool| {
+            let mut head = Head::new();
+            let chosen = batches.iter().filter(|(_, arrived)| wanted(*arrived));
+            chosen.for_each(|(batch, arrived)| head.append_arrived(batch, *arrived));
+            head
+        };
+        let (closed, open) = (head_of(&|arrived| arrived <= minute), head_of(&|arrived| arrived > minute));
+        let mut head = head_of(&|_| true);
+        prop_assert_eq!(head.count_through(minute), closed.sample_count());
+        let mut parts = Vec::new();
+        for (_, bytes) in head.cut_through(minute) {
+            parts.push(Block::open(Bytes::from(bytes)).unwrap().select(&[], TimeRange::ALL).unwrap());
+        }
+        prop_assert_eq!(bits_of(&merge(parts)), bits_of(&closed.select(&[], TimeRange::ALL)));
+        head.forget_through(minute);
+        prop_assert_eq!(head.sample_count(), open.sample_count());
+        prop_assert_eq!(head.count_through(minute), 0);
+        // What comes later finds its series again.
+        let mut head_after = open;
+        for (batch, arrived) in &batches {
+            head.append_arrived(batch, *arrived + 10);
+            head_after.append_arrived(batch, *arrived + 10);
+        }
+        prop_assert_eq!(bits_of(&head.select(&[], TimeRange::ALL)), bits_of(&head_after.select(&[], TimeRange::ALL)));
+        prop_assert_eq!(head.series_count(), head_after.series_count());
+        for series in head_after.select(&[], TimeRange::ALL) {
+            let one = [Matcher::equal(METRIC_NAME, series.labels.metric_name())];
+            prop_assert_eq!(bits_of(&head.select(&one, TimeRange::ALL)), bits_of(&head_after.select(&one, TimeRange::ALL)));
+        }
+    }
 }

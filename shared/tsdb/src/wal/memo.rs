@@ -7,10 +7,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
-use model::Batch;
+use model::{Batch, LabelsRef};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
-use super::{Order, WHAT, ZSTD_LEVEL};
+use super::{WHAT, ZSTD_LEVEL};
 use crate::coding::{Reader, compress, decompress, put_bytes, put_varint};
 use crate::error::Result;
 use crate::text::{TextReader, TextWriter};
@@ -53,23 +53,23 @@ impl<T: Clone> Memo<T> {
     }
 }
 
-/// Appends the label table of a batch: raw length, packed bytes.
-pub(super) fn labels(batch: &Batch, order: &Order, out: &mut Vec<u8>) {
-    let key = hash(batch, order);
+/// Appends a label table: raw length, packed bytes.
+pub(super) fn labels(sets: &[LabelsRef<'_>], out: &mut Vec<u8>) {
+    let key = hash(sets);
     let known = PACKED.with_borrow(|memo| memo.get(key));
     let section = known.unwrap_or_else(|| {
-        let section: Rc<[u8]> = Rc::from(pack(batch, order));
+        let section: Rc<[u8]> = Rc::from(pack(sets));
         PACKED.with_borrow_mut(|memo| memo.insert(key, Rc::clone(&section), section.len(), PACKED_BYTES_MAX));
         section
     });
     out.extend_from_slice(&section);
 }
 
-fn hash(batch: &Batch, order: &Order) -> u128 {
+fn hash(sets: &[LabelsRef<'_>]) -> u128 {
     // One piece is hashed several times faster than many small ones.
-    let mut all = Vec::with_capacity(batch.series_count() * 128);
-    for series in order.series(batch) {
-        let text = series.labels.as_text().as_bytes();
+    let mut all = Vec::with_capacity(sets.len() * 128);
+    for set in sets {
+        let text = set.as_text().as_bytes();
         // Canonical text delimits its labels; the length tells where a set ends.
         all.extend_from_slice(&(text.len() as u64).to_le_bytes());
         all.extend_from_slice(text);
@@ -77,13 +77,17 @@ fn hash(batch: &Batch, order: &Order) -> u128 {
     xxh3_128(&all)
 }
 
-fn pack(batch: &Batch, order: &Order) -> Vec<u8> {
+fn pack(sets: &[LabelsRef<'_>]) -> Vec<u8> {
     let mut table = TextWriter::default();
-    order.series(batch).for_each(|series| table.push(series.labels));
+    sets.iter().for_each(|set| table.push(*set));
     let mut raw = Vec::new();
-    table.finish(&mut raw);
+    if !sets.is_empty() {
+        table.finish(&mut raw);
+    }
     let mut packed = Vec::new();
-    compress(&mut packed, &raw, ZSTD_LEVEL);
+    if !raw.is_empty() {
+        compress(&mut packed, &raw, ZSTD_LEVEL);
+    }
     let mut section = Vec::with_capacity(packed.len() + 8);
     put_varint(&mut section, raw.len() as u64);
     put_bytes(&mut section, &packed);
@@ -104,6 +108,9 @@ pub(super) fn label_sets(packed: &[u8], raw_len: usize, count: usize) -> Result<
 
 fn unpack(packed: &[u8], raw_len: usize, count: usize) -> Result<Batch> {
     let mut raw = Vec::new();
+    if count == 0 && packed.is_empty() && raw_len == 0 {
+        return Ok(Batch::new());
+    }
     decompress(&mut raw, packed, raw_len, WHAT)?;
     let mut reader = Reader::new(&raw, WHAT);
     let mut table = TextReader::new(&mut reader)?;

@@ -52,7 +52,7 @@ fn another_version_is_refused_by_name() {
     let mut blob = encode(&page(1));
     blob[0] = 9;
     let error = decode(&blob).unwrap_err();
-    assert_eq!(error.to_string(), "wal blob has format version 9, this program reads version 1");
+    assert_eq!(error.to_string(), "wal blob has format version 9, this program reads version 2");
 }
 
 proptest! {
@@ -81,16 +81,18 @@ proptest! {
     ) {
         let blob = encode(&batch);
         let order = Order::of(&batch);
-        let mut labels = Batch::new();
-        order.series(&batch).for_each(|series| labels.push(series.labels, []));
+        let sets: Vec<LabelsRef<'_>> = order.series(&batch).map(|series| series.labels).collect();
         let mut runs = encode_runs(&batch, &order);
         for &(at, byte) in &edits {
             let at = at % runs.len();
             runs[at] = byte;
         }
-        let values: Vec<f64> = vec![0.0; batch.sample_count()];
-        if let Ok(decoded) = decode_series(&runs, &labels, &values) {
-            prop_assert_eq!(decoded.sample_count(), batch.sample_count());
+        let values = vec![0; batch.sample_count()];
+        if count_samples(&runs) == Ok(values.len()) {
+            let mut values = ValueReader::new(&values, values.len()).unwrap();
+            if let Ok(decoded) = decode_series(&runs, &mut sets.into_iter(), &mut values) {
+                prop_assert_eq!(decoded.sample_count(), batch.sample_count());
+            }
         }
         let mut resealed = blob;
         for (at, byte) in edits {
@@ -112,4 +114,85 @@ proptest! {
         }
         prop_assert_eq!(content(&decode(&encode(&next)).unwrap()), content(&next));
     }
+
+    /// Layouts made from some batches serve any other: what they do not know stands in the blob.
+    #[test]
+    fn any_batch_comes_back_with_any_layouts(batch in any_batch(), others in proptest::collection::vec(any_batch(), 0..3)) {
+        let (dictionary, all) = dictionary_of(&others);
+        let blob = encode_with(&batch, &dictionary);
+        let named = layouts(&blob).unwrap();
+        let given: Layouts = all.into_iter().filter(|(hash, _)| named.contains(hash)).collect();
+        prop_assert_eq!(given.len(), named.len(), "only stored layouts are named");
+        prop_assert_eq!(content(&decode_with(&blob, &given).unwrap()), content(&batch));
+        if let Some(hash) = named.first() {
+            prop_assert_eq!(decode(&blob), Err(TsdbError::UnknownLayout { hash: *hash }));
+        }
+    }
+
+    #[test]
+    fn nonsense_about_layouts_does_no_harm(
+        batch in any_batch(),
+        edits in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+    ) {
+        let (dictionary, all) = dictionary_of(std::slice::from_ref(&batch));
+        let mut blob = encode_with(&batch, &dictionary);
+        for (at, byte) in edits {
+            let at = ENVELOPE_BYTES + at % (blob.len() - ENVELOPE_BYTES);
+            blob[at] = byte;
+        }
+        finish_seal(&mut blob, VERSION);
+        drop(decode_with(&blob, &all));
+    }
+
+    #[test]
+    fn a_layout_reads_back_and_a_changed_one_is_refused(batch in any_batch(), at: usize, bit in 0u8..8) {
+        for layout in Layout::cut(batch.iter().map(|series| series.labels)) {
+            let mut bytes = layout.encode();
+            prop_assert_eq!(Layout::decode(&bytes), Ok(layout));
+            let at = at % bytes.len();
+            bytes[at] ^= 1u8 << bit;
+            prop_assert!(Layout::decode(&bytes).is_err());
+        }
+    }
+}
+
+fn dictionary_of(batches: &[Batch]) -> (Dictionary, Layouts) {
+    let (mut dictionary, mut all) = (Dictionary::default(), Layouts::new());
+    for batch in batches {
+        for layout in Layout::cut(batch.iter().map(|series| series.labels)) {
+            dictionary.insert(&layout);
+            all.insert(layout.hash(), Arc::new(layout));
+        }
+    }
+    (dictionary, all)
+}
+
+fn part(batch: &Batch, range: std::ops::Range<usize>) -> Batch {
+    let mut out = Batch::new();
+    range.for_each(|index| out.push(batch.series(index).labels, batch.series(index).samples()));
+    out
+}
+
+#[test]
+fn requests_that_are_cut_elsewhere_need_no_new_layouts() {
+    let all = page(3000);
+    let (dictionary, layouts_of_all) = dictionary_of(std::slice::from_ref(&all));
+    for range in [0..3000, 17..40, 1500..3000, 2999..3000] {
+        let batch = part(&all, range);
+        let (alone, named) = (encode(&batch), encode_with(&batch, &dictionary));
+        assert_eq!(decode_with(&named, &layouts_of_all).unwrap(), batch);
+        assert!(named.len() < 300, "{} bytes, {} alone", named.len(), alone.len());
+    }
+}
+
+#[test]
+fn layouts_end_at_the_same_series_wherever_a_row_starts() {
+    let all = page(6000);
+    let hashes = |start: usize| -> Vec<u128> {
+        let sets = (start..6000).map(|index| all.series(index).labels);
+        Layout::cut(sets).iter().map(Layout::hash).collect()
+    };
+    let (whole, later) = (hashes(0), hashes(100));
+    assert!(whole.len() > 4, "{} layouts", whole.len());
+    assert!(later.len() > 4 && whole.ends_with(&later[1..]), "{whole:x?} {later:x?}");
 }

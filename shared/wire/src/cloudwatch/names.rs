@@ -5,6 +5,11 @@
 /// Namespaces that do not start with `aws` get it as a prefix; what a metric's name repeats of its namespace is left
 /// out, as in `aws_glue_driver_aggregate_bytes_read_sum`.
 pub fn metric_name(namespace: &str, metric: &str, statistic: &str) -> String {
+    with_statistic(&stem(namespace, metric), statistic)
+}
+
+/// What all statistics of a metric begin with.
+pub(super) fn stem(namespace: &str, metric: &str) -> String {
     let namespace = snake_case(&namespace.to_lowercase());
     let namespace = namespace.strip_prefix('_').unwrap_or(&namespace);
     let metric = snake_case(metric);
@@ -18,7 +23,12 @@ pub fn metric_name(namespace: &str, metric: &str, statistic: &str) -> String {
     let own = &metric[repeated..];
     let own = own.strip_prefix('_').unwrap_or(own);
     let prefix = if namespace.starts_with("aws") { "" } else { "aws_" };
-    format!("{prefix}{namespace}_{own}_{}", snake_case(statistic))
+    format!("{prefix}{namespace}_{own}_")
+}
+
+/// The metric name of one statistic.
+pub(super) fn with_statistic(stem: &str, statistic: &str) -> String {
+    [stem, &snake_case(statistic)].concat()
 }
 
 /// The label of a dimension: `dimension_InstanceId`.

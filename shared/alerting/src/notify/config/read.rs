@@ -7,116 +7,14 @@ use model::{Language, MatchOp, Matcher};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use super::{Config, Email, GroupBy, Integration, Receiver, Route, Secret, Slack, Target, Webhook};
+use super::not_yet::NOT_YET;
+use super::{Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook};
 use crate::ConfigError;
 use crate::notify::matchers::parse_matchers;
 use crate::notify::mute::InhibitRule;
 
 /// The mail server that stands for the outbox folder. `.invalid` is reserved: no such host can ever exist (RFC 2606).
 const OUTBOX: &str = "outbox.invalid:25";
-
-/// Fields that Alertmanager knows and we do not yet.
-const NOT_YET: &[&str] = &[
-    "active_time_intervals",
-    "actions",
-    "api_key",
-    "api_key_file",
-    "api_url_file",
-    "app_token",
-    "app_url",
-    "auth_identity",
-    "auth_password",
-    "auth_password_file",
-    "auth_secret",
-    "auth_username",
-    "callback_id",
-    "color",
-    "discord_configs",
-    "fallback",
-    "fields",
-    "footer",
-    "force_implicit_tls",
-    "hello",
-    "html",
-    "http_config",
-    "icon_emoji",
-    "icon_url",
-    "image_url",
-    "incidentio_configs",
-    "jira_api_url",
-    "jira_configs",
-    "labels",
-    "link_names",
-    "mattermost_configs",
-    "mattermost_webhook_url",
-    "mattermost_webhook_url_file",
-    "message_text",
-    "mrkdwn_in",
-    "msteams_configs",
-    "msteamsv2_configs",
-    "mute_time_intervals",
-    "name_by",
-    "opsgenie_api_key",
-    "opsgenie_api_key_file",
-    "opsgenie_api_url",
-    "opsgenie_configs",
-    "pagerduty_configs",
-    "pagerduty_url",
-    "payload",
-    "pretext",
-    "pushover_configs",
-    "require_tls",
-    "rocketchat_api_url",
-    "rocketchat_configs",
-    "rocketchat_token",
-    "rocketchat_token_file",
-    "rocketchat_token_id",
-    "rocketchat_token_id_file",
-    "short_fields",
-    "slack_api_url_file",
-    "slack_app_token",
-    "slack_app_token_file",
-    "slack_app_url",
-    "smtp_auth_identity",
-    "smtp_auth_password",
-    "smtp_auth_password_file",
-    "smtp_auth_secret",
-    "smtp_auth_secret_file",
-    "smtp_auth_username",
-    "smtp_force_implicit_tls",
-    "smtp_hello",
-    "smtp_require_tls",
-    "smtp_tls_config",
-    "sns_configs",
-    "source_matchers_any",
-    "telegram_api_url",
-    "telegram_bot_token",
-    "telegram_bot_token_file",
-    "telegram_configs",
-    "text",
-    "threading",
-    "thumb_url",
-    "time_intervals",
-    "timeout",
-    "title",
-    "title_link",
-    "tls_config",
-    "tracing",
-    "update_message",
-    "url_file",
-    "username",
-    "victorops_api_key",
-    "victorops_api_key_file",
-    "victorops_api_url",
-    "victorops_configs",
-    "webex_api_url",
-    "webex_configs",
-    "wechat_api_corp_id",
-    "wechat_api_secret",
-    "wechat_api_secret_file",
-    "wechat_api_url",
-    "wechat_configs",
-];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +33,7 @@ struct RawGlobal {
     smtp_smarthost: Option<Spanned<String>>,
     smtp_from: Option<Spanned<String>>,
     slack_api_url: Option<Spanned<String>>,
+    slack_api_url_file: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -161,12 +60,14 @@ struct RawReceiver {
     slack_configs: Option<Vec<Spanned<RawSlack>>>,
     email_configs: Option<Vec<Spanned<RawEmail>>>,
     webhook_configs: Option<Vec<Spanned<RawWebhook>>>,
+    sns_configs: Option<Vec<Spanned<RawSns>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSlack {
     api_url: Option<Spanned<String>>,
+    api_url_file: Option<Spanned<String>>,
     channel: Option<String>,
     send_resolved: Option<bool>,
 }
@@ -185,8 +86,28 @@ struct RawEmail {
 #[serde(deny_unknown_fields)]
 struct RawWebhook {
     url: Option<Spanned<String>>,
+    url_file: Option<Spanned<String>>,
     send_resolved: Option<bool>,
     max_alerts: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSns {
+    phone_number: Option<Spanned<String>>,
+    topic_arn: Option<Spanned<String>>,
+    target_arn: Option<Spanned<String>>,
+    send_resolved: Option<bool>,
+    #[expect(dead_code, reason = "Alertmanager needs it; here the deployment's own region and rights count")]
+    sigv4: Option<RawSigv4>,
+}
+
+/// How to sign requests to AWS: a region may be named, and does not count.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSigv4 {
+    #[expect(dead_code, reason = "the deployment's own region counts")]
+    region: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -246,13 +167,14 @@ impl Reader<'_> {
         let global = raw.global.unwrap_or_default();
         let resolve_timeout = self.duration(global.resolve_timeout.as_ref(), Duration::from_secs(300))?;
         let receivers = self.receivers(raw.receivers.unwrap_or_default(), &global)?;
+        let mail_sender = self.mail_sender(&global)?;
         let Some(route) = raw.route else {
             return Err(ConfigError::whole(self.file, "there is no route"));
         };
         let route = self.root(route, &receivers)?;
         let inhibit_rules = raw.inhibit_rules.unwrap_or_default();
         let inhibit_rules = inhibit_rules.into_iter().map(|rule| self.inhibit_rule(rule)).collect::<Read<_>>()?;
-        Ok(Config { resolve_timeout, route, receivers, inhibit_rules })
+        Ok(Config { resolve_timeout, route, receivers, inhibit_rules, mail_sender })
     }
 
     fn root(&self, raw: RawRoute, receivers: &BTreeMap<String, Receiver>) -> Read<Route> {
@@ -409,6 +331,9 @@ impl Reader<'_> {
         for (index, webhook) in raw.webhook_configs.into_iter().flatten().enumerate() {
             integrations.push(self.webhook(index, webhook, language)?);
         }
+        for (index, sns) in raw.sns_configs.into_iter().flatten().enumerate() {
+            integrations.push(self.sns(index, &sns, language)?);
+        }
         Ok(integrations)
     }
 
@@ -419,22 +344,71 @@ impl Reader<'_> {
         language: Option<Language>,
         global: &RawGlobal,
     ) -> Read<Integration> {
-        let Some(url) = raw.value.api_url.as_ref().or(global.slack_api_url.as_ref()) else {
+        let own = self.secret_url(raw.value.api_url.as_ref(), raw.value.api_url_file.as_ref())?;
+        let inherited = self.secret_url(global.slack_api_url.as_ref(), global.slack_api_url_file.as_ref())?;
+        let Some(url) = own.or(inherited) else {
             return self.refuse(raw.referenced, "there is no `api_url` here and no `slack_api_url` in `global`");
         };
-        let target = Target::Slack(Slack { url: self.url(url)?, channel: raw.value.channel.unwrap_or_default() });
+        let target = Target::Slack(Slack { url, channel: raw.value.channel.unwrap_or_default() });
         let send_resolved = raw.value.send_resolved.unwrap_or(false);
         Ok(Integration { key: format!("slack/{index}"), send_resolved, language, target })
     }
 
     fn webhook(&self, index: usize, raw: Spanned<RawWebhook>, language: Option<Language>) -> Read<Integration> {
-        let Some(url) = &raw.value.url else {
+        let Some(url) = self.secret_url(raw.value.url.as_ref(), raw.value.url_file.as_ref())? else {
             return self.refuse(raw.referenced, "there is no `url`");
         };
         let max_alerts = raw.value.max_alerts.unwrap_or(0);
-        let target = Target::Webhook(Webhook { url: self.url(url)?, max_alerts });
+        let target = Target::Webhook(Webhook { url, max_alerts });
         let send_resolved = raw.value.send_resolved.unwrap_or(true);
         Ok(Integration { key: format!("webhook/{index}"), send_resolved, language, target })
+    }
+
+    fn sns(&self, index: usize, raw: &Spanned<RawSns>, language: Option<Language>) -> Read<Integration> {
+        if let Some(target) = &raw.value.target_arn {
+            let reason = "`target_arn` is one device of a mobile app, which is not supported: use `topic_arn` or \
+                          `phone_number`";
+            return self.refuse(target.referenced, reason);
+        }
+        let sns = match (&raw.value.phone_number, &raw.value.topic_arn) {
+            (Some(number), None) => Sns::Phone(self.phone_number(number)?),
+            (None, Some(arn)) => Sns::Topic(self.topic_arn(arn)?),
+            (None, None) => return self.refuse(raw.referenced, "there is neither `phone_number` nor `topic_arn`"),
+            (Some(_), Some(arn)) => {
+                return self.refuse(arn.referenced, "there is a `phone_number` already: make two of them");
+            }
+        };
+        let send_resolved = raw.value.send_resolved.unwrap_or(true);
+        Ok(Integration { key: format!("sns/{index}"), send_resolved, language, target: Target::Sns(sns) })
+    }
+
+    fn phone_number(&self, raw: &Spanned<String>) -> Read<String> {
+        let digits = raw.value.strip_prefix('+').unwrap_or("");
+        let is_number = (7..=15).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.starts_with('0');
+        if is_number {
+            return Ok(raw.value.clone());
+        }
+        // The number is not repeated: it is somebody's.
+        self.refuse(raw.referenced, "this is not a telephone number like +819012345678, with the country's code")
+    }
+
+    fn topic_arn(&self, raw: &Spanned<String>) -> Read<String> {
+        let parts: Vec<&str> = raw.value.split(':').collect();
+        let is_topic = matches!(parts[..], ["arn", partition, "sns", region, account, name]
+            if partition.starts_with("aws") && ![region, account, name].contains(&""));
+        if is_topic {
+            return Ok(raw.value.clone());
+        }
+        let reason = format!("{:?} is not a topic like arn:aws:sns:us-east-1:123456789012:name", raw.value);
+        self.refuse(raw.referenced, reason)
+    }
+
+    fn mail_sender(&self, global: &RawGlobal) -> Read<Option<MailSender>> {
+        let Some(from) = &global.smtp_from else { return Ok(None) };
+        let smarthost = global.smtp_smarthost.as_ref().map_or(Ok(None), |smarthost| self.smarthost(smarthost))?;
+        Ok(Some(MailSender { from: self.mailboxes(from)?.join(", "), smarthost }))
     }
 
     fn email(
@@ -495,6 +469,26 @@ impl Reader<'_> {
         }
     }
 
+    /// A URL that stands in the file, or in another that is named; only one of them may be there.
+    fn secret_url(&self, inline: Option<&Spanned<String>>, file: Option<&Spanned<String>>) -> Read<Option<Secret>> {
+        match (inline, file) {
+            (None, None) => Ok(None),
+            (Some(url), None) => self.url(url).map(Some),
+            (None, Some(file)) => self.secret_file(file).map(Some),
+            (Some(_), Some(file)) => self.refuse(file.referenced, "the URL itself stands beside it: leave one out"),
+        }
+    }
+
+    /// Where a secret is kept. A path counts from the root: a configuration that was pushed lies in no folder.
+    fn secret_file(&self, raw: &Spanned<String>) -> Read<Secret> {
+        let path = raw.value.strip_prefix("ssm:").unwrap_or(&raw.value);
+        if path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control) {
+            return Ok(Secret::File(raw.value.clone()));
+        }
+        let reason = format!("{:?} is neither a path from the root nor ssm:/name of a parameter", raw.value);
+        self.refuse(raw.referenced, reason)
+    }
+
     fn url(&self, raw: &Spanned<String>) -> Read<Secret> {
         let rest = ["https://", "http://"].iter().find_map(|scheme| raw.value.strip_prefix(scheme));
         match rest {
@@ -515,7 +509,7 @@ fn language_of(receiver: &str) -> Option<Language> {
 }
 
 /// Whether a text looks like `local@domain` or `Name <local@domain>`.
-fn is_mailbox(text: &str) -> bool {
+pub(super) fn is_mailbox(text: &str) -> bool {
     let address = text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')).map_or(text, |(_, address)| address);
     let plain = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || "<>,@".contains(c));
     address.rsplit_once('@').is_some_and(|(local, domain)| plain(local) && plain(domain))

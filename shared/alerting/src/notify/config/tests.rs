@@ -1,3 +1,6 @@
+use std::fs;
+use std::process::Command;
+
 use super::*;
 
 const FULL: &str = r#"
@@ -206,6 +209,115 @@ fn what_alertmanager_knows_and_we_do_not_is_refused_by_name() {
     assert!(refused("routes: {}\n").contains("unknown field `routes`"), "{}", refused("routes: {}\n"));
 }
 
+/// What amtool takes, too: see `amtool_takes_what_we_take`.
+const AWS: &str = r#"
+global:
+  slack_api_url_file: /run/secrets/slack
+  smtp_from: mihari@example.com
+  smtp_smarthost: outbox.invalid:25
+route: {receiver: on-call.ja}
+receivers:
+  - name: on-call.ja
+    slack_configs:
+      - channel: '#alerts'
+      - channel: '#critical'
+        api_url_file: ssm:/mihari/slack
+      - api_url: https://hooks.slack.com/services/T0/B0/xyz
+    sns_configs:
+      - phone_number: '+819012345678'
+        sigv4: {region: ap-northeast-1}
+      - topic_arn: arn:aws:sns:ap-northeast-1:123456789012:pager
+        send_resolved: false
+"#;
+
+#[test]
+fn secrets_may_lie_elsewhere_and_sns_reaches_telephones_and_topics() {
+    let config = parse("am.yml", AWS).unwrap();
+    let receiver = &config.receivers["on-call.ja"];
+    let slack = |at: usize| {
+        let Target::Slack(slack) = &receiver.integrations[at].target else { panic!("it is Slack") };
+        slack.url.clone()
+    };
+    assert_eq!(slack(0), Secret::File("/run/secrets/slack".to_owned()));
+    assert_eq!(slack(1), Secret::File("ssm:/mihari/slack".to_owned()));
+    assert_eq!(slack(2), Secret::new("https://hooks.slack.com/services/T0/B0/xyz"));
+    let of = |one: &Integration| (one.key.clone(), one.send_resolved, one.target.clone());
+    let sns: Vec<_> = receiver.integrations[3..].iter().map(of).collect();
+    let topic = "arn:aws:sns:ap-northeast-1:123456789012:pager".to_owned();
+    let expected = [
+        ("sns/0".to_owned(), true, Target::Sns(Sns::Phone("+819012345678".to_owned()))),
+        ("sns/1".to_owned(), false, Target::Sns(Sns::Topic(topic))),
+    ];
+    assert_eq!(sns, expected);
+    assert!(receiver.integrations.iter().all(|one| one.language == Some(Language::Japanese)));
+    let sender = MailSender { from: "mihari@example.com".to_owned(), smarthost: None };
+    assert_eq!(config.mail_sender, Some(sender));
+    let hook = "route: {receiver: r}\nreceivers: [{name: r, webhook_configs: [{url_file: 'ssm:/mihari/pager'}]}]";
+    let config = parse("am.yml", hook).unwrap();
+    let Target::Webhook(hook) = &config.receivers["r"].integrations[0].target else { panic!("it is a webhook") };
+    assert_eq!(hook.url, Secret::File("ssm:/mihari/pager".to_owned()));
+    assert_eq!(config.mail_sender, None);
+}
+
+#[test]
+fn what_is_wrong_with_secrets_and_sns_is_named_with_its_place() {
+    let body = |line: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n    {line}");
+    let cases = [
+        ("sns_configs: [{target_arn: 'arn:x'}]", "am.yml:4:32: `target_arn` is one device of a mobile app"),
+        ("sns_configs: [{sigv4: {}}]", "am.yml:4:19: there is neither `phone_number` nor `topic_arn`"),
+        ("sns_configs: [{phone_number: '+1234567', topic_arn: 'a'}]", "am.yml:4:57: there is a `phone_number` already"),
+        ("sns_configs: [{phone_number: '09012345678'}]", "am.yml:4:34: this is not a telephone number"),
+        ("sns_configs: [{phone_number: '+0901234567'}]", "am.yml:4:34: this is not a telephone number"),
+        ("sns_configs: [{phone_number: '+81 90 1234'}]", "am.yml:4:34: this is not a telephone number"),
+        ("sns_configs: [{topic_arn: 'arn:aws:sqs:r:1:q'}]", "am.yml:4:31: \"arn:aws:sqs:r:1:q\" is not a topic"),
+        ("sns_configs: [{topic_arn: 'arn:aws:sns:r:1:'}]", "am.yml:4:31: \"arn:aws:sns:r:1:\" is not a topic"),
+        (
+            "slack_configs: [{api_url: 'http://x', api_url_file: /x}]",
+            "am.yml:4:57: the URL itself stands beside it: leave one out",
+        ),
+        (
+            "webhook_configs: [{url_file: secret}]",
+            "am.yml:4:34: \"secret\" is neither a path from the root nor ssm:/name",
+        ),
+        ("webhook_configs: [{url_file: 'ssm:name'}]", "am.yml:4:34: \"ssm:name\" is neither a path"),
+        ("webhook_configs: [{url_file: /}]", "am.yml:4:34: \"/\" is neither a path"),
+    ];
+    for (line, expected) in cases {
+        let reason = refused(&body(line));
+        assert!(reason.starts_with(expected), "{line}\ngave     {reason}\nexpected {expected}");
+        assert!(!reason.contains("0901234"), "a number is somebody's");
+    }
+    let both =
+        format!("global: {{slack_api_url: 'http://x', slack_api_url_file: /x}}\n{}", body("slack_configs: [{}]"));
+    assert!(refused(&both).starts_with("am.yml:1:57: the URL itself stands beside it"), "{}", refused(&both));
+    for (field, value) in [("message", "x"), ("subject", "x"), ("attributes", "{}"), ("api_url", "http://x")] {
+        let line = format!("sns_configs: [{{phone_number: '+819012345678', {field}: {value}}}]");
+        assert!(
+            refused(&body(&line)).ends_with(&format!("`{field}` is not supported yet")),
+            "{}",
+            refused(&body(&line))
+        );
+    }
+    let keys = "sns_configs: [{phone_number: '+819012345678', sigv4: {access_key: x}}]";
+    assert!(refused(&body(keys)).ends_with("`access_key` is not supported yet"), "{}", refused(&body(keys)));
+}
+
+/// Where Debian's `amtool` is installed it takes these files, too.
+#[test]
+fn amtool_takes_what_we_take() {
+    if Command::new("amtool").arg("--version").output().is_err() {
+        return;
+    }
+    let default = include_str!("../../../../../infra/config/alertmanager.yml");
+    for (name, yaml) in [("aws", AWS), ("full", FULL), ("default", default)] {
+        let path = std::env::temp_dir().join(format!("mihari-{}-{name}.yml", std::process::id()));
+        fs::write(&path, yaml).unwrap();
+        let output = Command::new("amtool").arg("check-config").arg(&path).output().unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[test]
 fn secrets_are_not_printed() {
     let config = parse("am.yml", FULL).unwrap();
@@ -238,8 +350,16 @@ fn the_default_file_tells_everybody_of_both_ends_and_needs_no_server() {
 #[test]
 fn the_examples_in_the_default_file_work() {
     let yaml = include_str!("../../../../../infra/config/alertmanager.yml");
-    let examples =
-        ["slack_api_url:", "slack_configs:", "  - channel:", "    send_resolved:", "webhook_configs:", "  - url:"];
+    let examples = [
+        "slack_api_url:",
+        "slack_configs:",
+        "  - channel:",
+        "    send_resolved:",
+        "webhook_configs:",
+        "  - url:",
+        "sns_configs:",
+        "  - phone_number:",
+    ];
     let uncomment = |line: &str| match line.trim_start().strip_prefix("# ") {
         Some(rest) if examples.iter().any(|example| rest.starts_with(example)) => line.replacen("# ", "", 1),
         Some(_) | None => line.to_owned(),
@@ -247,5 +367,5 @@ fn the_examples_in_the_default_file_work() {
     let yaml: Vec<String> = yaml.lines().map(uncomment).collect();
     let config = parse("alertmanager.yml", &yaml.join("\n")).unwrap();
     let keys: Vec<&str> = config.receivers["critical"].integrations.iter().map(|one| one.key.as_str()).collect();
-    assert_eq!(keys, ["email/0", "slack/0", "webhook/0"]);
+    assert_eq!(keys, ["email/0", "slack/0", "webhook/0", "sns/0"]);
 }

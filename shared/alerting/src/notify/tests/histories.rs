@@ -42,6 +42,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A host, and since when its rule held.
+type Occurrence = (String, Timestamp);
+
 /// What really holds, and what each integration knows.
 struct World {
     bench: Bench,
@@ -51,8 +54,9 @@ struct World {
     messages: VecDeque<(usize, i64, Option<i64>, i64)>,
     /// The reference: which hosts each integration believes to fire, from the messages it got alone.
     believed: BTreeMap<String, BTreeSet<String>>,
-    /// The last message that each integration got: what fires and what has ended.
-    heard: BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>,
+    /// The last message that each integration got: what fires and what has ended, and since when it fired. One that
+    /// fires anew is news, even where the end before was never heard of.
+    heard: BTreeMap<String, (BTreeSet<Occurrence>, BTreeSet<Occurrence>)>,
     /// Keys of notifications that were recorded as delivered.
     recorded: BTreeSet<String>,
     delivered: BTreeMap<String, String>,
@@ -164,11 +168,13 @@ impl World {
         if before.is_some() {
             return; // The destination drops what carries a key that it saw.
         }
-        let hosts = |alerts: &[Held]| -> BTreeSet<String> {
-            alerts.iter().map(|held| held.alert.labels.get("host").unwrap().to_owned()).collect()
+        let occurrences = |alerts: &[Held]| -> BTreeSet<Occurrence> {
+            let of = |held: &Held| (held.alert.labels.get("host").unwrap().to_owned(), held.alert.starts_at);
+            alerts.iter().map(of).collect()
         };
-        let message = (hosts(&one.firing), hosts(&one.resolved));
-        self.believed.insert(one.integration.key.clone(), message.0.clone());
+        let message = (occurrences(&one.firing), occurrences(&one.resolved));
+        let firing = message.0.iter().map(|(host, _)| host.clone()).collect();
+        self.believed.insert(one.integration.key.clone(), firing);
         let before = self.heard.insert(one.integration.key.clone(), message.clone());
         if one.reason != Reason::RepeatIntervalElapsed && one.integration.send_resolved {
             assert_ne!(before, Some(message), "{text}: it tells nothing new");
