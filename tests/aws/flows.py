@@ -259,7 +259,7 @@ def chunks_and_blocks(stack, tokens, hour, closed_at):
     rows = stack.rows()
     assert len([row for row in rows if of_hour(row, hour) and row["s"].split("#")[1] == "0"]) == 1, rows
     with step("rollup is killed between its writes"):
-        killed = killed_until_done(stack, "RollupFunction", "rollup", 3)
+        killed = killed_until_done(stack, "RollupFunction", "rollup", 2)
     print(f"           after {', '.join(killed)}")
     history_is_whole(stack, tokens, hour)
     rows = stack.rows()

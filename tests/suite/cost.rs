@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p tests --test suite cost:: -- --nocapture` prints where the money goes.
 
+mod consumed;
 mod fleet;
 mod stack;
 

@@ -261,7 +261,8 @@ mod tests {
         assert_eq!((found.memory_mb, found.aws.table.as_str()), (512, "mihari-table"));
         assert_eq!(found.settings.external_url, "https://m.example.com");
         assert_eq!(found.settings.time_zone.iana_name(), Some("Asia/Tokyo"));
-        assert!(found.settings.takes_pushed_config);
+        assert!(found.settings.takes_pushed_config && found.settings.layouts);
+        assert_eq!(found.settings.cache_bytes, 128 << 20);
         assert_eq!(found.limits, Limits { query_timeout: QUERY_TIME_MAX, ..Limits::default() });
         assert_eq!(found.messages, MessageSettings::default());
         assert_eq!(found.topic_arn(), Err(EnvironmentError::Missing("MIHARI_TOPIC_ARN")));
