@@ -86,6 +86,7 @@ class Proxy:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a killed function hangs up
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def kill_after(self, function, write):

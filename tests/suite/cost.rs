@@ -26,7 +26,7 @@ const OPEN_MINUTES_A_MONTH: f64 = 8.0 * 60.0 * DAYS;
 
 /// What things may cost at most, in dollars.
 const A_MILLION_SAMPLES_MAX: f64 = 0.0025;
-const IDLE_MONTH_MAX: f64 = 1.05;
+const IDLE_MONTH_MAX: f64 = 1.0;
 const OVERVIEW_MONTH_MAX: f64 = 0.6;
 const BOARD_MONTH_MAX: f64 = 1.5;
 

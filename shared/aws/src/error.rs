@@ -62,10 +62,8 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let SdkError::ServiceError(answer) = error else {
-        let kind = match error {
-            SdkError::ConstructionFailure(_) => ErrorKind::Bug,
-            _ => ErrorKind::Unavailable,
-        };
+        let is_ours = matches!(error, SdkError::ConstructionFailure(_));
+        let kind = if is_ours { ErrorKind::Bug } else { ErrorKind::Unavailable };
         return PortError::new(kind, operation, DisplayErrorContext(error));
     };
     let status = answer.raw().status().as_u16();

@@ -66,7 +66,7 @@ pub(crate) fn describe<E: ProvideErrorMetadata + Debug>(error: &SdkError<E, Resp
             SdkError::DispatchFailure(failure) if failure.is_timeout() => "AWS does not answer in time".to_owned(),
             SdkError::DispatchFailure(_) => "AWS cannot be reached".to_owned(),
             SdkError::ConstructionFailure(_) => format!("the request cannot be built: {error:?}"),
-            _ => "the answer of AWS cannot be read".to_owned(),
+            SdkError::ResponseError(_) | SdkError::ServiceError(_) | _ => "the answer of AWS cannot be read".to_owned(),
         },
     }
 }

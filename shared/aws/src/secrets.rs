@@ -87,10 +87,8 @@ impl SsmSecrets {
         let found = self.client.get_parameter().name(name).with_decryption(true).send().await;
         let found = found.map_err(|error| {
             // A parameter that is not there yet, or not allowed yet, may be soon.
-            let kind = match failure::kind(&error) {
-                ErrorKind::Throttled => ErrorKind::Throttled,
-                _ => ErrorKind::Unavailable,
-            };
+            let is_throttled = failure::kind(&error) == ErrorKind::Throttled;
+            let kind = if is_throttled { ErrorKind::Throttled } else { ErrorKind::Unavailable };
             PortError::new(kind, operation, format!("secret in {file}: {}", failure::describe(&error)))
         })?;
         let value = found.parameter.and_then(|parameter| parameter.value).unwrap_or_default();

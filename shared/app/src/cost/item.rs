@@ -36,7 +36,7 @@ pub enum Item {
     Sms,
     /// Metrics asked for from CloudWatch.
     CloudwatchMetric,
-    /// Alarms on ourselves: alarms times hours.
+    /// Alarms on ourselves: metrics they read times hours.
     Alarm,
 }
 

@@ -16,8 +16,8 @@ use crate::{App, AppError};
 const FORECAST_DAYS: i8 = 7;
 /// No forecast before so much of the month is known.
 const FORECAST_AFTER: Duration = Duration::from_secs(600);
-/// Alarms on ourselves.
-const ALARMS: u64 = 5;
+/// Metrics that the alarms on ourselves read, each of which is billed: two of the canary, one of each other alarm.
+const ALARM_METRICS: u64 = 4;
 /// An empty queue is asked three times a minute by five pollers.
 const QUEUE_POLLS_AN_HOUR: u64 = 5 * 3 * 60;
 
@@ -118,7 +118,7 @@ fn of(stored: &[rows::Stored], prices: &Prices, today: Date, now: Timestamp) -> 
 pub fn standing(time: Duration) -> Usage {
     let hours = time.as_secs() / 3600;
     let mut usage = Usage::default();
-    usage.add(Item::Alarm, ALARMS.saturating_mul(hours));
+    usage.add(Item::Alarm, ALARM_METRICS.saturating_mul(hours));
     usage.add(Item::QueueRequest, QUEUE_POLLS_AN_HOUR.saturating_mul(hours));
     usage
 }

@@ -159,7 +159,7 @@ async fn all_processes_of_a_month_add_up() {
         ledger.flush(app, NOW + hour).await.unwrap();
     }
     let found = report(&query, &prices, NOW + hour).await.unwrap();
-    let standing = 5.0 * 0.10 / 730.0 + 900.0 * 0.40e-6;
+    let standing = 4.0 * 0.10 / 730.0 + 900.0 * 0.40e-6;
     let flushes = 4.0 * 0.625e-6;
     let near = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 1e-3, "{found}, not {expected}");
     near(found.month_to_date, 4.0 + standing + flushes);

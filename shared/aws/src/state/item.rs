@@ -179,10 +179,7 @@ mod tests {
             expires: Some(Timestamp::from_millis(expires_ms)),
         };
         attributes(&RowKey::new("p", "s"), &stored)
-            .filter_map(|(name, value)| match value {
-                AttributeValue::N(digits) => Some((name.to_owned(), digits)),
-                _ => None,
-            })
+            .filter_map(|(name, value)| value.as_n().ok().map(|digits| (name.to_owned(), digits.clone())))
             .collect()
     }
 
