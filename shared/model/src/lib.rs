@@ -10,6 +10,7 @@
 mod batch;
 pub mod duration;
 mod error;
+mod histogram;
 mod labels;
 mod language;
 mod limits;
@@ -20,6 +21,10 @@ mod tenant;
 
 pub use batch::{Batch, BatchBuilder, BatchSeries, InvalidUtf8};
 pub use error::ErrorKind;
+pub use histogram::{
+    Bucket, BucketSpan, Buckets, CounterReset, Folded, Histogram, HistogramError, HistogramParts, HistogramSamples,
+    MixedSchemas, Schema, fold as fold_histograms,
+};
 pub use labels::{LabelError, Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
 pub use language::Language;
 pub use limits::Limits;

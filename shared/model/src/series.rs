@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::histogram::HistogramSamples;
 use crate::labels::Labels;
 use crate::sample::{Sample, Timestamp};
 
@@ -23,7 +24,8 @@ pub enum Aggregate {
 
 /// The samples of one series in columns, oldest first, one sample a timestamp.
 ///
-/// Timestamps are shared between the series of a scrape. Staleness markers are values like any other.
+/// Timestamps are shared between the series of a scrape. Staleness markers are values like any other; one ends native
+/// histograms too.
 #[derive(Clone, Debug)]
 pub struct Series {
     /// Which series.
@@ -36,6 +38,8 @@ pub struct Series {
     pub weights: Option<Vec<f64>>,
     /// For rollups: the span each value stands for; a value is stamped with the end of its span.
     pub resolution: Option<Duration>,
+    /// Native histograms beside the numbers; most series have none.
+    pub histograms: Option<Box<HistogramSamples>>,
 }
 
 impl Series {
@@ -51,21 +55,22 @@ impl Series {
             values: samples.iter().map(|sample| sample.value).collect(),
             weights: None,
             resolution: None,
+            histograms: None,
         }
     }
 
-    /// The samples, oldest first.
+    /// The samples that are numbers, oldest first.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         self.timestamps.iter().zip(&self.values).map(|(&timestamp, &value)| Sample { timestamp, value })
     }
 
-    /// How many samples there are.
+    /// How many samples there are, numbers and histograms.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.values.len() + self.histograms.as_ref().map_or(0, |histograms| histograms.values.len())
     }
 
     /// Whether there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
 }

@@ -1,5 +1,5 @@
 //! How fast queries over decoded series are: a sum of rates over 1,600 series, as a range of 81 steps and at once,
-//! and the other shapes that dashboards are made of.
+//! the other shapes that dashboards are made of, and 200 native histograms of 40 buckets.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
-use model::{Labels, Series, Timestamp, matches_all};
+use model::{
+    Buckets, CounterReset, Histogram, HistogramParts, HistogramSamples, Labels, Schema, Series, Timestamp, matches_all,
+};
 use promql::{Params, Selection, Source, SourceError, evaluate, parse, selections};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -76,10 +78,44 @@ fn load() -> Loaded {
             let slope = f64::from(i32::try_from(number + 1).expect("few series")) * 0.37;
             let values = (0..100).map(|step| f64::from(step % 60) * slope + 1000.0).collect();
             let labels = labels.expect("the labels are valid");
-            series.push(Series { labels, timestamps: Arc::clone(&times), values, weights: None, resolution: None });
+            series.push(Series {
+                labels,
+                timestamps: Arc::clone(&times),
+                values,
+                weights: None,
+                resolution: None,
+                histograms: None,
+            });
         }
     }
     Loaded { series }
+}
+
+/// 200 native histograms, a sample every 15 s for 25 minutes.
+fn load_histograms() -> Vec<Series> {
+    let times: Arc<[Timestamp]> = (0..100).map(|step| Timestamp::from_millis(step * 15_000)).collect();
+    let one = |instance: usize| {
+        let text = format!("10.0.0.{instance}:9100");
+        let labels = Labels::from_pairs([("__name__", "h"), ("job", "node"), ("instance", &text)]);
+        let values = (0..100_u32).map(|step| Arc::new(histogram(step))).collect();
+        let samples = HistogramSamples { timestamps: Arc::clone(&times), values };
+        let labels = labels.expect("the labels are valid");
+        Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels, &[]) }
+    };
+    (0..200).map(one).collect()
+}
+
+fn histogram(step: u32) -> Histogram {
+    let counts: Vec<f64> = (0..40_u32).map(|bucket| f64::from(step * (bucket % 7 + 1))).collect();
+    Histogram::new(HistogramParts {
+        schema: Schema::new(3, &[]).expect("there is such a schema"),
+        counter_reset: if step == 0 { CounterReset::Unknown } else { CounterReset::NotReset },
+        count: counts.iter().sum(),
+        sum: f64::from(step) * 3.7,
+        positive: Buckets::from_run(-20, counts).expect("the buckets are in range"),
+        ..HistogramParts::default()
+    })
+    .expect("the parts fit together")
 }
 
 fn find(loaded: &Loaded, selections: &[Selection]) -> Found {
@@ -112,12 +148,16 @@ impl Cut {
             self.part = series.timestamps[first..end].into();
         }
         let timestamps = Arc::clone(&self.part);
+        if series.histograms.is_some() {
+            return series.clone();
+        }
         Series { timestamps, values: series.values[first..end].to_vec(), ..series.clone() }
     }
 }
 
 fn queries(criterion: &mut Criterion<CpuTime>) {
-    let loaded = load();
+    let mut loaded = load();
+    loaded.series.extend(load_histograms());
     let range = Params::range(Timestamp::from_secs(300), Timestamp::from_secs(1500), Duration::from_secs(15));
     let instant = Params::instant(Timestamp::from_secs(1200));
     let cases = [
@@ -129,6 +169,9 @@ fn queries(criterion: &mut Criterion<CpuTime>) {
         ("top five of averages, 81 steps", "topk(5, avg_over_time(x[5m]))", &range),
         ("share of instance, 81 steps", "x / on (instance) group_left () sum by (instance) (x)", &range),
         ("subquery, instant", "max_over_time(sum(rate(x[5m]))[10m:15s])", &instant),
+        ("quantile of native histograms, 81 steps", "histogram_quantile(0.9, sum(rate(h[5m])))", &range),
+        ("quantile of native histograms, instant", "histogram_quantile(0.9, sum(rate(h[5m])))", &instant),
+        ("native histograms, 81 steps", "histogram_count(h)", &range),
     ];
     for (name, query, params) in cases {
         let expr = parse(query).expect("the query is an expression");

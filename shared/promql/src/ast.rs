@@ -60,6 +60,11 @@ impl Expr {
         }
     }
 
+    /// Whether the parser added it: what takes no room in the text was not written.
+    pub(crate) const fn is_implied(&self) -> bool {
+        self.span.start == self.span.end && self.span.line > 0
+    }
+
     /// The expression without the parentheses around it.
     pub(crate) fn without_parens(&self) -> &Self {
         let mut inner = self;
@@ -311,6 +316,11 @@ impl BinaryOp {
             self,
             Self::Equal | Self::NotEqual | Self::Less | Self::LessOrEqual | Self::Greater | Self::GreaterOrEqual
         )
+    }
+
+    /// Whether the result is still of the metric that the left side is of.
+    pub(crate) const fn keeps_name(self) -> bool {
+        self.is_comparison() || matches!(self, Self::TrimUpper | Self::TrimLower)
     }
 
     /// Whether it is `and`, `or` or `unless`.

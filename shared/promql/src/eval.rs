@@ -7,22 +7,24 @@ mod calendar;
 mod call;
 mod float;
 mod histogram;
+mod info;
 mod labels;
+mod native;
 mod select;
 mod vector;
 mod window;
 
 use std::sync::Arc;
 
-use model::{Labels, Sample, Series, Timestamp};
+use model::{Histogram, HistogramSamples, Labels, Sample, Series, Timestamp};
 
 use self::annotations::Annotations;
-use self::vector::{Grid, Vector, is_present};
+use self::vector::{Grid, Row, Vector, is_present};
 use crate::ast::{AggregateOp, Expr, ExprKind, Selector};
 use crate::error::{EvalError, SourceError};
 use crate::functions::{FunctionId, ValueType};
 use crate::selection::{Params, Profile, millis};
-use crate::value::{Output, Value};
+use crate::value::{HistogramSample, Output, Value};
 
 /// Where the series of an expression's selectors come from.
 pub trait Source {
@@ -40,10 +42,11 @@ pub trait Source {
 /// When the expression has no answer on this data, a limit is reached, the deadline passes or the source fails.
 pub fn evaluate(expr: &Expr, source: &dyn Source, params: &Params) -> Result<Output, EvalError> {
     let grid = query_grid(params)?;
-    let mut evaluator = Evaluator { source, params, annotations: Annotations::default(), samples: 0 };
-    let value = evaluator.answer(expr, grid)?;
+    let annotations = Annotations::default();
+    let mut evaluator = Evaluator { source, params, annotations, samples: 0, detects_resets: false };
+    let (value, histograms) = evaluator.answer(expr, grid)?;
     let (warnings, infos) = evaluator.annotations.finish();
-    Ok(Output { value, warnings, infos })
+    Ok(Output { value, histograms, warnings, infos })
 }
 
 fn query_grid(params: &Params) -> Result<Grid, EvalError> {
@@ -88,21 +91,24 @@ struct Evaluator<'a> {
     annotations: Annotations,
     /// Samples loaded so far.
     samples: usize,
+    /// Whether histograms are loaded for their counts and sums alone: then unknown counter resets are looked for.
+    detects_resets: bool,
 }
 
 type Result_<T> = Result<T, EvalError>;
 
 impl Evaluator<'_> {
-    fn answer(&mut self, expr: &Expr, grid: Grid) -> Result_<Value> {
+    /// The answer, and of an instant query the samples that are histograms.
+    fn answer(&mut self, expr: &Expr, grid: Grid) -> Result_<(Value, Vec<HistogramSample>)> {
         let is_instant = self.params.is_instant();
         if expr.value_type() == ValueType::RangeVector {
             if is_instant {
-                return self.range_answer(expr, grid);
+                return Ok((self.range_answer(expr, grid)?, Vec::new()));
             }
             let message = "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
             return Err(EvalError::Parameters { message: message.to_owned() });
         }
-        match self.eval(expr, grid)? {
+        let value = match self.eval(expr, grid)? {
             Evaluated::Scalar(values) if is_instant => Ok(Value::Scalar(sample(self.params.start, values[0]))),
             Evaluated::Scalar(values) => {
                 let mut vector = Vector::new(grid.count);
@@ -117,17 +123,12 @@ impl Evaluator<'_> {
             Evaluated::Vector(vector) => {
                 let vector = vector.drop_names_now()?;
                 if !is_instant {
-                    return Ok(matrix(&vector, grid));
+                    return Ok((matrix(&vector, grid), Vec::new()));
                 }
-                let rows = vector.labels.into_iter().zip(vector.values).filter(|(_, value)| is_present(*value));
-                let mut rows: Vec<(Labels, Sample)> =
-                    rows.map(|(labels, value)| (labels, sample(self.params.start, value))).collect();
-                if !is_ordered(expr) {
-                    rows.sort_by(|left, right| left.0.cmp(&right.0));
-                }
-                Ok(Value::Vector(rows))
+                return Ok(instant_answer(&vector, self.params.start, is_ordered(expr)));
             }
-        }
+        };
+        Ok((value?, Vec::new()))
     }
 
     /// The value of an expression at each time of the grid.
@@ -166,7 +167,18 @@ impl Evaluator<'_> {
             Evaluated::Scalar(values) if negative => {
                 Evaluated::Scalar(values.into_iter().map(|value| -value).collect())
             }
-            Evaluated::Vector(vector) if negative => Evaluated::Vector(self.named(vector.map(|value| -value))?),
+            Evaluated::Vector(vector) if negative => {
+                self.check_histograms(&vector)?;
+                let negated: Vec<_> = vector
+                    .each_histogram()
+                    .map(|(row, step, histogram)| (row, step, Arc::new(native::scaled(histogram, -1.0))))
+                    .collect();
+                let mut vector = vector.map(|value| -value);
+                for (row, step, histogram) in negated {
+                    vector.put_histogram(row, step, histogram);
+                }
+                Evaluated::Vector(self.named(vector)?)
+            }
             other @ (Evaluated::Scalar(_) | Evaluated::Text(_) | Evaluated::Vector(_)) => other,
         })
     }
@@ -211,6 +223,28 @@ impl Evaluator<'_> {
         Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
     }
 
+    /// Counts samples that are held in memory against the limit.
+    fn count_samples(&mut self, samples: usize) -> Result_<()> {
+        self.samples = self.samples.saturating_add(samples);
+        let limit = self.params.limits.query_samples_max;
+        if self.samples <= limit {
+            return Ok(());
+        }
+        let what = format!("load of {} samples", self.samples);
+        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+    }
+
+    /// Refuses to calculate with more histograms than may be held in memory.
+    fn check_histograms(&self, vector: &Vector) -> Result_<()> {
+        let limit = self.params.limits.query_samples_max;
+        let size: usize = vector.each_histogram().map(|(_, _, histogram)| room(histogram)).sum();
+        if size <= limit {
+            return Ok(());
+        }
+        let what = format!("result of histograms as large as {size} samples");
+        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+    }
+
     /// The series of a selector, counted against the limits.
     fn load(&mut self, selector: &Selector) -> Result_<Vec<Series>> {
         let series = self.source.series(selector.index)?;
@@ -219,13 +253,21 @@ impl Evaluator<'_> {
             let (what, limit) = (format!("selector of {} series", series.len()), limits.query_series_max);
             return Err(EvalError::Limit { what, limit_name: "query_series_max", limit });
         }
-        self.samples += series.iter().map(Series::len).sum::<usize>();
-        if self.samples > limits.query_samples_max {
-            let (what, limit) = (format!("load of {} samples", self.samples), limits.query_samples_max);
-            return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
+        let samples: usize = series.iter().map(Series::len).sum();
+        let histograms = series.iter().filter_map(|series| series.histograms.as_ref());
+        let buckets: usize = histograms.flat_map(|samples| &samples.values).map(|histogram| room(histogram)).sum();
+        self.count_samples(samples + buckets)?;
+        if self.detects_resets {
+            return Ok(series.into_iter().map(select::with_detected_resets).collect());
         }
         Ok(series)
     }
+}
+
+/// How many samples take as much room as a histogram.
+fn room(histogram: &Histogram) -> usize {
+    let parts = histogram.parts();
+    8 + (parts.positive.counts().len() + parts.negative.counts().len()) / 2
 }
 
 /// The parser lets no expression of a wrong type through; one built by hand may have one.
@@ -243,7 +285,8 @@ fn is_step_invariant(expr: &Expr) -> bool {
             let sees_time =
                 matches!(call.function.id, FunctionId::Time | FunctionId::Timestamp | FunctionId::PredictLinear)
                     || call.arguments.is_empty();
-            !sees_time && call.arguments.iter().all(is_step_invariant)
+            // The info metrics that `info` means when it names none are those of the time it is evaluated at.
+            !sees_time && call.arguments.iter().filter(|argument| !argument.is_implied()).all(is_step_invariant)
         }
         ExprKind::Number(_)
         | ExprKind::Text(_)
@@ -278,26 +321,60 @@ const fn sample(timestamp: Timestamp, value: f64) -> Sample {
     Sample { timestamp, value }
 }
 
+/// The samples of the only step, in the order of their labels unless they have one of their own.
+fn instant_answer(vector: &Vector, time: Timestamp, is_ordered: bool) -> (Value, Vec<HistogramSample>) {
+    let mut rows: Vec<usize> = (0..vector.rows()).filter(|row| vector.full_row(*row).has_samples()).collect();
+    if !is_ordered {
+        rows.sort_by(|left, right| vector.labels[*left].cmp(&vector.labels[*right]));
+    }
+    let (mut numbers, mut histograms) = (Vec::with_capacity(rows.len()), Vec::new());
+    for (position, row) in rows.into_iter().enumerate() {
+        let labels = vector.labels[row].clone();
+        match vector.full_row(row).histogram(0) {
+            None => numbers.push((labels, sample(time, vector.values[row]))),
+            Some(histogram) => {
+                let histogram = Arc::clone(histogram);
+                histograms.push(HistogramSample { position, labels, timestamp: time, histogram });
+            }
+        }
+    }
+    (Value::Vector(numbers), histograms)
+}
+
 /// The rows as series, in the order of their labels.
 fn matrix(vector: &Vector, grid: Grid) -> Value {
     let all_times: Arc<[Timestamp]> = grid.times().map(Timestamp::from_millis).collect();
     let mut series: Vec<Series> = (0..vector.rows())
-        .filter_map(|row| present_samples(vector.labels[row].clone(), vector.row(row), &all_times))
+        .filter_map(|row| present_samples(vector.labels[row].clone(), vector.full_row(row), &all_times))
         .collect();
     series.sort_by(|left, right| left.labels.cmp(&right.labels));
     Value::Matrix(series)
 }
 
 /// A row without the steps that have no sample; `None` when none has.
-fn present_samples(labels: Labels, row: &[f64], all_times: &Arc<[Timestamp]>) -> Option<Series> {
-    let count = row.iter().filter(|value| is_present(**value)).count();
-    let series = |timestamps, values| Some(Series { labels, timestamps, values, weights: None, resolution: None });
-    if count == row.len() {
-        return series(Arc::clone(all_times), row.to_vec());
+fn present_samples(labels: Labels, row: Row<'_>, all_times: &Arc<[Timestamp]>) -> Option<Series> {
+    let values = row.values;
+    let count = values.iter().filter(|value| is_present(**value)).count();
+    let histograms = row.histograms.and_then(|histograms| present_histograms(histograms, all_times));
+    let series = |timestamps, values, histograms| {
+        Some(Series { labels, timestamps, values, weights: None, resolution: None, histograms })
+    };
+    if count == values.len() {
+        return series(Arc::clone(all_times), values.to_vec(), None);
     }
-    if count == 0 {
+    if count == 0 && histograms.is_none() {
         return None;
     }
-    let present = || row.iter().zip(all_times.iter()).filter(|(value, _)| is_present(**value));
-    series(present().map(|(_, time)| *time).collect(), present().map(|(value, _)| *value).collect())
+    let present = || values.iter().zip(all_times.iter()).filter(|(value, _)| is_present(**value));
+    series(present().map(|(_, time)| *time).collect(), present().map(|(value, _)| *value).collect(), histograms)
+}
+
+fn present_histograms(row: &[Option<Arc<Histogram>>], all_times: &Arc<[Timestamp]>) -> Option<Box<HistogramSamples>> {
+    let values: Vec<Arc<Histogram>> = row.iter().flatten().cloned().collect();
+    let timestamps = if values.len() == row.len() {
+        Arc::clone(all_times)
+    } else {
+        row.iter().zip(all_times.iter()).filter_map(|(histogram, time)| histogram.as_ref().map(|_| *time)).collect()
+    };
+    (!values.is_empty()).then(|| Box::new(HistogramSamples { timestamps, values }))
 }

@@ -52,4 +52,4 @@ pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
 pub use parser::{parse, parse_limited};
 pub use selection::{Deadline, Params, Profile, Selection, selections};
-pub use value::{Output, Value, format_float};
+pub use value::{HistogramSample, Output, Value, format_float};

@@ -4,14 +4,14 @@ mod check;
 mod duration;
 mod selector;
 
-use model::Limits;
+use model::{Limits, METRIC_NAME, Matcher};
 
 use crate::ast::{
     AggregateOp, Aggregation, Binary, BinaryOp, Call, Expr, ExprKind, Group, Grouping, Matching, MatchingLabels,
-    Number, Side, Span, TextLiteral,
+    Number, Selector, Shift, Side, Span, TextLiteral,
 };
 use crate::error::ParseError;
-use crate::functions;
+use crate::functions::{self, FunctionId};
 use crate::lexer::{Mode, Token, TokenKind, lex};
 use crate::quote::{quote, quote_bytes};
 
@@ -66,6 +66,8 @@ struct Parser<'a> {
     nesting: usize,
     /// Selectors so far.
     selectors: usize,
+    /// Whether a selector needs no condition that tells series apart.
+    matches_anything: bool,
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -75,7 +77,17 @@ impl<'a> Parser<'a> {
         let token = lex(text, 0, Mode::Expression)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
         let mode = Mode::Expression;
-        Ok(Self { text, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
+        Ok(Self {
+            text,
+            token,
+            line_starts,
+            previous_end: 0,
+            mode,
+            parens: 0,
+            nesting: 0,
+            selectors: 0,
+            matches_anything: false,
+        })
     }
 
     /// Operators of at least that precedence, and what they stand between.
@@ -250,7 +262,7 @@ impl<'a> Parser<'a> {
 
     fn aggregation(&mut self, op: AggregateOp, start: usize) -> Parsed<Expr> {
         let mut grouping = self.grouping()?;
-        let mut arguments = self.arguments()?;
+        let mut arguments = self.arguments(false)?;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
@@ -311,21 +323,36 @@ impl<'a> Parser<'a> {
         let Some(function) = functions::find(name) else {
             return Err(self.error_at(start, format!("unknown function with name {}", quote(name))));
         };
-        let arguments = self.arguments()?;
+        let is_info = function.id == FunctionId::Info;
+        let mut arguments = self.arguments(is_info)?;
+        if is_info && arguments.len() == 1 {
+            arguments.push(self.target_info()?);
+        }
         let call = Call { function, arguments };
         check::call(&call).map_err(|(offset, message)| self.error_at(offset.unwrap_or(start), message))?;
         self.build(ExprKind::Call(Box::new(call)), start)
     }
 
-    /// Expressions in parentheses.
-    fn arguments(&mut self) -> Parsed<Vec<Expr>> {
+    /// The info metrics meant when `info` does not say which: a selector that takes no room in the text.
+    fn target_info(&mut self) -> Parsed<Expr> {
+        let matchers = vec![Matcher::equal(METRIC_NAME, "target_info")];
+        let index = self.selectors;
+        self.selectors += 1;
+        let selector = Selector { index, name: None, matchers, shift: Shift::default(), extent: None };
+        self.build(ExprKind::Selector(Box::new(selector)), self.previous_end)
+    }
+
+    /// Expressions in parentheses. Behind the first one of `info` a selector may match anything.
+    fn arguments(&mut self, is_info: bool) -> Parsed<Vec<Expr>> {
         let mut arguments = Vec::new();
         if !self.is_symbol("(") {
             return Err(self.unexpected("", ""));
         }
         self.open_paren("")?;
         while !self.is_symbol(")") {
+            self.matches_anything = is_info && arguments.len() == 1;
             arguments.push(self.expression(0)?);
+            self.matches_anything = false;
             if self.take_symbol(",")? && self.is_symbol(")") {
                 return Err(self.error("trailing commas not allowed in function call args"));
             }

@@ -30,7 +30,8 @@ impl fmt::Display for Expr {
             ExprKind::Binary(binary) => binary.fmt(f),
             ExprKind::Aggregate(aggregation) => aggregation.fmt(f),
             ExprKind::Call(call) => {
-                let arguments: Vec<String> = call.arguments.iter().map(Expr::to_string).collect();
+                let written = call.arguments.iter().filter(|argument| !argument.is_implied());
+                let arguments: Vec<String> = written.map(Self::to_string).collect();
                 write!(f, "{}({})", call.function.name, arguments.join(", "))
             }
             ExprKind::Paren(inner) => write!(f, "({inner})"),

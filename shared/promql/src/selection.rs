@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Aggregate, Limits, Matcher, TimeRange, Timestamp};
+use model::{Aggregate, Limits, METRIC_NAME, Matcher, TimeRange, Timestamp};
 
 use crate::ast::{At, DurationExpr, Expr, ExprKind, Extent, Selector, Shift};
 use crate::duration;
@@ -175,8 +175,30 @@ fn walk(expr: &Expr, context: &Walk<'_>, found: &mut Vec<(usize, Selection)>) {
             for argument in &call.arguments {
                 walk(argument, &inside, found);
             }
+            if let (FunctionId::Info, Some(second)) = (call.function.id, call.arguments.get(1)) {
+                name_info_metric(second, found);
+            }
         }
     }
+}
+
+/// The second argument of `info` may leave the name of the metric to us.
+fn name_info_metric(expr: &Expr, found: &mut [(usize, Selection)]) {
+    if let ExprKind::Selector(selector) = &expr.without_parens().kind {
+        let own = found.iter_mut().find(|(index, _)| *index == selector.index);
+        if let Some((_, selection)) = own {
+            selection.matchers = info_matchers(selector);
+        }
+    }
+}
+
+/// The conditions on info metrics: `target_info`, unless the selector says something about the name.
+pub(crate) fn info_matchers(selector: &Selector) -> Vec<Matcher> {
+    let mut matchers = selector.matchers.clone();
+    if !matchers.iter().any(|matcher| matcher.name() == METRIC_NAME) {
+        matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
+    }
+    matchers
 }
 
 fn select(selector: &Selector, window: i64, context: &Walk<'_>) -> Selection {

@@ -5,18 +5,20 @@
 //! `eval range from <start> to <end> step <step> <query>` followed by `expect` lines and expected series. Read
 //! [`Script`] first.
 //!
-//! Native histograms can be written down, but not loaded yet: a case that reads or expects one says so.
+//! Native histograms are written `{{schema:0 count:4 sum:5 buckets:[1 2 1]}}`; `load_with_nhcb` makes ones with custom
+//! buckets of classic histograms.
 
 mod compare;
+mod native;
 mod notation;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, METRIC_NAME, Matcher, Sample, Series, Timestamp, matches_all};
+use model::{Histogram, HistogramSamples, Labels, Sample, Series, Timestamp, matches_all};
 
-use self::compare::{check_annotations, check_failure, check_value};
+use self::compare::{Found, check_annotations, check_failure, check_value, found_series, found_vector};
 use self::notation::{Point, expand, read_duration, read_series};
 use crate::ast::{Expr, ExprKind};
 use crate::error::{EvalError, SourceError};
@@ -85,9 +87,12 @@ enum Text {
 
 /// Samples by series and time in milliseconds.
 #[derive(Clone, Debug, Default)]
-struct Loaded {
-    floats: BTreeMap<Labels, BTreeMap<i64, f64>>,
-    histograms: Vec<Labels>,
+struct Loaded(BTreeMap<Labels, BTreeMap<i64, LoadedSample>>);
+
+#[derive(Clone, Debug)]
+enum LoadedSample {
+    Number(f64),
+    Histogram(Arc<Histogram>),
 }
 
 impl Script {
@@ -121,10 +126,12 @@ impl Script {
                 "clear" => loaded = Loaded::default(),
                 "load" | "load_with_nhcb" => {
                     let step = read_duration(rest.trim()).map_err(error)?;
+                    let mut classic = native::Classic::default();
                     for (line, text) in block {
-                        loaded
-                            .add(text, step, command == "load_with_nhcb")
-                            .map_err(|message| ScriptError { line, message })?;
+                        loaded.add(text, step, &mut classic).map_err(|message| ScriptError { line, message })?;
+                    }
+                    if command == "load_with_nhcb" {
+                        loaded.add_histograms(classic).map_err(error)?;
                     }
                 }
                 _ if command.starts_with("eval") => {
@@ -150,47 +157,64 @@ fn begins_command(line: &str) -> bool {
 }
 
 impl Loaded {
-    fn add(&mut self, line: &str, step: Duration, with_histograms: bool) -> Result<(), String> {
+    fn add(&mut self, line: &str, step: Duration, classic: &mut native::Classic) -> Result<(), String> {
         let (labels, points) = read_series(line)?;
         let points = expand(points)?;
         let step = i64::try_from(step.as_millis()).map_err(|_| "a step that long")?;
-        if with_histograms && let Some(histogram) = histogram_of(&labels) {
-            self.histograms.push(histogram);
-        }
-        if points.contains(&Point::Histogram) {
-            self.histograms.push(labels.clone());
-        }
-        let samples = self.floats.entry(labels).or_default();
+        let samples = self.0.entry(labels.clone()).or_default();
         for (index, point) in (0_i64..).zip(points) {
-            match point {
-                Point::Float(value) => samples.insert(index.saturating_mul(step), value),
-                Point::Stale => samples.insert(index.saturating_mul(step), model::stale_nan()),
-                Point::Absent | Point::Histogram => None,
+            let time = index.saturating_mul(step);
+            let sample = match point {
+                Point::Absent => continue,
+                Point::Float(value) => {
+                    classic.add(&labels, time, value);
+                    LoadedSample::Number(value)
+                }
+                Point::Stale => LoadedSample::Number(model::stale_nan()),
+                Point::Histogram(written) => LoadedSample::Histogram(written.histogram),
             };
+            samples.insert(time, sample);
+        }
+        Ok(())
+    }
+
+    fn add_histograms(&mut self, classic: native::Classic) -> Result<(), String> {
+        for (labels, time, histogram) in classic.finish()? {
+            self.0.entry(labels).or_default().insert(time, LoadedSample::Histogram(histogram));
         }
         Ok(())
     }
 
     fn select(&self, selection: &Selection) -> Vec<Series> {
-        let range = selection.range.start.as_millis()..=selection.range.end.as_millis();
-        let matching = self.floats.iter().filter(|(labels, _)| matches_all(&selection.matchers, labels.as_ref()));
-        matching
-            .filter_map(|(labels, samples)| {
-                let samples: Vec<Sample> = samples
-                    .range(range.clone())
-                    .map(|(time, value)| Sample { timestamp: Timestamp::from_millis(*time), value: *value })
-                    .collect();
-                (!samples.is_empty()).then(|| Series::from_samples(labels.clone(), &samples))
-            })
-            .collect()
+        let matching = self.0.iter().filter(|(labels, _)| matches_all(&selection.matchers, labels.as_ref()));
+        matching.filter_map(|(labels, samples)| cut(labels, samples, selection)).collect()
     }
 }
 
-/// The labels of the native histogram that the series of a classic one can be turned into.
-fn histogram_of(labels: &Labels) -> Option<Labels> {
-    let name = labels.metric_name();
-    let base = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| name.strip_suffix(suffix))?;
-    labels.to_builder().remove("le").set(METRIC_NAME, base).build().ok()
+/// The samples of a series within the range of a selection.
+fn cut(labels: &Labels, samples: &BTreeMap<i64, LoadedSample>, selection: &Selection) -> Option<Series> {
+    let (mut numbers, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let mut before: Option<Arc<Histogram>> = None;
+    for (time, sample) in samples {
+        let timestamp = Timestamp::from_millis(*time);
+        let stored = match sample {
+            LoadedSample::Number(_) => None,
+            LoadedSample::Histogram(histogram) => Some(native::with_stored_hint(histogram, before.as_ref())),
+        };
+        before.clone_from(&stored);
+        match (sample, stored) {
+            _ if !selection.range.contains(timestamp) => {}
+            (LoadedSample::Number(value), _) => numbers.push(Sample { timestamp, value: *value }),
+            (LoadedSample::Histogram(histogram), stored) => {
+                times.push(timestamp);
+                values.push(stored.unwrap_or_else(|| Arc::clone(histogram)));
+            }
+        }
+    }
+    let samples = HistogramSamples { timestamps: times.into(), values };
+    let histograms = (!samples.values.is_empty()).then(|| Box::new(samples));
+    let series = Series { histograms, ..Series::from_samples(labels.clone(), &numbers) };
+    (!series.is_empty()).then_some(series)
 }
 
 impl Case {
@@ -221,15 +245,6 @@ impl Case {
         Ok(Self { line: 0, query: query.to_owned(), when, expected, loaded: Arc::new(loaded.clone()) })
     }
 
-    /// Whether it reads or expects a native histogram.
-    pub fn needs_native_histograms(&self) -> bool {
-        let expects = self.expected.series.iter().any(|(_, points)| points.contains(&Point::Histogram));
-        let Ok(expr) = parse(&self.query) else { return expects };
-        let is_read =
-            |matchers: &[Matcher]| self.loaded.histograms.iter().any(|labels| matches_all(matchers, labels.as_ref()));
-        expects || selections(&expr, &self.params()).iter().any(|selection| is_read(&selection.matchers))
-    }
-
     /// The functions it calls.
     pub fn functions(&self) -> Vec<&'static str> {
         let mut names = Vec::new();
@@ -252,15 +267,15 @@ impl Case {
         let output = outcome.map_err(|error| format!("fails: {error}"))?;
         check_annotations("warning", &output.warnings, self.expected.warnings.as_deref())?;
         check_annotations("info", &output.infos, self.expected.infos.as_deref())?;
-        check_value(&output.value, &self.expected, &params)?;
-        self.check_as_range(&output.value)
+        check_value(&output, &self.expected, &params)?;
+        self.check_as_range(&output)
     }
 
     /// An instant query must answer what a range query answers at its time.
-    fn check_as_range(&self, instant: &Value) -> Result<(), String> {
+    fn check_as_range(&self, instant: &crate::Output) -> Result<(), String> {
         let When::At(time) = self.when else { return Ok(()) };
         let sees_range = ["start", "end", "range", "step"].iter().any(|name| self.functions().contains(name));
-        let Value::Vector(vector) = instant else { return Ok(()) };
+        let Value::Vector(_) = instant.value else { return Ok(()) };
         if sees_range || ["start()", "end()", "range()", "step()"].iter().any(|text| self.query.contains(text)) {
             return Ok(());
         }
@@ -268,17 +283,16 @@ impl Case {
         let params = Params::range(time - minute, time + minute, minute);
         let output = self.answer(&params).map_err(|error| format!("fails as a range query: {error}"))?;
         let Value::Matrix(matrix) = output.value else { return Err("a range query gave no matrix".to_owned()) };
-        let at_time = |series: &Series| series.samples().find(|sample| sample.timestamp == time).map(|s| s.value);
-        let mut found: BTreeMap<&Labels, f64> = BTreeMap::new();
+        let mut found: BTreeMap<&Labels, Found> = BTreeMap::new();
         for series in &matrix {
-            if let Some(value) = at_time(series) {
-                found.insert(&series.labels, value);
+            if let Some(sample) = found_series(series).remove(&time) {
+                found.insert(&series.labels, sample);
             }
         }
-        for (labels, sample) in vector {
-            let value = found.remove(labels).ok_or_else(|| format!("as a range query: {labels} is missing"))?;
-            if !compare::almost_equal(value, sample.value) {
-                return Err(format!("as a range query: {labels} is {value}, not {}", sample.value));
+        for (labels, sample) in found_vector(instant) {
+            let value = found.remove(&labels).ok_or_else(|| format!("as a range query: {labels} is missing"))?;
+            if !value.same(&sample) {
+                return Err(format!("as a range query: {labels} is {value}, not {sample}"));
             }
         }
         if found.is_empty() { Ok(()) } else { Err(format!("as a range query: more series {found:?}")) }

@@ -1,6 +1,8 @@
 //! What a query answers.
 
-use model::{Labels, Sample, Series};
+use std::sync::Arc;
+
+use model::{Histogram, Labels, Sample, Series, Timestamp};
 
 /// The answer to a query.
 #[derive(Clone, Debug)]
@@ -9,7 +11,7 @@ pub enum Value {
     Scalar(Sample),
     /// A text.
     String(String),
-    /// One sample a series, in the order to be shown.
+    /// One number a series, in the order to be shown; series that have a histogram are in [`Output::histograms`].
     Vector(Vec<(Labels, Sample)>),
     /// The samples of each series: of a range query at its steps, of a range selector as they are.
     Matrix(Vec<Series>),
@@ -20,10 +22,25 @@ pub enum Value {
 pub struct Output {
     /// The answer.
     pub value: Value,
+    /// The samples of a vector that are histograms, in the order to be shown.
+    pub histograms: Vec<HistogramSample>,
     /// Each begins `PromQL warning:` and ends with its position.
     pub warnings: Vec<String>,
     /// Each begins `PromQL info:` and ends with its position.
     pub infos: Vec<String>,
+}
+
+/// A histogram in the answer to an instant query.
+#[derive(Clone, Debug)]
+pub struct HistogramSample {
+    /// Its place among all samples of the vector, those of [`Value::Vector`] included, counted from 0.
+    pub position: usize,
+    /// Which series.
+    pub labels: Labels,
+    /// When.
+    pub timestamp: Timestamp,
+    /// The histogram.
+    pub histogram: Arc<Histogram>,
 }
 
 /// Writes a number as Prometheus does: the shortest text that reads back, never with an exponent; `NaN`, `+Inf`, `-Inf`.

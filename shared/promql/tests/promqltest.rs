@@ -11,16 +11,11 @@ use std::sync::{Arc, Mutex};
 use libtest_mimic::{Arguments, Failed, Trial};
 use promql::testing::Script;
 
-/// Functions and modifiers that are not there yet: a case that uses one is ignored.
-const NOT_YET: [&str; 1] = ["info"];
-
 /// What became of the cases of one file.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     passed: usize,
     failed: usize,
-    native_histograms: usize,
-    not_yet: usize,
 }
 
 type Tallies = Arc<Mutex<BTreeMap<String, Tally>>>;
@@ -53,16 +48,6 @@ fn trials(path: &Path, tallies: &Tallies) -> Vec<Trial> {
     cases
         .into_iter()
         .map(|case| {
-            let native = case.needs_native_histograms();
-            let not_yet = case.functions().iter().any(|name| NOT_YET.contains(name));
-            let count = |change: fn(&mut Tally)| {
-                change(tallies.lock().expect("no test panics while it counts").entry(file.clone()).or_default());
-            };
-            if native {
-                count(|tally| tally.native_histograms += 1);
-            } else if not_yet {
-                count(|tally| tally.not_yet += 1);
-            }
             let (tallies, name) = (Arc::clone(tallies), file.clone());
             Trial::test(format!("{file}:{}: {}", case.line, case.query), move || {
                 let result = case.run();
@@ -75,25 +60,22 @@ fn trials(path: &Path, tallies: &Tallies) -> Vec<Trial> {
                 }
                 result.map_err(Failed::from)
             })
-            .with_ignored_flag(native || not_yet)
         })
         .collect()
 }
 
 fn print_table(tallies: &Tallies) {
-    println!("{:<32} {:>6} {:>6} {:>17} {:>7}", "script", "passed", "failed", "native histograms", "not yet");
+    println!("{:<32} {:>6} {:>6}", "script", "passed", "failed");
     let mut total = Tally::default();
     for (file, tally) in tallies.lock().expect("all tests have ended").iter() {
         print_row(file, *tally);
         total.passed += tally.passed;
         total.failed += tally.failed;
-        total.native_histograms += tally.native_histograms;
-        total.not_yet += tally.not_yet;
     }
     print_row("all", total);
 }
 
 fn print_row(name: &str, tally: Tally) {
-    let Tally { passed, failed, native_histograms, not_yet } = tally;
-    println!("{name:<32} {passed:>6} {failed:>6} {native_histograms:>17} {not_yet:>7}");
+    let Tally { passed, failed } = tally;
+    println!("{name:<32} {passed:>6} {failed:>6}");
 }

@@ -1,11 +1,15 @@
 //! What holds for every expression, on generated ones.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, Sample, Series, Timestamp, matches_all, stale_nan};
+use model::{
+    Buckets, CounterReset, Histogram, HistogramParts, HistogramSamples, Labels, Sample, Schema, Series, Timestamp,
+    is_stale, matches_all, stale_nan,
+};
 use promql::{
-    Deadline, EvalError, Params, Profile, Selection, Source, SourceError, Value, evaluate, parse, selections,
+    Deadline, EvalError, Output, Params, Profile, Selection, Source, SourceError, Value, evaluate, parse, selections,
 };
 use proptest::prelude::*;
 
@@ -24,10 +28,19 @@ impl Source for Data {
             Series {
                 weights: series.weights.clone(),
                 resolution: series.resolution,
+                histograms: series.histograms.as_ref().map(|samples| Box::new(cut_histograms(samples, *range))),
                 ..Series::from_samples(series.labels.clone(), &samples)
             }
         });
         Ok(cut.collect())
+    }
+}
+
+fn cut_histograms(samples: &HistogramSamples, range: model::TimeRange) -> HistogramSamples {
+    let within = || samples.timestamps.iter().zip(&samples.values).filter(|(time, _)| range.contains(**time));
+    HistogramSamples {
+        timestamps: within().map(|(time, _)| *time).collect(),
+        values: within().map(|(_, histogram)| Arc::clone(histogram)).collect(),
     }
 }
 
@@ -37,19 +50,41 @@ fn answer(query: &str, series: &[Series], params: &Params) -> Result<Value, Eval
     evaluate(&expr, &source, params).map(|output| output.value)
 }
 
+/// As [`answer`], normalised.
+fn normal_answer(query: &str, series: &[Series], params: &Params) -> Result<Vec<Line>, EvalError> {
+    let expr = parse(query).expect("the query is an expression");
+    let source = Data { series: series.to_vec(), selections: selections(&expr, params) };
+    evaluate(&expr, &source, params).map(normal)
+}
+
+/// Labels, time, and the bits of the value or the text of the histogram.
+type Line = (String, i64, u64, String);
+
 /// Answers by labels, each sample as its time and the bits of its value (all that are no numbers are the same).
-fn normal(value: Value) -> Vec<(String, i64, u64)> {
+fn normal(output: Output) -> Vec<Line> {
     let bits = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
-    let line = |labels: &Labels, sample: Sample| (labels.to_string(), sample.timestamp.as_millis(), bits(sample.value));
-    let mut lines: Vec<(String, i64, u64)> = match value {
+    let line = |labels: &Labels, sample: Sample| {
+        (labels.to_string(), sample.timestamp.as_millis(), bits(sample.value), String::new())
+    };
+    let native = |labels: &Labels, time: Timestamp, histogram: &Histogram| {
+        (labels.to_string(), time.as_millis(), 0, format!("{histogram} {:?}", histogram.counter_reset()))
+    };
+    let mut lines: Vec<Line> = match output.value {
         Value::Scalar(sample) => vec![line(&Labels::empty(), sample)],
-        Value::String(text) => vec![(text, 0, 0)],
+        Value::String(text) => vec![(text, 0, 0, String::new())],
         Value::Vector(vector) => vector.iter().map(|(labels, sample)| line(labels, *sample)).collect(),
         Value::Matrix(matrix) => matrix
             .iter()
-            .flat_map(|series| series.samples().map(|sample| line(&series.labels, sample)).collect::<Vec<_>>())
+            .flat_map(|series| {
+                let numbers = series.samples().map(|sample| line(&series.labels, sample));
+                let samples = series.histograms.iter();
+                let histograms = samples.flat_map(|samples| samples.timestamps.iter().zip(&samples.values));
+                let histograms = histograms.map(|(time, histogram)| native(&series.labels, *time, histogram));
+                numbers.chain(histograms).collect::<Vec<_>>()
+            })
             .collect(),
     };
+    lines.extend(output.histograms.iter().map(|sample| native(&sample.labels, sample.timestamp, &sample.histogram)));
     lines.sort();
     lines
 }
@@ -69,7 +104,7 @@ fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = &'static str>
 }
 
 fn selector() -> impl Strategy<Value = String> {
-    let name = one_of(&["a", "a", "a", "b", "b", "c_total", "h_bucket", "h_bucket", "missing"]);
+    let name = one_of(&["a", "a", "a", "b", "b", "c_total", "h_bucket", "h_bucket", "n", "n", "n_gauge", "missing"]);
     let matcher = prop_oneof![
         4 => Just(String::new()),
         1 => Just("{l=\"x\"}".to_owned()),
@@ -108,15 +143,19 @@ fn window() -> impl Strategy<Value = String> {
     (selector(), range, shift()).prop_map(|(selector, range, shift)| format!("{selector}[{range}]{shift}"))
 }
 
-fn vector() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![
+fn leaf() -> impl Strategy<Value = String> {
+    prop_oneof![
         (selector(), shift()).prop_map(|(selector, shift)| format!("{selector}{shift}")),
         (over_time(), window()).prop_map(|(function, window)| format!("{function}({window})")),
+        (extended(), selector()).prop_map(|(call, selector)| call.replace('#', &selector)),
         window().prop_map(|window| format!("quantile_over_time(0.7, {window})")),
         window().prop_map(|window| format!("predict_linear({window}, 600)")),
         window().prop_map(|window| format!("double_exponential_smoothing({window}, 0.3, 0.6)")),
-    ];
-    leaf.prop_recursive(4, 16, 3, |inner| {
+    ]
+}
+
+fn vector() -> impl Strategy<Value = String> {
+    leaf().prop_recursive(4, 16, 3, |inner| {
         let function = one_of(&[
             "abs",
             "ceil",
@@ -130,11 +169,16 @@ fn vector() -> impl Strategy<Value = String> {
             "hour",
             "day_of_week",
             "histogram_count",
+            "histogram_sum",
+            "histogram_avg",
+            "histogram_stdvar",
+            "info",
         ]);
         let aggregation = one_of(&["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
         let ranked = one_of(&["topk", "bottomk", "limitk", "quantile", "limit_ratio"]);
         let grouping = one_of(&["", " by (l)", " by (l, m)", " without (l)", " by (__name__)"]);
-        let operator = one_of(&["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", "> bool", "<=", ">", "< bool"]);
+        let operator =
+            one_of(&["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", "> bool", "<=", ">", "< bool", "</", ">/"]);
         let set = one_of(&["and", "or", "unless"]);
         let matching = prop_oneof![
             4 => Just(""),
@@ -158,6 +202,8 @@ fn vector() -> impl Strategy<Value = String> {
                 .prop_map(|(left, op, matching, right)| format!("({left}) {op}{matching} ({right})")),
             inner.clone().prop_map(|inner| format!("-({inner})")),
             inner.clone().prop_map(|inner| format!("histogram_quantile(0.9, {inner})")),
+            inner.clone().prop_map(|inner| format!("histogram_fraction(1, 7, {inner})")),
+            inner.clone().prop_map(|inner| format!("info({inner}, {{__name__=~\"a|b\"}})")),
             inner.clone().prop_map(|inner| format!("count_values(\"v\", {inner})")),
             inner.clone().prop_map(|inner| format!("label_replace({inner}, \"m\", \"$1x\", \"l\", \"(.*)\")")),
             inner.clone().prop_map(|inner| format!("label_join({inner}, \"j\", \"-\", \"l\", \"m\")")),
@@ -166,6 +212,17 @@ fn vector() -> impl Strategy<Value = String> {
             (over_time(), inner).prop_map(|(function, inner)| format!("{function}(({inner})[2m:20s])")),
         ]
     })
+}
+
+fn extended() -> impl Strategy<Value = &'static str> {
+    one_of(&[
+        "rate(#[1m] anchored)",
+        "increase(#[1m] smoothed)",
+        "delta(#[45s] smoothed offset 10s)",
+        "changes(#[1m] anchored)",
+        "resets(#[2m] anchored)",
+        "(# smoothed)",
+    ])
 }
 
 fn over_time() -> impl Strategy<Value = &'static str> {
@@ -192,6 +249,8 @@ fn over_time() -> impl Strategy<Value = &'static str> {
         "mad_over_time",
         "ts_of_max_over_time",
         "ts_of_min_over_time",
+        "ts_of_first_over_time",
+        "ts_of_last_over_time",
     ])
 }
 
@@ -225,9 +284,53 @@ fn data() -> impl Strategy<Value = Vec<Series>> {
         labels(&[("__name__", "h_bucket"), ("l", "x"), ("le", "5")]),
         labels(&[("__name__", "h_bucket"), ("l", "x"), ("le", "+Inf")]),
     ];
-    proptest::collection::vec(samples(), sets.len()).prop_map(move |columns| {
-        sets.iter().zip(columns).map(|(labels, samples)| Series::from_samples(labels.clone(), &samples)).collect()
+    let native_sets = [
+        labels(&[("__name__", "n"), ("l", "x"), ("m", "1")]),
+        labels(&[("__name__", "n"), ("l", "x"), ("m", "2")]),
+        labels(&[("__name__", "n"), ("l", "y"), ("m", "3")]),
+        labels(&[("__name__", "n_gauge"), ("l", "y")]),
+    ];
+    proptest::collection::vec(samples(), sets.len() + native_sets.len()).prop_map(move |columns| {
+        let (numbers, native) = columns.split_at(sets.len());
+        let numbers = sets.iter().zip(numbers).map(|(labels, samples)| Series::from_samples(labels.clone(), samples));
+        let native = native_sets.iter().zip(native).enumerate();
+        numbers.chain(native.map(|(kind, (labels, samples))| with_histograms(kind, labels.clone(), samples))).collect()
     })
+}
+
+/// Makes histograms of samples: of all, of every other ten, or with custom buckets.
+fn with_histograms(kind: usize, labels: Labels, samples: &[Sample]) -> Series {
+    let (mut numbers, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    for sample in samples {
+        let is_number = kind == 1 && (sample.timestamp.as_millis() / 100_000) % 2 == 0;
+        if is_number || is_stale(sample.value) {
+            numbers.push(*sample);
+            continue;
+        }
+        times.push(sample.timestamp);
+        values.push(Arc::new(histogram(kind, sample.value)));
+    }
+    let samples = HistogramSamples { timestamps: times.into(), values };
+    Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels, &numbers) }
+}
+
+fn histogram(kind: usize, value: f64) -> Histogram {
+    let counts = if value.is_finite() { [value, 2.0, (value / 2.0).floor()] } else { [1.0, 0.0, 3.0] };
+    let is_custom = kind == 2;
+    let bounds: &[f64] = if value > 20.0 { &[1.0, 3.0, 8.0] } else { &[1.0, 5.0, 8.0] };
+    let fine = if value > 10.0 { 1 } else { 0 };
+    let zero = if is_custom { [0.0; 2] } else { [f64::from(fine) / 4.0, 2.0] };
+    Histogram::new(HistogramParts {
+        schema: Schema::new(if is_custom { -53 } else { fine }, bounds).expect("there is such a schema"),
+        counter_reset: if kind == 3 { CounterReset::Gauge } else { CounterReset::Unknown },
+        count: counts.iter().sum::<f64>() + zero[1],
+        sum: value,
+        zero_threshold: zero[0],
+        zero_count: zero[1],
+        positive: Buckets::from_run(0, counts.to_vec()).expect("few buckets"),
+        negative: Buckets::default(),
+    })
+    .expect("the parts fit together")
 }
 
 proptest! {
@@ -269,13 +372,13 @@ proptest! {
         let mut params = Params::range(secs(60), secs(600), Duration::from_secs(45));
         params.profile = profile;
         params.lookback = Duration::from_secs(40);
-        let whole = answer(&query, &series, &params).map(normal);
+        let whole = normal_answer(&query, &series, &params);
         let mut parts = Vec::new();
         let mut failure = None;
         for second in (60..=600).step_by(45) {
             let at = Params { start: secs(second), end: secs(second), step: Duration::ZERO, ..params.clone() };
-            match answer(&query, &series, &at) {
-                Ok(value) => parts.extend(normal(value)),
+            match normal_answer(&query, &series, &at) {
+                Ok(lines) => parts.extend(lines),
                 Err(error) => failure = Some(error),
             }
         }
@@ -330,6 +433,8 @@ fn each_limit_is_named_by_its_error() {
         })
         .collect();
     let minute = Duration::from_secs(60);
+    let native: Vec<Sample> = (0..100).map(|step| Sample { timestamp: secs(step * 6), value: 1.0 }).collect();
+    let series = [series, vec![with_histograms(0, labels(&[("__name__", "n")]), &native)]].concat();
     let few = |change: fn(&mut model::Limits)| {
         let mut params = Params::range(secs(0), secs(600), minute);
         change(&mut params.limits);
@@ -341,6 +446,8 @@ fn each_limit_is_named_by_its_error() {
         ("a", few(|limits| limits.query_samples_max = 999), "query_samples_max"),
         ("vector(time())", few(|limits| limits.query_points_max = 9), "query_points_max"),
         ("sum_over_time(vector(1)[100y:1ms])", few(|_| {}), "query_samples_max"),
+        ("n", few(|limits| limits.query_samples_max = 900), "query_samples_max"),
+        ("rate(n[5m])", few(|limits| limits.query_samples_max = 1_050), "query_samples_max"),
         ("a", Params { deadline: Deadline::when(|| true), ..few(|_| {}) }, "query_timeout"),
     ];
     for (query, params, limit_name) in cases {
@@ -357,8 +464,8 @@ fn each_limit_is_named_by_its_error() {
 #[test]
 fn a_deadline_ends_an_evaluation_that_has_begun() {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    let asked = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = std::sync::Arc::clone(&asked);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
     let deadline = Deadline::when(move || counter.fetch_add(1, Ordering::Relaxed) >= 5);
     let params = Params { deadline, ..Params::instant(secs(0)) };
     let query = format!("a{}", " + a".repeat(50));

@@ -139,7 +139,7 @@ impl Index {
                 let (timestamps, values) = cuts.cut(index, slots, values);
                 if !values.is_empty() {
                     let labels = self.labels(index);
-                    out.push(Series { labels, timestamps, values, weights: None, resolution: None });
+                    out.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms: None });
                 }
             }
         }

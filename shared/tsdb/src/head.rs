@@ -287,6 +287,7 @@ impl HeadSeries {
             values,
             weights: None,
             resolution: None,
+            histograms: None,
         })
     }
 
@@ -305,6 +306,7 @@ fn slice(series: &Series, start: usize, end: usize) -> Series {
         values: series.values[start..end].to_vec(),
         weights: None,
         resolution: None,
+        histograms: None,
     }
 }
 

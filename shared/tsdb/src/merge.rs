@@ -75,7 +75,7 @@ fn join(mut parts: Vec<Series>, times: &mut JoinedTimes) -> Series {
         let timestamps = times.of(&parts);
         let values = parts.iter().flat_map(|part| part.values.iter().copied()).collect();
         let labels = parts.swap_remove(0).labels;
-        return Series { labels, timestamps, values, weights: None, resolution: None };
+        return Series { labels, timestamps, values, weights: None, resolution: None, histograms: None };
     }
     interleave(parts)
 }
@@ -93,6 +93,7 @@ fn interleave(mut parts: Vec<Series>) -> Series {
         values: samples.iter().map(|(_, value)| *value).collect(),
         weights: None,
         resolution: None,
+        histograms: None,
     }
 }
 

@@ -240,6 +240,7 @@ pub fn aggregate(series: Vec<RollupSeries>, aggregate: Aggregate, resolution: Re
             values,
             weights,
             resolution: Some(resolution.duration()),
+            histograms: None,
         }
     };
     series.into_iter().map(make).collect()

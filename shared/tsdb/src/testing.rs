@@ -76,6 +76,7 @@ pub(crate) fn any_series() -> impl Strategy<Value = Vec<Series>> {
             values: samples.into_values().collect(),
             weights: None,
             resolution: None,
+            histograms: None,
         };
         all.into_iter().map(series).collect()
     })
@@ -92,6 +93,7 @@ pub(crate) fn scraped(metrics: &[(&str, &[f64])], step_secs: i64) -> Vec<Series>
         values: values.to_vec(),
         weights: None,
         resolution: None,
+        histograms: None,
     };
     metrics.iter().map(one).collect()
 }

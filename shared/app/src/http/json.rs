@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use model::{Labels, Sample, Series, Timestamp};
-use promql::{Output, Value, format_float};
+use model::{Bucket, Histogram, Labels, Sample, Series, Timestamp};
+use promql::{HistogramSample, Output, Value, format_float};
 
 /// `{"status":"success","data":<data>,...}` with the warnings and infos that are there.
 pub(super) fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
@@ -50,7 +50,7 @@ pub(super) fn query_data(output: &Output, time: Timestamp, limit: Option<usize>)
         }
         Value::Vector(samples) => {
             json.push_str(r#"{"resultType":"vector","result":"#);
-            push_array(&mut json, &samples[..samples.len().min(limit)], push_vector_sample);
+            push_vector(&mut json, samples, &output.histograms, limit);
         }
         Value::Matrix(series) => {
             json.push_str(r#"{"resultType":"matrix","result":"#);
@@ -76,6 +76,27 @@ pub(super) fn label_sets(sets: &[Labels]) -> String {
     json
 }
 
+/// Numbers and histograms in the order to be shown.
+fn push_vector(json: &mut String, numbers: &[(Labels, Sample)], histograms: &[HistogramSample], limit: usize) {
+    let (mut numbers, mut histograms) = (numbers.iter(), histograms.iter().peekable());
+    json.push('[');
+    for position in 0..(numbers.len() + histograms.len()).min(limit) {
+        if position > 0 {
+            json.push(',');
+        }
+        if let Some(sample) = histograms.next_if(|sample| sample.position <= position || numbers.len() == 0) {
+            json.push_str("{\"metric\":");
+            push_labels(json, &sample.labels);
+            json.push_str(",\"histogram\":");
+            push_histogram(json, sample.timestamp, &sample.histogram);
+            json.push('}');
+        } else if let Some(sample) = numbers.next() {
+            push_vector_sample(json, sample);
+        }
+    }
+    json.push(']');
+}
+
 fn push_vector_sample(json: &mut String, (labels, sample): &(Labels, Sample)) {
     json.push_str("{\"metric\":");
     push_labels(json, labels);
@@ -87,14 +108,47 @@ fn push_vector_sample(json: &mut String, (labels, sample): &(Labels, Sample)) {
 fn push_series(json: &mut String, series: &Series) {
     json.push_str("{\"metric\":");
     push_labels(json, &series.labels);
-    json.push_str(",\"values\":[");
-    for (index, sample) in series.samples().enumerate() {
-        if index > 0 {
-            json.push(',');
+    if !series.values.is_empty() || series.histograms.is_none() {
+        json.push_str(",\"values\":[");
+        for (index, sample) in series.samples().enumerate() {
+            if index > 0 {
+                json.push(',');
+            }
+            push_sample(json, sample);
         }
-        push_sample(json, sample);
+        json.push(']');
     }
-    json.push_str("]}");
+    if let Some(samples) = &series.histograms {
+        let histograms: Vec<_> = samples.timestamps.iter().zip(&samples.values).collect();
+        json.push_str(",\"histograms\":");
+        push_array(json, &histograms, |json, (time, histogram)| push_histogram(json, **time, histogram));
+    }
+    json.push('}');
+}
+
+fn push_histogram(json: &mut String, time: Timestamp, histogram: &Histogram) {
+    json.push('[');
+    push_time(json, time);
+    let (count, sum) = (format_float(histogram.count()), format_float(histogram.sum()));
+    write!(json, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"").expect("a String takes everything");
+    let buckets: Vec<Bucket> = histogram.buckets().filter(|bucket| bucket.count != 0.0).collect();
+    if !buckets.is_empty() {
+        json.push_str(",\"buckets\":");
+        push_array(json, &buckets, push_bucket);
+    }
+    json.push_str("}]");
+}
+
+/// Which of its bounds belong to it, the bounds, the count.
+fn push_bucket(json: &mut String, bucket: &Bucket) {
+    let inclusive = match (bucket.lower_inclusive, bucket.upper_inclusive) {
+        (false, true) => 0,
+        (true, false) => 1,
+        (false, false) => 2,
+        (true, true) => 3,
+    };
+    let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_float);
+    write!(json, "[{inclusive},\"{lower}\",\"{upper}\",\"{count}\"]").expect("a String takes everything");
 }
 
 fn push_sample(json: &mut String, sample: Sample) {
@@ -156,7 +210,7 @@ mod tests {
     }
 
     fn output(value: Value) -> Output {
-        Output { value, warnings: Vec::new(), infos: Vec::new() }
+        Output { value, histograms: Vec::new(), warnings: Vec::new(), infos: Vec::new() }
     }
 
     #[test]
@@ -180,6 +234,38 @@ mod tests {
             assert_eq!(data, expected);
             serde_json::from_str::<serde_json::Value>(&data).unwrap();
         }
+    }
+
+    #[test]
+    fn histograms_stand_among_numbers() {
+        let labels = |name| Labels::from_pairs([("__name__", name)]).unwrap();
+        let run = |offset, counts: &[f64]| model::Buckets::from_run(offset, counts.to_vec()).unwrap();
+        let parts = model::HistogramParts {
+            count: 6.0,
+            sum: 2.5,
+            zero_threshold: 0.5,
+            zero_count: 1.0,
+            positive: run(1, &[2.0, 0.0, 1.0]),
+            negative: run(0, &[2.0]),
+            ..model::HistogramParts::default()
+        };
+        let histogram = std::sync::Arc::new(Histogram::new(parts).unwrap());
+        let timestamp = Timestamp::from_secs(4);
+        let written = r#"[4,{"count":"6","sum":"2.5","buckets":[[1,"-1","-0.5","2"],[3,"-0.5","0.5","1"],[0,"1","2","2"],[0,"4","8","1"]]}]"#;
+        let native = HistogramSample { position: 1, labels: labels("b"), timestamp, histogram: histogram.clone() };
+        let numbers = vec![(labels("a"), sample(4000, 1.0)), (labels("c"), sample(4000, 3.0))];
+        let vector = Output { histograms: vec![native], ..output(Value::Vector(numbers)) };
+        let number = |name, value| format!(r#"{{"metric":{{"__name__":"{name}"}},"value":[4,"{value}"]}}"#);
+        let middle = format!(r#"{{"metric":{{"__name__":"b"}},"histogram":{written}}}"#);
+        for (limit, last) in [(None, format!(",{}", number("c", 3))), (Some(2), String::new())] {
+            let expected = format!(r#"{{"resultType":"vector","result":[{},{middle}{last}]}}"#, number("a", 1));
+            assert_eq!(query_data(&vector, timestamp, limit), expected);
+        }
+        let samples = model::HistogramSamples { timestamps: [timestamp].into(), values: vec![histogram] };
+        let series = Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels("b"), &[]) };
+        let expected =
+            format!(r#"{{"resultType":"matrix","result":[{{"metric":{{"__name__":"b"}},"histograms":[{written}]}}]}}"#);
+        assert_eq!(query_data(&output(Value::Matrix(vec![series])), timestamp, None), expected);
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub(super) fn error_type(status: StatusCode) -> &'static str {
 
 fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>) -> Reply {
     let found = match &output.value {
-        Value::Vector(samples) => samples.len(),
+        Value::Vector(samples) => samples.len() + output.histograms.len(),
         Value::Matrix(series) => series.len(),
         Value::Scalar(_) | Value::String(_) => 1,
     };

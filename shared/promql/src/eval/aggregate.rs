@@ -1,6 +1,7 @@
 //! Aggregations: many series become one a group.
 
 mod collect;
+mod native;
 
 use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME};
@@ -8,7 +9,7 @@ use model::{Labels, METRIC_NAME};
 use super::float::{Mean, Sum};
 use super::vector::{ABSENT, Grid, Vector, is_present};
 use super::{Evaluator, Result_};
-use crate::ast::{AggregateOp, Aggregation, Grouping};
+use crate::ast::{AggregateOp, Aggregation, Grouping, Span};
 
 /// Which group each row belongs to.
 pub(super) struct Groups {
@@ -62,7 +63,12 @@ impl Evaluator<'_> {
         }
         let vector = self.vector(&aggregation.expr, grid)?;
         let groups = Groups::new(&vector, &aggregation.grouping);
-        Ok(match op {
+        if op == AggregateOp::LimitRatio
+            && let Some(parameter) = &aggregation.parameter
+        {
+            self.check_ratios(&parameters, parameter.span);
+        }
+        let result = match op {
             AggregateOp::Sum => sums(&vector, &groups),
             AggregateOp::Avg => fold(&vector, &groups, Mean::of, Mean::add, Mean::value),
             AggregateOp::Min => fold(&vector, &groups, same, least, same),
@@ -75,8 +81,18 @@ impl Evaluator<'_> {
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
                 collect::chosen(op, &vector, &groups, &parameters)
             }
-            AggregateOp::CountValues => vector,
-        })
+            AggregateOp::CountValues => Vector::new(vector.steps),
+        };
+        Ok(if vector.has_histograms() { self.with_histograms(aggregation, &vector, &groups, result) } else { result })
+    }
+
+    /// Warns of shares beyond all series.
+    fn check_ratios(&mut self, ratios: &[f64], span: Span) {
+        for &ratio in ratios.iter().filter(|ratio| ratio.abs() > 1.0) {
+            let shown = crate::value::format_float(ratio);
+            let message = format!("ratio value should be between -1 and 1, got {shown}, capping to {}", ratio.signum());
+            self.annotations.warn(span, &message);
+        }
     }
 }
 
@@ -95,7 +111,7 @@ fn sums(vector: &Vector, groups: &Groups) -> Vector {
         }
     }
     let values = sums.into_iter().zip(any).map(|(sum, any)| if any { sum.total() } else { ABSENT }).collect();
-    Vector { labels: groups.labels.clone(), drop_names: vec![false; groups.labels.len()], steps, values }
+    of_groups(groups, steps, values)
 }
 
 /// Folds the samples of each group at each step, in the order of the rows.
@@ -120,7 +136,14 @@ fn fold<State: Copy>(
         }
     }
     let values = states.into_iter().map(|state| state.map_or(ABSENT, &finish)).collect();
-    Vector { labels: groups.labels.clone(), drop_names: vec![false; groups.labels.len()], steps, values }
+    of_groups(groups, steps, values)
+}
+
+/// A vector with one row a group.
+fn of_groups(groups: &Groups, steps: usize, values: Vec<f64>) -> Vector {
+    let count = groups.labels.len();
+    let labels = groups.labels.clone();
+    Vector { labels, drop_names: vec![false; count], steps, values, histograms: vec![None; count] }
 }
 
 const fn same(value: f64) -> f64 {

@@ -5,7 +5,9 @@
 use hashbrown::HashMap;
 use model::{Labels, LabelsBuilder, METRIC_NAME};
 
-use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::annotations::Annotations;
+use super::native::{self, Operand, Outcome};
+use super::vector::{ABSENT, Grid, Row, Vector, is_present};
 use super::{Evaluated, Evaluator, Result_, misplaced};
 use crate::ast::{Binary, BinaryOp, ExprKind, Group, Matching, MatchingLabels, Side, Span};
 use crate::error::EvalError;
@@ -64,7 +66,10 @@ impl Evaluator<'_> {
         span: Span,
     ) -> Result_<Vector> {
         let op = binary.op;
+        self.check_histograms(&vector)?;
         self.inform_of_trim(op, &vector, span);
+        // Histograms first: what they become may be a number.
+        let from_histograms = self.histograms_with_scalar(binary, &vector, scalars, side);
         for row in vector.values.chunks_exact_mut(vector.steps.max(1)) {
             for (value, &scalar) in row.iter_mut().zip(scalars) {
                 if !is_present(*value) {
@@ -74,26 +79,49 @@ impl Evaluator<'_> {
                 *value = outcome(op, binary.returns_bool, left, right, *value);
             }
         }
-        if !op.is_comparison() || binary.returns_bool {
+        if !from_histograms.is_empty() {
+            vector = vector.without_histograms();
+        }
+        for (row, step, outcome) in from_histograms {
+            vector.put_outcome(row, step, outcome);
+        }
+        if !op.keeps_name() || binary.returns_bool {
             vector.drop_all_names();
         }
         self.named(vector)
     }
 
+    /// What becomes of each histogram of a vector.
+    fn histograms_with_scalar(
+        &mut self,
+        binary: &Binary,
+        vector: &Vector,
+        scalars: &[f64],
+        side: Side,
+    ) -> Vec<(usize, usize, Outcome)> {
+        let mut outcomes = Vec::new();
+        for (row, step, histogram) in vector.each_histogram() {
+            let mut operands = [Operand::Histogram(histogram), Operand::Number(scalars[step])];
+            if side == Side::Left {
+                operands.reverse();
+            }
+            let (annotations, span) = (&mut self.annotations, binary.left.span);
+            outcomes.push((row, step, native::binary(binary.op, binary.returns_bool, operands, annotations, span)));
+        }
+        outcomes
+    }
+
     fn inform_of_trim(&mut self, op: BinaryOp, vector: &Vector, span: Span) {
-        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) && vector.rows() > 0 {
-            let message = format!(
-                "incompatible sample types encountered for binary operator {}: float {} float",
-                crate::quote::quote(op.as_str()),
-                op.as_str()
-            );
-            self.annotations.inform(span, &message);
+        let has_numbers = || vector.values.iter().copied().any(is_present);
+        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) && has_numbers() {
+            native::inform_of_types(op, "float", "float", &mut self.annotations, span);
         }
     }
 
     /// Arithmetic and comparison of the series that match.
     fn between_vectors(&mut self, binary: &Binary, left: &Vector, right: &Vector) -> Result_<Vector> {
-        self.inform_of_trim(binary.op, left, binary.left.span);
+        self.check_histograms(left)?;
+        self.check_histograms(right)?;
         let many_side = binary.matching.group.as_ref().map_or(Side::Left, |group| group.many);
         let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
         let mut signatures = Signatures::default();
@@ -102,7 +130,8 @@ impl Evaluator<'_> {
         let many_rows = rows_by_signature(&many_ids, signatures.count());
         let one_rows = rows_by_signature(&one_ids, signatures.count());
         check_one_side(many, one, &one_rows, &binary.matching, many_side)?;
-        let mut join = Join { binary, many_side, vector: Vector::new(left.steps), taken: Vec::new() };
+        let (annotations, vector) = (&mut self.annotations, Vector::new(left.steps));
+        let mut join = Join { binary, many_side, vector, taken: Vec::new(), annotations };
         for (many_rows, one_rows) in many_rows.iter().zip(&one_rows) {
             join.group(many, many_rows, one, one_rows)?;
         }
@@ -117,6 +146,7 @@ struct Join<'a> {
     vector: Vector,
     /// In a one-to-one match: the steps that have a result already.
     taken: Vec<bool>,
+    annotations: &'a mut Annotations,
 }
 
 impl Join<'_> {
@@ -129,7 +159,7 @@ impl Join<'_> {
             for &one_row in one_rows {
                 let labels = result_labels(self.binary, &many.labels[many_row], &one.labels[one_row])?;
                 let drop_name = self.binary.returns_bool || many.drop_names[many_row];
-                self.pair(labels, drop_name, many.row(many_row), one.row(one_row));
+                self.pair(labels, drop_name, many.full_row(many_row), one.full_row(one_row));
             }
             if one_rows.is_empty() || matching.fill_left.is_some() || matching.fill_right.is_some() {
                 self.fill_one(many, many_row, one, one_rows)?;
@@ -142,16 +172,41 @@ impl Join<'_> {
     }
 
     /// Appends the results of two rows.
-    fn pair(&mut self, labels: Labels, drop_name: bool, many: &[f64], one: &[f64]) {
+    fn pair(&mut self, labels: Labels, drop_name: bool, many: Row<'_>, one: Row<'_>) {
         let (op, returns_bool) = (self.binary.op, self.binary.returns_bool);
         let (left, right) = if self.many_side == Side::Left { (many, one) } else { (one, many) };
         let row = self.vector.push_absent(labels, drop_name);
-        for ((slot, &left), &right) in row.iter_mut().zip(left).zip(right) {
+        for ((slot, &left), &right) in row.iter_mut().zip(left.values).zip(right.values) {
             if is_present(left) && is_present(right) {
                 *slot = outcome(op, returns_bool, left, right, left);
             }
         }
+        if left.histograms.is_some() || right.histograms.is_some() {
+            self.pair_histograms(left, right);
+        }
+        if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
+            let both = |(left, right): (&f64, &f64)| is_present(*left) && is_present(*right);
+            if left.values.iter().zip(right.values).any(both) {
+                native::inform_of_types(op, "float", "float", self.annotations, self.binary.left.span);
+            }
+        }
         self.vector.pop_if_empty();
+    }
+
+    /// The results of the last row where one side has a histogram.
+    fn pair_histograms(&mut self, left: Row<'_>, right: Row<'_>) {
+        let row = self.vector.rows() - 1;
+        for step in 0..self.vector.steps {
+            let operands = [operand(left, step), operand(right, step)];
+            if let [Some(Operand::Number(_)), Some(Operand::Number(_))] = operands {
+                continue;
+            }
+            if let [Some(left), Some(right)] = operands {
+                let (op, returns_bool) = (self.binary.op, self.binary.returns_bool);
+                let outcome = native::binary(op, returns_bool, [left, right], self.annotations, self.binary.left.span);
+                self.vector.put_outcome(row, step, outcome);
+            }
+        }
     }
 
     /// A number stands in for the one side where it is missing.
@@ -162,7 +217,7 @@ impl Join<'_> {
         let labels = result_labels(self.binary, &many.labels[many_row], &Labels::empty())?;
         let filled = missing(one, one_rows, fill.value);
         let drop_name = self.binary.returns_bool || many.drop_names[many_row];
-        self.pair(labels, drop_name, many.row(many_row), &filled);
+        self.pair(labels, drop_name, many.full_row(many_row), Row::of_values(&filled));
         Ok(())
     }
 
@@ -174,7 +229,7 @@ impl Join<'_> {
         let shared = signature_labels(&one.labels[one_row], false, matching);
         let labels = result_labels(self.binary, &shared, &one.labels[one_row])?;
         let filled = missing(many, many_rows, fill.value);
-        self.pair(labels, self.binary.returns_bool, &filled, one.row(one_row));
+        self.pair(labels, self.binary.returns_bool, Row::of_values(&filled), one.full_row(one_row));
         Ok(())
     }
 
@@ -188,8 +243,9 @@ impl Join<'_> {
             return self.check_unique_labels(results);
         }
         for row in results {
-            for (taken, &value) in self.taken.iter_mut().zip(self.vector.row(row)) {
-                if is_present(value) && std::mem::replace(taken, true) {
+            let row = self.vector.full_row(row);
+            for (step, taken) in self.taken.iter_mut().enumerate() {
+                if row.has_sample(step) && std::mem::replace(taken, true) {
                     let message =
                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
                     return Err(EvalError::execution(message));
@@ -203,7 +259,7 @@ impl Join<'_> {
         let mut rows_before: HashMap<&Labels, Vec<usize>> = HashMap::new();
         for row in results {
             let rows = rows_before.entry(&self.vector.labels[row]).or_default();
-            if rows.iter().any(|&other| overlap(self.vector.row(other), self.vector.row(row))) {
+            if rows.iter().any(|&other| overlap(self.vector.full_row(other), self.vector.full_row(row))) {
                 let message = "multiple matches for labels: grouping labels must ensure unique matches";
                 return Err(EvalError::execution(message));
             }
@@ -215,12 +271,18 @@ impl Join<'_> {
 
 /// A column of a number where none of the rows has a sample.
 fn missing(vector: &Vector, rows: &[usize], fill: f64) -> Vec<f64> {
-    let has_sample = |step: usize| rows.iter().any(|&row| is_present(vector.row(row)[step]));
+    let has_sample = |step: usize| rows.iter().any(|&row| vector.full_row(row).has_sample(step));
     (0..vector.steps).map(|step| if has_sample(step) { ABSENT } else { fill }).collect()
 }
 
-fn overlap(left: &[f64], right: &[f64]) -> bool {
-    left.iter().zip(right).any(|(left, right)| is_present(*left) && is_present(*right))
+fn overlap(left: Row<'_>, right: Row<'_>) -> bool {
+    (0..left.values.len()).any(|step| left.has_sample(step) && right.has_sample(step))
+}
+
+/// What a row has at a step.
+fn operand(row: Row<'_>, step: usize) -> Option<Operand<'_>> {
+    let number = row.values[step];
+    row.histogram(step).map(Operand::Histogram).or_else(|| is_present(number).then_some(Operand::Number(number)))
 }
 
 /// Refuses two series of the one side with the same signature at a step, as soon as the other side has any series.
@@ -234,8 +296,9 @@ fn check_one_side(
     for rows in one_rows.iter().filter(|rows| rows.len() > 1) {
         for (position, &row) in rows.iter().enumerate() {
             for &other in &rows[..position] {
-                let both = |step: &usize| is_present(one.row(row)[*step]) && is_present(one.row(other)[*step]);
-                let any_many = |step: usize| (0..many.rows()).any(|row| is_present(many.row(row)[step]));
+                let has = |row: usize, step: usize| one.full_row(row).has_sample(step);
+                let both = |step: &usize| has(row, *step) && has(other, *step);
+                let any_many = |step: usize| (0..many.rows()).any(|row| many.full_row(row).has_sample(step));
                 if (0..one.steps).filter(both).any(any_many) {
                     return Err(duplicates(&one.labels[other], &one.labels[row], matching, many_side));
                 }
@@ -311,7 +374,7 @@ fn rows_by_signature(ids: &[usize], count: usize) -> Vec<Vec<usize>> {
 /// The labels of the many side, as the operator and the matching leave them.
 fn result_labels<'a>(binary: &'a Binary, many: &Labels, one: &Labels) -> Result_<Labels> {
     let matching = &binary.matching;
-    let dropped = if binary.op.is_comparison() { many.clone() } else { many.without(&[METRIC_NAME]) };
+    let dropped = if binary.op.keeps_name() { many.clone() } else { many.without(&[METRIC_NAME]) };
     let Some(Group { include, .. }) = &matching.group else {
         let list = |names: &'a [String]| names.iter().map(String::as_str).collect::<Vec<&'a str>>();
         return Ok(match &matching.labels {
@@ -339,8 +402,9 @@ fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Ve
     let presence = |vector: &Vector, ids: &[usize], count: usize| {
         let mut present = vec![false; count * steps];
         for (row, &id) in ids.iter().enumerate() {
-            for (present, &value) in present[id * steps..(id + 1) * steps].iter_mut().zip(vector.row(row)) {
-                *present |= is_present(value);
+            let row = vector.full_row(row);
+            for (step, present) in present[id * steps..(id + 1) * steps].iter_mut().enumerate() {
+                *present |= row.has_sample(step);
             }
         }
         present
@@ -349,7 +413,7 @@ fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Ve
         for (row, &id) in ids.iter().enumerate() {
             for step in 0..steps {
                 if present[id * steps + step] != wanted {
-                    vector.values[row * steps + step] = ABSENT;
+                    vector.put_outcome(row, step, Outcome::Absent);
                 }
             }
         }
@@ -370,7 +434,7 @@ fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Ve
 }
 
 fn without_empty_rows(vector: &Vector) -> Vector {
-    let has_samples = |row: &usize| vector.row(*row).iter().copied().any(is_present);
+    let has_samples = |row: &usize| vector.full_row(*row).has_samples();
     let kept: Vec<usize> = (0..vector.rows()).filter(has_samples).collect();
     vector.select_rows(&kept)
 }

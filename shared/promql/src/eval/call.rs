@@ -55,7 +55,7 @@ impl Evaluator<'_> {
         match call.function.id {
             FunctionId::Timestamp => self.timestamp(&arguments[0], grid),
             FunctionId::Absent => self.absent(&arguments[0], grid),
-            FunctionId::AbsentOverTime => self.absent_over_time(&arguments[0], grid),
+            FunctionId::AbsentOverTime => self.absent_over_time(call, grid),
             FunctionId::Clamp | FunctionId::ClampMin | FunctionId::ClampMax => self.clamp(call, grid),
             FunctionId::Round => self.round(call, grid),
             FunctionId::Sort => self.vector(&arguments[0], grid).map(|vector| sorted(vector, false)),
@@ -71,10 +71,8 @@ impl Evaluator<'_> {
             | FunctionId::HistogramCount
             | FunctionId::HistogramSum
             | FunctionId::HistogramStddev
-            | FunctionId::HistogramStdvar => {
-                // These are about native histograms alone: a number is none.
-                self.vector(&arguments[0], grid).map(|_| Vector::new(grid.count))
-            }
+            | FunctionId::HistogramStdvar => self.of_native(call, grid),
+            FunctionId::Info => self.info(call, grid),
             _ => Err(EvalError::Unsupported { name: call.function.name.to_owned() }),
         }
     }
@@ -112,7 +110,13 @@ impl Evaluator<'_> {
             ExprKind::Selector(selector) => self.pick(selector, grid, Pick::Time)?,
             _ => {
                 let times = grid.seconds();
-                self.vector(argument, grid)?.map_with_step(|_, step| times[step])
+                let mut vector = self.vector(argument, grid)?;
+                let histograms: Vec<(usize, usize)> =
+                    vector.each_histogram().map(|(row, step, _)| (row, step)).collect();
+                for (row, step) in histograms {
+                    vector.values[row * vector.steps + step] = times[step];
+                }
+                vector.map_with_step(|_, step| times[step])
             }
         };
         vector.drop_all_names();
@@ -167,10 +171,11 @@ impl Evaluator<'_> {
 
 /// Series by the value of their only step, what is not a number last; over several steps their order means nothing.
 fn sorted(vector: Vector, descending: bool) -> Vector {
+    let vector = vector.without_histograms();
     if vector.steps != 1 {
         return vector;
     }
-    let mut order: Vec<usize> = (0..vector.rows()).collect();
+    let mut order: Vec<usize> = (0..vector.rows()).filter(|row| is_present(vector.values[*row])).collect();
     order.sort_by(|&left, &right| {
         let (left, right) = (vector.values[left], vector.values[right]);
         let by_value = left.partial_cmp(&right).unwrap_or(std::cmp::Ordering::Equal);

@@ -1,14 +1,19 @@
-//! Quantiles and fractions of classic histograms: series that differ only in their upper bound, `le`.
+//! Functions of histograms: of classic ones, which are series that differ only in their upper bound, `le`, and of native
+//! ones.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "only a few functions are about histograms")]
 
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
-use model::{Labels, METRIC_NAME};
+use model::{Histogram as Native, Labels, METRIC_NAME};
 
+use super::native::quantile::{Skew, fraction as native_fraction, quantile as native_quantile, variance};
 use super::vector::{Grid, Vector, is_present};
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Expr};
 use crate::error::EvalError;
+use crate::functions::FunctionId;
 use crate::quote::quote;
 
 /// The label that holds a bucket's upper bound.
@@ -30,22 +35,41 @@ struct Histogram {
     labels: Labels,
     /// Upper bounds and the rows that hold their counts, by bound.
     rows: Vec<(f64, usize)>,
+    /// Rows with the same labels that hold native histograms.
+    native_rows: Vec<usize>,
 }
 
 impl Evaluator<'_> {
     pub(super) fn histogram_quantile(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let quantiles = self.scalar(&call.arguments[0], grid)?;
         self.check_quantiles(&quantiles, call.arguments[0].span);
-        let buckets = self.vector(&call.arguments[1], grid)?;
+        let buckets = self.with_buckets(&call.arguments[1], grid)?;
         let histograms = self.histograms(&buckets, &call.arguments[1]);
         let vector = self.quantiles(&buckets, &histograms, &quantiles, &call.arguments[1]);
+        self.named(vector)
+    }
+
+    /// The functions of native histograms alone: a number is none.
+    pub(super) fn of_native(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let of: fn(&Native) -> f64 = match call.function.id {
+            FunctionId::HistogramCount => Native::count,
+            FunctionId::HistogramSum => Native::sum,
+            FunctionId::HistogramAvg => |histogram| histogram.sum() / histogram.count(),
+            FunctionId::HistogramStdvar => variance,
+            _ => |histogram| variance(histogram).sqrt(),
+        };
+        let needs_buckets = matches!(call.function.id, FunctionId::HistogramStddev | FunctionId::HistogramStdvar);
+        let detects_resets = std::mem::replace(&mut self.detects_resets, !needs_buckets);
+        let vector = self.vector(&call.arguments[0], grid);
+        self.detects_resets = detects_resets;
+        let vector = native_values(&vector?, |_, _, histogram| of(histogram));
         self.named(vector)
     }
 
     pub(super) fn histogram_quantiles(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let arguments = &call.arguments;
         let label = self.label_name(&arguments[1], grid, "label name in histogram_quantiles()")?;
-        let buckets = self.vector(&arguments[0], grid)?;
+        let buckets = self.with_buckets(&arguments[0], grid)?;
         let mut all = Vector::new(grid.count);
         let mut asked = Vec::new();
         for argument in &arguments[2..] {
@@ -54,8 +78,11 @@ impl Evaluator<'_> {
             asked.push(quantiles);
         }
         let histograms = self.histograms(&buckets, &arguments[0]);
-        if let Some(taken) = histograms.iter().find(|histogram| histogram.labels.get(&label).is_some()) {
-            let message = format!("label {} is already used by {}", quote(&label), taken.labels);
+        let native = (0..buckets.rows()).filter(|row| buckets.histograms[*row].is_some());
+        let mut all_labels =
+            histograms.iter().map(|histogram| &histogram.labels).chain(native.map(|row| &buckets.labels[row]));
+        if let Some(taken) = all_labels.find(|labels| labels.get(&label).is_some()) {
+            let message = format!("label {} is already used by {taken}", quote(&label));
             return Err(EvalError::execution(message));
         }
         for quantiles in &asked {
@@ -73,19 +100,70 @@ impl Evaluator<'_> {
     pub(super) fn histogram_fraction(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let lower = self.scalar(&call.arguments[0], grid)?;
         let upper = self.scalar(&call.arguments[1], grid)?;
-        let buckets = self.vector(&call.arguments[2], grid)?;
+        let buckets = self.with_buckets(&call.arguments[2], grid)?;
         let histograms = self.histograms(&buckets, &call.arguments[2]);
-        let vector = each_step(&buckets, &histograms, |_, step, found| {
+        let expr = &call.arguments[2];
+        let mut vector = each_step(&buckets, &histograms, |_, step, found| {
             coalesce(found);
             fraction(lower[step], upper[step], found)
         });
+        let mut with_nan: BTreeSet<usize> = BTreeSet::new();
+        let native = native_values(&self.without_classic(buckets, &histograms, expr), |row, step, histogram| {
+            let value = native_fraction(lower[step], upper[step], histogram);
+            if histogram.sum().is_nan() && lower[step] < upper[step] {
+                with_nan.insert(row);
+            }
+            value
+        });
+        for row in with_nan {
+            let message = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+            self.inform_of_metric(expr, message, native.labels[row].get(METRIC_NAME));
+        }
+        vector.append(native);
         self.named(vector)
+    }
+
+    /// Histograms whose buckets are needed.
+    fn with_buckets(&mut self, expr: &Expr, grid: Grid) -> Result_<Vector> {
+        let detects_resets = std::mem::take(&mut self.detects_resets);
+        let vector = self.vector(expr, grid);
+        self.detects_resets = detects_resets;
+        vector
+    }
+
+    fn inform_of_metric(&mut self, expr: &Expr, message: &str, metric: Option<&str>) {
+        let metric = metric.map_or(String::new(), |metric| format!(" for metric name {}", quote(metric)));
+        self.annotations.inform(expr.span, &format!("{message}{metric}"));
+    }
+
+    /// Native histograms at the steps where there is no classic one of the same labels.
+    fn without_classic(&mut self, mut buckets: Vector, histograms: &[Histogram], expr: &Expr) -> Vector {
+        for histogram in histograms {
+            for &native in &histogram.native_rows {
+                let has_classic =
+                    |step: usize| histogram.rows.iter().any(|(_, row)| is_present(buckets.row(*row)[step]));
+                let conflicts: Vec<usize> = (0..buckets.steps)
+                    .filter(|step| buckets.full_row(native).histogram(*step).is_some() && has_classic(*step))
+                    .collect();
+                if conflicts.is_empty() {
+                    continue;
+                }
+                let message = "vector contains a mix of classic and native histograms";
+                let metric = buckets.labels[native].get(METRIC_NAME);
+                let metric = metric.map_or(String::new(), |metric| format!(" for metric name {}", quote(metric)));
+                self.annotations.warn(expr.span, &format!("{message}{metric}"));
+                if let Some(row) = &mut buckets.histograms[native] {
+                    conflicts.into_iter().for_each(|step| row[step] = None);
+                }
+            }
+        }
+        buckets
     }
 
     /// The quantile of each histogram at each step.
     fn quantiles(&mut self, buckets: &Vector, histograms: &[Histogram], asked: &[f64], expr: &Expr) -> Vector {
         let mut forced: BTreeSet<&str> = BTreeSet::new();
-        let vector = each_step(buckets, histograms, |histogram, step, found| {
+        let mut vector = each_step(buckets, histograms, |histogram, step, found| {
             let (value, was_forced) = bucket_quantile(asked[step], found);
             if was_forced {
                 forced.insert(histogram.labels.get(METRIC_NAME).unwrap_or(""));
@@ -93,41 +171,64 @@ impl Evaluator<'_> {
             value
         });
         for name in forced {
-            let message = format!(
-                "input to histogram_quantile needed to be fixed for monotonicity (see \
-                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name {}",
-                quote(name)
-            );
-            self.annotations.inform(expr.span, &message);
+            let message = "input to histogram_quantile needed to be fixed for monotonicity (see \
+                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+            self.inform_of_metric(expr, message, Some(name).filter(|name| !name.is_empty()));
+        }
+        if buckets.has_histograms() {
+            let native = self.without_classic(buckets.clone(), histograms, expr);
+            vector.append(self.native_quantiles(&native, asked, expr));
         }
         vector
+    }
+
+    fn native_quantiles(&mut self, vector: &Vector, asked: &[f64], expr: &Expr) -> Vector {
+        let mut skewed: BTreeSet<(usize, bool)> = BTreeSet::new();
+        let quantiles = native_values(vector, |row, step, histogram| {
+            let quantile = native_quantile(asked[step], histogram);
+            if quantile.skew != Skew::None {
+                skewed.insert((row, quantile.skew == Skew::IsNan));
+            }
+            quantile.value
+        });
+        for (row, is_nan) in skewed {
+            let how = if is_nan { "NaN" } else { "skewed higher" };
+            let message = format!("input to histogram_quantile has NaN observations, result is {how}");
+            self.inform_of_metric(expr, &message, quantiles.labels[row].get(METRIC_NAME));
+        }
+        quantiles
     }
 
     /// Finds the series of each histogram, in the order they appear.
     fn histograms(&mut self, buckets: &Vector, expr: &Expr) -> Vec<Histogram> {
         let mut known: HashMap<Labels, usize> = HashMap::new();
         let mut histograms: Vec<Histogram> = Vec::new();
-        for (row, labels) in buckets.labels.iter().enumerate() {
+        let all_numbers = !buckets.has_histograms();
+        let numbers = |row: usize| all_numbers || buckets.row(row).iter().copied().any(is_present);
+        for (row, labels) in buckets.labels.iter().enumerate().filter(|(row, _)| numbers(*row)) {
             let written = labels.get(BUCKET_LABEL).unwrap_or("");
             let Some(upper_bound) = read_bound(written) else {
-                let name = quote(labels.get(METRIC_NAME).unwrap_or(""));
-                let label = quote(BUCKET_LABEL);
-                let message = format!(
-                    "bucket label {label} is missing or has a malformed value of {} for metric name {name}",
-                    quote(written)
-                );
+                let name = labels.get(METRIC_NAME);
+                let name = name.map_or(String::new(), |name| format!(" for metric name {}", quote(name)));
+                let (label, written) = (quote(BUCKET_LABEL), quote(written));
+                let message = format!("bucket label {label} is missing or has a malformed value of {written}{name}");
                 self.annotations.warn(expr.span, &message);
                 continue;
             };
             let rest = labels.without(&[BUCKET_LABEL]);
             let index = *known.entry_ref(&rest).or_insert(histograms.len());
             if index == histograms.len() {
-                histograms.push(Histogram { labels: rest, rows: Vec::new() });
+                histograms.push(Histogram { labels: rest, rows: Vec::new(), native_rows: Vec::new() });
             }
             histograms[index].rows.push((upper_bound, row));
         }
         for histogram in &mut histograms {
             histogram.rows.sort_by(|left, right| left.0.total_cmp(&right.0));
+        }
+        for (row, labels) in buckets.labels.iter().enumerate().filter(|(row, _)| buckets.histograms[*row].is_some()) {
+            if let Some(index) = known.get(&labels.without(&[BUCKET_LABEL])) {
+                histograms[*index].native_rows.push(row);
+            }
         }
         histograms
     }
@@ -138,7 +239,7 @@ fn read_bound(written: &str) -> Option<f64> {
     written.parse().ok()
 }
 
-/// One row a histogram, from its buckets at each step.
+/// One row a classic histogram, from its buckets at each step; nothing where there is a native one too.
 fn each_step<'a>(
     buckets: &Vector,
     histograms: &'a [Histogram],
@@ -156,13 +257,29 @@ fn each_step<'a>(
                     found.push(Bucket { upper_bound, count });
                 }
             }
-            if !found.is_empty() {
+            let is_native = |row: &usize| buckets.full_row(*row).histogram(step).is_some();
+            if !found.is_empty() && !histogram.native_rows.iter().any(is_native) {
                 *slot = value(histogram, step, &mut found);
             }
         }
         vector.pop_if_empty();
     }
     vector
+}
+
+/// One row for each row of the vector, with a number for each native histogram.
+fn native_values(vector: &Vector, mut value: impl FnMut(usize, usize, &Native) -> f64) -> Vector {
+    let mut values = Vector::new(vector.steps);
+    if !vector.has_histograms() {
+        return values;
+    }
+    for labels in &vector.labels {
+        values.push_absent(labels.clone(), true);
+    }
+    for (row, step, histogram) in vector.each_histogram() {
+        values.values[row * vector.steps + step] = value(row, step, histogram);
+    }
+    values
 }
 
 /// Adds up buckets of the same bound, written differently.

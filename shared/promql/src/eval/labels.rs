@@ -7,7 +7,8 @@ use std::cmp::Ordering;
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
 use regex::Regex;
 
-use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::vector::{ABSENT, Grid, Vector};
+use super::window::check_extent;
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Expr, ExprKind};
 use crate::error::EvalError;
@@ -57,15 +58,18 @@ impl Evaluator<'_> {
         let vector = self.vector(argument, grid)?;
         let mut any = vec![false; grid.count];
         for row in 0..vector.rows() {
-            for (any, &value) in any.iter_mut().zip(vector.row(row)) {
-                *any |= is_present(value);
+            let row = vector.full_row(row);
+            for (step, any) in any.iter_mut().enumerate() {
+                *any |= row.has_sample(step);
             }
         }
         absence(argument, &any)
     }
 
-    pub(super) fn absent_over_time(&mut self, argument: &Expr, grid: Grid) -> Result_<Vector> {
+    pub(super) fn absent_over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let argument = &call.arguments[0];
         let windows = self.windows(argument, grid)?;
+        check_extent(call.function, &windows)?;
         let any = self.any_in_windows(&windows, grid)?;
         absence(argument, &any)
     }

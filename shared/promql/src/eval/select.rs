@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Series, Timestamp, is_stale};
+use model::{CounterReset, HistogramSamples, Series, Timestamp, is_stale};
 
 use super::vector::{Grid, Vector, is_present};
 use super::window::Reach;
@@ -37,6 +37,8 @@ pub(super) struct Windows {
     pub(super) range: i64,
     /// Where the expression stands.
     pub(super) span: Span,
+    /// How samples around the windows matter.
+    pub(super) extent: Option<Extent>,
 }
 
 /// Where the samples of each window lie. Series of one scrape share their timestamps, so they share this too.
@@ -118,14 +120,15 @@ impl Evaluator<'_> {
     }
 
     /// As [`Self::selector`], but gives the sample's time when that is picked.
-    #[expect(clippy::cast_precision_loss, reason = "times are far below 2^53 ms")]
     pub(super) fn pick(&mut self, selector: &Selector, grid: Grid, pick: Pick) -> Result_<Vector> {
-        if selector.extent.is_some() {
-            return Err(unsupported_extent(selector.extent));
+        let times = self.shifted(grid, &selector.shift)?;
+        match selector.extent {
+            None => {}
+            Some(Extent::Smoothed) if pick == Pick::Value => return self.smoothed_selector(selector, times),
+            Some(extent) => return Err(EvalError::execution(instant_extent(extent))),
         }
         let series = self.load(selector)?;
         self.check_size(series.len(), grid.count)?;
-        let times = self.shifted(grid, &selector.shift)?;
         let mut vector = Vector::new(grid.count);
         vector.values.reserve(series.len() * grid.count);
         let mut layouts = Layouts::default();
@@ -135,15 +138,13 @@ impl Evaluator<'_> {
             let layout = layouts.of(&series.timestamps, times, lookback);
             let row = vector.push_absent(series.labels.clone(), false);
             for (value, &(first, end)) in row.iter_mut().zip(&layout.bounds) {
-                if first == end {
-                    continue;
+                if first != end {
+                    *value = picked(series, end as usize - 1, pick);
                 }
-                let newest = end as usize - 1;
-                let found = series.values[newest];
-                *value = match pick {
-                    Pick::Time if !is_stale(found) => series.timestamps[newest].as_millis() as f64 / 1000.0,
-                    Pick::Time | Pick::Value => found,
-                };
+            }
+            if let Some(histograms) = &series.histograms {
+                let bounds = &layouts.of(&histograms.timestamps, times, lookback).bounds;
+                pick_histograms(&mut vector, series, histograms, [&layout.bounds, bounds], pick);
             }
             vector.pop_if_empty();
         }
@@ -168,14 +169,12 @@ impl Evaluator<'_> {
     }
 
     fn range_windows(&mut self, range: &RangeSelector, span: Span, grid: Grid) -> Result_<Windows> {
-        if range.selector.extent.is_some() {
-            return Err(unsupported_extent(range.selector.extent));
-        }
         let series: Vec<Series> = self.load(&range.selector)?.into_iter().map(without_markers).collect();
         self.check_size(series.len(), grid.count)?;
         let ends = self.shifted(grid, &range.selector.shift)?;
         let drop_names = vec![false; series.len()];
-        Ok(Windows { series, drop_names, ends, range: self.positive(&range.range)?, span })
+        let length = self.positive(&range.range)?;
+        Ok(Windows { series, drop_names, ends, range: length, span, extent: range.selector.extent })
     }
 
     fn subquery_windows(&mut self, subquery: &Subquery, span: Span, grid: Grid) -> Result_<Windows> {
@@ -186,14 +185,18 @@ impl Evaluator<'_> {
         };
         let ends = self.shifted(grid, &subquery.shift)?;
         let inner = self.subquery_grid(ends, range, step)?;
-        let vector = self.vector(&subquery.expr, inner)?;
+        // Buckets are needed there to find counter resets anyway.
+        let detects_resets = std::mem::take(&mut self.detects_resets);
+        let vector = self.vector(&subquery.expr, inner);
+        self.detects_resets = detects_resets;
+        let vector = vector?;
         let times: Arc<[Timestamp]> = inner.times().map(Timestamp::from_millis).collect();
         let rows = (0..vector.rows()).filter_map(|row| {
-            let series = present_samples(vector.labels[row].clone(), vector.row(row), &times)?;
-            Some((series, vector.drop_names[row]))
+            let series = present_samples(vector.labels[row].clone(), vector.full_row(row), &times)?;
+            Some((without_hints(series), vector.drop_names[row]))
         });
         let (series, drop_names) = rows.unzip();
-        Ok(Windows { series, drop_names, ends, range, span })
+        Ok(Windows { series, drop_names, ends, range, span, extent: None })
     }
 
     /// The multiples of the step in all windows.
@@ -238,19 +241,81 @@ impl Evaluator<'_> {
     pub(super) fn range_answer(&mut self, expr: &Expr, grid: Grid) -> Result_<Value> {
         debug_assert!(query_grid(self.params).is_ok_and(|grid| grid.count == 1), "only instant queries end in windows");
         let windows = self.windows(expr, grid)?;
+        if let Some(extent) = windows.extent {
+            return self.extended_answer(&windows, extent);
+        }
         let mut answer = Vec::new();
-        for (series, drop_name) in windows.series.into_iter().zip(windows.drop_names) {
-            let (first, end) = advance(&series.timestamps, windows.ends, windows.range)[0];
-            if first < end {
-                let labels = if drop_name { series.labels.without(&[model::METRIC_NAME]) } else { series.labels };
-                let (first, end) = (first as usize, end as usize);
-                let values = series.values[first..end].to_vec();
-                let timestamps = series.timestamps[first..end].into();
-                answer.push(Series { labels, timestamps, values, weights: None, resolution: None });
+        let bounds = |times: &[Timestamp]| {
+            let (first, end) = advance(times, windows.ends, windows.range)[0];
+            first as usize..end as usize
+        };
+        for (series, &drop_name) in windows.series.iter().zip(&windows.drop_names) {
+            let within = bounds(&series.timestamps);
+            let histograms = series.histograms.as_ref().and_then(|histograms| {
+                let within = bounds(&histograms.timestamps);
+                let values = histograms.values[within.clone()].to_vec();
+                let samples = HistogramSamples { timestamps: histograms.timestamps[within].into(), values };
+                (!samples.values.is_empty()).then(|| Box::new(samples))
+            });
+            if within.is_empty() && histograms.is_none() {
+                continue;
             }
+            let labels = if drop_name { series.labels.without(&[model::METRIC_NAME]) } else { series.labels.clone() };
+            let values = series.values[within.clone()].to_vec();
+            let timestamps = series.timestamps[within].into();
+            answer.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms });
         }
         Ok(Value::Matrix(answer))
     }
+}
+
+/// A sample, or its time in seconds.
+fn picked(series: &Series, index: usize, pick: Pick) -> f64 {
+    let found = series.values[index];
+    match pick {
+        Pick::Time if !is_stale(found) => series.timestamps[index].as_secs_f64(),
+        Pick::Time | Pick::Value => found,
+    }
+}
+
+/// Puts histograms into the last row where they are newer than the numbers, a staleness marker among them.
+fn pick_histograms(
+    vector: &mut Vector,
+    series: &Series,
+    histograms: &HistogramSamples,
+    bounds: [&[(u32, u32)]; 2],
+    pick: Pick,
+) {
+    let row = vector.rows() - 1;
+    let [of_numbers, of_histograms] = bounds;
+    for (step, (&(first_number, end_number), &(first, end))) in of_numbers.iter().zip(of_histograms).enumerate() {
+        if first == end {
+            continue;
+        }
+        let newest = end as usize - 1;
+        let time = histograms.timestamps[newest];
+        if first_number < end_number && series.timestamps[end_number as usize - 1] > time {
+            continue;
+        }
+        match pick {
+            Pick::Value => vector.put_histogram(row, step, Arc::clone(&histograms.values[newest])),
+            Pick::Time => vector.values[row * vector.steps + step] = time.as_secs_f64(),
+        }
+    }
+}
+
+/// Finds out about resets where senders said nothing: each histogram is compared to the one before.
+pub(super) fn with_detected_resets(mut series: Series) -> Series {
+    if let Some(samples) = &mut series.histograms {
+        for index in (1..samples.values.len()).rev() {
+            let (now, before) = (&samples.values[index], &samples.values[index - 1]);
+            if now.counter_reset() == CounterReset::Unknown {
+                let reset = if now.is_reset_since(before) { CounterReset::Reset } else { CounterReset::NotReset };
+                samples.values[index] = Arc::new(now.as_ref().clone().with_counter_reset(reset));
+            }
+        }
+    }
+    series
 }
 
 /// Two spans of a rollup: shorter lookbacks would see holes between them.
@@ -263,7 +328,7 @@ fn without_markers(series: Series) -> Series {
         return series;
     }
     let keep = |index: &usize| is_present(series.values[*index]);
-    let kept: Vec<usize> = (0..series.len()).filter(keep).collect();
+    let kept: Vec<usize> = (0..series.values.len()).filter(keep).collect();
     Series {
         timestamps: kept.iter().map(|&index| series.timestamps[index]).collect(),
         values: kept.iter().map(|&index| series.values[index]).collect(),
@@ -272,7 +337,20 @@ fn without_markers(series: Series) -> Series {
     }
 }
 
-fn unsupported_extent(extent: Option<Extent>) -> EvalError {
-    let name = if extent == Some(Extent::Anchored) { "anchored" } else { "smoothed" };
-    EvalError::Unsupported { name: name.to_owned() }
+/// What senders said about resets was about other neighbours than the steps of a subquery have.
+fn without_hints(mut series: Series) -> Series {
+    for histogram in series.histograms.iter_mut().flat_map(|samples| &mut samples.values) {
+        if matches!(histogram.counter_reset(), CounterReset::Reset | CounterReset::NotReset) {
+            *histogram = Arc::new(histogram.as_ref().clone().with_counter_reset(CounterReset::Unknown));
+        }
+    }
+    series
+}
+
+/// Why an instant selector cannot be extended.
+const fn instant_extent(extent: Extent) -> &'static str {
+    match extent {
+        Extent::Anchored => "anchored modifier can only be used with range selectors",
+        Extent::Smoothed => "timestamp() cannot be used with the smoothed modifier",
+    }
 }

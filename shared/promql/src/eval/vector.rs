@@ -1,8 +1,11 @@
 //! The values that evaluation works on: columns over the steps of a query.
 
-use hashbrown::HashMap;
-use model::{Labels, METRIC_NAME, STALE_NAN_BITS, is_stale};
+use std::sync::Arc;
 
+use hashbrown::HashMap;
+use model::{Histogram, Labels, METRIC_NAME, STALE_NAN_BITS, is_stale};
+
+use super::native::Outcome;
 use crate::error::EvalError;
 
 /// What stands in a column where a series has no sample: the staleness marker, which no selector ever gives and no
@@ -43,7 +46,13 @@ impl Grid {
     }
 }
 
+/// The histograms of a row, one place a step; `None` when there is none at all, as in nearly all rows.
+pub(crate) type HistogramRow = Option<Box<[Option<Arc<Histogram>>]>>;
+
 /// Series over the steps of a grid: one row a series, one column a step, [`ABSENT`] where there is no sample.
+///
+/// Histograms stand beside the numbers: a step has a number, a histogram or nothing, and where it has a histogram its
+/// number is absent. What knows numbers only, as most functions do, sees no histograms and needs only to drop them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Vector {
     /// Which series, row by row.
@@ -54,6 +63,40 @@ pub(crate) struct Vector {
     pub(crate) steps: usize,
     /// Row after row.
     pub(crate) values: Vec<f64>,
+    /// Histograms, row by row.
+    pub(crate) histograms: Vec<HistogramRow>,
+}
+
+/// One row of a vector.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a> {
+    /// The numbers.
+    pub(crate) values: &'a [f64],
+    /// The histograms, if there are any.
+    pub(crate) histograms: Option<&'a [Option<Arc<Histogram>>]>,
+}
+
+impl<'a> Row<'a> {
+    /// A row of numbers.
+    pub(crate) const fn of_values(values: &'a [f64]) -> Self {
+        Self { values, histograms: None }
+    }
+
+    /// The histogram of a step.
+    pub(crate) fn histogram(&self, step: usize) -> Option<&'a Arc<Histogram>> {
+        self.histograms.and_then(|histograms| histograms[step].as_ref())
+    }
+
+    /// Whether a step has a number or a histogram.
+    pub(crate) fn has_sample(&self, step: usize) -> bool {
+        is_present(self.values[step]) || self.histogram(step).is_some()
+    }
+
+    /// Whether any step has.
+    pub(crate) fn has_samples(&self) -> bool {
+        self.values.iter().copied().any(is_present)
+            || self.histograms.is_some_and(|row| row.iter().any(Option::is_some))
+    }
 }
 
 impl Vector {
@@ -72,29 +115,81 @@ impl Vector {
         &self.values[row * self.steps..(row + 1) * self.steps]
     }
 
+    /// The columns of one series, histograms among them.
+    pub(crate) fn full_row(&self, row: usize) -> Row<'_> {
+        Row { values: self.row(row), histograms: self.histograms[row].as_deref() }
+    }
+
+    /// Whether any series has a histogram.
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.histograms.iter().any(Option::is_some)
+    }
+
+    /// Each histogram with its row and step.
+    pub(crate) fn each_histogram(&self) -> impl Iterator<Item = (usize, usize, &Arc<Histogram>)> {
+        let rows = self.histograms.iter().enumerate().filter_map(|(row, of_row)| Some((row, of_row.as_ref()?)));
+        rows.flat_map(|(row, of_row)| {
+            of_row.iter().enumerate().filter_map(move |(step, histogram)| Some((row, step, histogram.as_ref()?)))
+        })
+    }
+
+    /// Puts a histogram to a step, in the place of a number if there was one.
+    pub(crate) fn put_histogram(&mut self, row: usize, step: usize, histogram: Arc<Histogram>) {
+        let steps = self.steps;
+        self.histograms[row].get_or_insert_with(|| vec![None; steps].into())[step] = Some(histogram);
+        self.values[row * steps + step] = ABSENT;
+    }
+
+    /// Puts what a calculation gave to a step, in the place of what was there.
+    pub(crate) fn put_outcome(&mut self, row: usize, step: usize, outcome: Outcome) {
+        if let Some(histograms) = &mut self.histograms[row] {
+            histograms[step] = None;
+        }
+        let slot = &mut self.values[row * self.steps + step];
+        match outcome {
+            Outcome::Absent => *slot = ABSENT,
+            Outcome::Number(value) => *slot = value,
+            Outcome::Histogram(histogram) => self.put_histogram(row, step, histogram),
+        }
+    }
+
+    /// The numbers alone.
+    pub(crate) fn without_histograms(mut self) -> Self {
+        self.histograms.fill(None);
+        self
+    }
+
     /// Appends a series without samples and gives its row to be filled.
     pub(crate) fn push_absent(&mut self, labels: Labels, drop_name: bool) -> &mut [f64] {
         self.labels.push(labels);
         self.drop_names.push(drop_name);
+        self.histograms.push(None);
         let start = self.values.len();
         self.values.resize(start + self.steps, ABSENT);
         &mut self.values[start..]
     }
 
-    /// Appends a series.
+    /// Appends a series of numbers.
     pub(crate) fn push(&mut self, labels: Labels, drop_name: bool, row: &[f64]) {
+        self.push_row(labels, drop_name, Row::of_values(row));
+    }
+
+    /// Appends a series.
+    pub(crate) fn push_row(&mut self, labels: Labels, drop_name: bool, row: Row<'_>) {
         self.labels.push(labels);
         self.drop_names.push(drop_name);
-        self.values.extend_from_slice(row);
+        self.values.extend_from_slice(row.values);
+        self.histograms.push(row.histograms.map(Into::into));
     }
 
     /// Takes back the series appended last when it has no sample.
     pub(crate) fn pop_if_empty(&mut self) {
         let start = self.values.len() - self.steps;
-        if !self.values[start..].iter().copied().any(is_present) {
+        if !self.values[start..].iter().copied().any(is_present) && !self.full_row(self.rows() - 1).has_samples() {
             self.values.truncate(start);
             self.labels.pop();
             self.drop_names.pop();
+            self.histograms.pop();
         }
     }
 
@@ -103,18 +198,19 @@ impl Vector {
         self.labels.append(&mut other.labels);
         self.drop_names.append(&mut other.drop_names);
         self.values.append(&mut other.values);
+        self.histograms.append(&mut other.histograms);
     }
 
-    /// Changes each sample; the name goes.
+    /// Changes each number; histograms and the name go.
     pub(crate) fn map(mut self, change: impl Fn(f64) -> f64) -> Self {
         for value in &mut self.values {
             *value = if is_present(*value) { change(*value) } else { ABSENT };
         }
         self.drop_all_names();
-        self
+        self.without_histograms()
     }
 
-    /// Changes each sample, given its step; the name goes.
+    /// Changes each number, given its step; histograms and the name go.
     pub(crate) fn map_with_step(mut self, change: impl Fn(f64, usize) -> f64) -> Self {
         for row in self.values.chunks_exact_mut(self.steps.max(1)) {
             for (step, value) in row.iter_mut().enumerate() {
@@ -122,7 +218,7 @@ impl Vector {
             }
         }
         self.drop_all_names();
-        self
+        self.without_histograms()
     }
 
     pub(crate) fn drop_all_names(&mut self) {
@@ -133,7 +229,7 @@ impl Vector {
     pub(crate) fn select_rows(&self, order: &[usize]) -> Self {
         let mut selected = Self::new(self.steps);
         for &row in order {
-            selected.push(self.labels[row].clone(), self.drop_names[row], self.row(row));
+            selected.push_row(self.labels[row].clone(), self.drop_names[row], self.full_row(row));
         }
         selected
     }
@@ -141,7 +237,9 @@ impl Vector {
     /// Repeats the only column.
     pub(crate) fn broadcast(self, steps: usize) -> Self {
         let values = self.values.iter().flat_map(|value| std::iter::repeat_n(*value, steps)).collect();
-        Self { steps, values, ..self }
+        let repeat = |row: HistogramRow| row.map(|row| vec![row[0].clone(); steps].into());
+        let histograms = self.histograms.into_iter().map(repeat).collect();
+        Self { steps, values, histograms, ..self }
     }
 
     /// Drops the names that are to be dropped, then merges what has become the same series.
@@ -172,20 +270,29 @@ impl Vector {
         let mut merged = Self::new(self.steps);
         for (row, &target) in targets.iter().enumerate() {
             if target == merged.rows() {
-                merged.push(self.labels[row].clone(), self.drop_names[row], self.row(row));
+                merged.push_row(self.labels[row].clone(), self.drop_names[row], self.full_row(row));
                 continue;
             }
             merged.drop_names[target] |= self.drop_names[row];
-            let start = target * self.steps;
-            for (into, &value) in merged.values[start..start + self.steps].iter_mut().zip(self.row(row)) {
-                if is_present(value) {
-                    if is_present(*into) {
-                        return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
-                    }
-                    *into = value;
-                }
-            }
+            merged.merge_row(target, self.full_row(row))?;
         }
         Ok(merged)
+    }
+
+    /// Adds the samples of a row to one that has none at the same steps.
+    fn merge_row(&mut self, target: usize, row: Row<'_>) -> Result<(), EvalError> {
+        for step in 0..self.steps {
+            if !row.has_sample(step) {
+                continue;
+            }
+            if self.full_row(target).has_sample(step) {
+                return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
+            }
+            match row.histogram(step) {
+                Some(histogram) => self.put_histogram(target, step, Arc::clone(histogram)),
+                None => self.values[target * self.steps + step] = row.values[step],
+            }
+        }
+        Ok(())
     }
 }

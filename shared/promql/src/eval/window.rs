@@ -3,6 +3,8 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
 
 mod counter;
+mod extended;
+mod native;
 mod sums;
 mod trend;
 
@@ -12,9 +14,10 @@ use model::{METRIC_NAME, Series, Timestamp};
 
 pub(super) use self::counter::Reach;
 use self::counter::{Counter, extrapolated, instant};
+pub(super) use self::extended::check_extent;
 use super::float::{Sum, quantile};
 use super::select::{Layout, Layouts, Windows, twice};
-use super::vector::{Grid, Vector};
+use super::vector::{Grid, Vector, is_present};
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Span};
 use crate::error::EvalError;
@@ -105,8 +108,18 @@ impl Evaluator<'_> {
     /// A function of a window.
     pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let (windows, parameters) = self.window_arguments(call, grid)?;
-        let vector = self.over_windows(call.function.id, &windows, &parameters, grid)?;
-        let keeps_names = matches!(call.function.id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
+        let id = call.function.id;
+        let vector = if windows.extent.is_some() {
+            self.over_extended(call.function, &windows, grid)?
+        } else if windows.series.iter().all(|series| series.histograms.is_none()) {
+            self.over_windows(id, &windows, &parameters, grid)?
+        } else {
+            self.over_mixed(id, &windows, &parameters, grid)?
+        };
+        if matches!(id, FunctionId::Rate | FunctionId::Increase) {
+            self.check_counters(&vector, windows.span);
+        }
+        let keeps_names = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
         self.finish(vector, keeps_names)
     }
 
@@ -196,20 +209,17 @@ impl Evaluator<'_> {
         self.rows(windows, grid, |windowed, row| windowed.fill(row, &mut value))
     }
 
-    fn counter(&mut self, windows: &Windows, grid: Grid, kind: Counter) -> Result_<Vector> {
-        let vector = self.rows(windows, grid, |windowed, row| extrapolated(windowed, kind, row))?;
-        if kind != Counter::Delta {
-            self.check_counters(&vector, windows.span);
-        }
-        Ok(vector)
+    fn counter(&self, windows: &Windows, grid: Grid, kind: Counter) -> Result_<Vector> {
+        self.rows(windows, grid, |windowed, row| extrapolated(windowed, kind, row))
     }
 
     /// Informs of metrics whose names no counter has.
     fn check_counters(&mut self, vector: &Vector, span: Span) {
         let mut previous = "";
-        for labels in &vector.labels {
+        for (row, labels) in vector.labels.iter().enumerate() {
             let name = labels.get(METRIC_NAME).unwrap_or("");
-            if name == previous {
+            let has_numbers = || vector.row(row).iter().copied().any(is_present);
+            if name == previous || (vector.histograms[row].is_some() && !has_numbers()) {
                 continue;
             }
             previous = name;
@@ -276,11 +286,17 @@ impl Evaluator<'_> {
 
     /// For each step, whether any series has a sample in its window.
     pub(super) fn any_in_windows(&mut self, windows: &Windows, grid: Grid) -> Result_<Vec<bool>> {
-        let vector = self.each(windows, grid, |_| 1.0)?;
         let mut any = vec![false; grid.count];
-        for row in 0..vector.rows() {
-            for (any, &value) in any.iter_mut().zip(vector.row(row)) {
-                *any |= super::vector::is_present(value);
+        let mut layouts = Layouts::default();
+        for (number, series) in windows.series.iter().enumerate() {
+            self.check_deadline(number)?;
+            let range = windows.range.max(twice(series.resolution));
+            let histograms = series.histograms.as_ref().map(|histograms| &histograms.timestamps);
+            for times in [Some(&series.timestamps), histograms].into_iter().flatten() {
+                let layout = layouts.of(times, windows.ends, range);
+                for (any, (first, end)) in any.iter_mut().zip(&layout.bounds) {
+                    *any |= first < end;
+                }
             }
         }
         Ok(any)
@@ -337,16 +353,24 @@ fn median_deviation(window: Window<'_>) -> f64 {
     quantile(0.5, &mut values)
 }
 
+fn changes(window: Window<'_>) -> f64 {
+    changes_of(window.values)
+}
+
 #[expect(clippy::float_cmp, reason = "a change is any difference")]
 #[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
-fn changes(window: Window<'_>) -> f64 {
+fn changes_of(values: &[f64]) -> f64 {
     let changed = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
-    window.values.windows(2).filter(changed).count() as f64
+    values.windows(2).filter(changed).count() as f64
+}
+
+fn resets(window: Window<'_>) -> f64 {
+    resets_of(window.values)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a number of samples in memory")]
-fn resets(window: Window<'_>) -> f64 {
-    window.values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64
+fn resets_of(values: &[f64]) -> f64 {
+    values.windows(2).filter(|pair| pair[1] < pair[0]).count() as f64
 }
 
 fn time_of(window: Window<'_>, displaces: fn(f64, f64) -> bool) -> f64 {

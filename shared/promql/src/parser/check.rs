@@ -1,7 +1,7 @@
 //! Whether the parts of an expression fit together, worded as Prometheus words it.
 
-use crate::ast::{AggregateOp, Aggregation, Binary, Call, Expr, Group, MatchingLabels};
-use crate::functions::ValueType;
+use crate::ast::{AggregateOp, Aggregation, Binary, Call, Expr, ExprKind, Group, MatchingLabels};
+use crate::functions::{FunctionId, ValueType};
 use crate::quote::quote;
 
 /// Checks an operator between two expressions.
@@ -81,6 +81,20 @@ pub(super) fn call(call: &Call) -> Result<(), (Option<usize>, String)> {
         let expected = function.argument(index).expect("a function with arguments has a last one");
         expect_type(argument, expected, &format!("call to function {name}"))
             .map_err(|(offset, message)| (Some(offset), message))?;
+    }
+    match &call.arguments[..] {
+        [_, second] if function.id == FunctionId::Info => info_selector(second).map_err(|error| (None, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks what says which info metrics are meant: labels in braces.
+fn info_selector(expr: &Expr) -> Result<(), String> {
+    let ExprKind::Selector(selector) = &expr.without_parens().kind else {
+        return Err("expected label selectors only".to_owned());
+    };
+    if selector.name.is_some() {
+        return Err("expected label selectors only, got vector selector instead".to_owned());
     }
     Ok(())
 }

@@ -48,7 +48,7 @@ impl Parser<'_> {
             }
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
-        if matchers.iter().all(Matcher::matches_empty) {
+        if matchers.iter().all(Matcher::matches_empty) && !self.matches_anything {
             return Err(self.error_at(start, "vector selector must contain at least one non-empty matcher"));
         }
         let index = self.selectors;

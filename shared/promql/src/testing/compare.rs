@@ -1,8 +1,13 @@
 //! Whether an answer is the expected one.
 
-use model::{Labels, Sample, Series, Timestamp};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use model::{Histogram, Labels, Series, Timestamp};
 use regex::Regex;
 
+use super::native::Written;
 use super::notation::Point;
 use super::{Expected, Text};
 use crate::selection::Params;
@@ -51,15 +56,77 @@ fn unquoted(text: &str) -> Option<&str> {
     text.strip_prefix('"')?.strip_suffix('"')
 }
 
-pub(super) fn check_value(value: &Value, expected: &Expected, params: &Params) -> Result<(), String> {
-    match value {
+/// A sample of an answer.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    Number(f64),
+    Histogram(Arc<Histogram>),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(value) => value.fmt(f),
+            Self::Histogram(histogram) => {
+                write!(f, "{histogram} of schema {:?}, {:?}", histogram.schema(), histogram.counter_reset())
+            }
+        }
+    }
+}
+
+impl Found {
+    fn fits(&self, point: &Point) -> bool {
+        match (self, point) {
+            (Self::Number(value), Point::Float(wanted)) => almost_equal(*value, *wanted),
+            (Self::Histogram(histogram), Point::Histogram(wanted)) => wanted.fits(histogram),
+            _ => false,
+        }
+    }
+
+    /// Whether two answers say the same.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(left), Self::Number(right)) => almost_equal(*left, *right),
+            (Self::Histogram(left), Self::Histogram(right)) => {
+                Written { histogram: Arc::clone(left), has_hint: false }.fits(right)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The samples of a vector, in the order to be shown.
+pub(super) fn found_vector(output: &Output) -> Vec<(Labels, Found)> {
+    let Value::Vector(numbers) = &output.value else { return Vec::new() };
+    let mut found: Vec<(Labels, Found)> =
+        numbers.iter().map(|(labels, sample)| (labels.clone(), Found::Number(sample.value))).collect();
+    for sample in &output.histograms {
+        let place = sample.position.min(found.len());
+        found.insert(place, (sample.labels.clone(), Found::Histogram(Arc::clone(&sample.histogram))));
+    }
+    found
+}
+
+/// The samples of a series by time.
+pub(super) fn found_series(series: &Series) -> BTreeMap<Timestamp, Found> {
+    let mut found: BTreeMap<Timestamp, Found> =
+        series.samples().map(|sample| (sample.timestamp, Found::Number(sample.value))).collect();
+    if let Some(samples) = &series.histograms {
+        let histograms = samples.timestamps.iter().zip(&samples.values);
+        found.extend(histograms.map(|(time, histogram)| (*time, Found::Histogram(Arc::clone(histogram)))));
+    }
+    found
+}
+
+pub(super) fn check_value(output: &Output, expected: &Expected, params: &Params) -> Result<(), String> {
+    match &output.value {
         Value::Scalar(sample) => match expected.scalar {
             Some(scalar) if almost_equal(sample.value, scalar) => Ok(()),
             other => Err(format!("is {}, expected {other:?}", sample.value)),
         },
         Value::String(text) if expected.text.as_deref() == Some(text) => Ok(()),
         Value::String(text) => Err(format!("is {text:?}, expected {:?}", expected.text)),
-        Value::Vector(vector) => check_vector(vector, expected),
+        Value::Vector(_) => check_vector(&found_vector(output), expected),
         Value::Matrix(matrix) => {
             let times = match expected.range_vector {
                 Some((start, end, step)) => times(start, end, step),
@@ -78,18 +145,18 @@ fn times(start: i64, end: i64, step: i64) -> Vec<Timestamp> {
     (start..=end).step_by(step).map(Timestamp::from_millis).collect()
 }
 
-fn check_vector(vector: &[(Labels, Sample)], expected: &Expected) -> Result<(), String> {
+fn check_vector(vector: &[(Labels, Found)], expected: &Expected) -> Result<(), String> {
     let mut missing: Vec<&(Labels, Vec<Point>)> = expected.series.iter().collect();
     for (position, (labels, sample)) in vector.iter().enumerate() {
         let Some(index) = missing.iter().position(|(wanted, _)| wanted == labels) else {
-            return Err(format!("unexpected {labels} {}", sample.value));
+            return Err(format!("unexpected {labels} {sample}"));
         };
         if expected.is_ordered && index != 0 {
             return Err(format!("{labels} is at position {position}, expected {} there", missing[0].0));
         }
-        match missing.remove(index).1[..] {
-            [Point::Float(wanted)] if almost_equal(sample.value, wanted) => {}
-            ref points => return Err(format!("{labels} is {}, expected {points:?}", sample.value)),
+        match &missing.remove(index).1[..] {
+            [wanted] if sample.fits(wanted) => {}
+            points => return Err(format!("{labels} is {sample}, expected {points:?}")),
         }
     }
     match missing.first() {
@@ -102,15 +169,17 @@ fn check_matrix(matrix: &[Series], expected: &Expected, times: &[Timestamp]) -> 
     for series in matrix {
         let labels = &series.labels;
         let wanted = expected.series.iter().find(|(wanted, _)| wanted == labels);
-        let Some((_, points)) = wanted else { return Err(format!("unexpected {labels} {:?}", series.values)) };
-        let wanted = points.iter().zip(times).filter_map(|(point, time)| match point {
-            Point::Float(value) => Some((*time, *value)),
-            Point::Absent | Point::Stale | Point::Histogram => None,
-        });
-        let wanted: Vec<(Timestamp, f64)> = wanted.collect();
-        let found: Vec<(Timestamp, f64)> = series.samples().map(|sample| (sample.timestamp, sample.value)).collect();
-        let same =
-            |(left, right): (&(Timestamp, f64), &(Timestamp, f64))| left.0 == right.0 && almost_equal(left.1, right.1);
+        let found = found_series(series);
+        let Some((_, points)) = wanted else { return Err(format!("unexpected {labels} {found:?}")) };
+        let wanted: Vec<(Timestamp, &Point)> = times
+            .iter()
+            .zip(points)
+            .filter(|(_, point)| matches!(point, Point::Float(_) | Point::Histogram(_)))
+            .map(|(time, point)| (*time, point))
+            .collect();
+        let same = |((time, found), (wanted_time, wanted)): ((&Timestamp, &Found), &(Timestamp, &Point))| {
+            time == wanted_time && found.fits(wanted)
+        };
         if found.len() != wanted.len() || !found.iter().zip(&wanted).all(same) {
             return Err(format!("{labels} is {found:?}, expected {wanted:?}"));
         }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use model::{Labels, MatchOp};
 
+use super::native::{self, Written};
 use crate::ast::ExprKind;
 use crate::parser::parse;
 use crate::quote::unescape;
 
 /// One sample of a series, or none.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Point {
     /// No sample.
     Absent,
@@ -17,8 +18,8 @@ pub(super) enum Point {
     Float(f64),
     /// A staleness marker.
     Stale,
-    /// A native histogram, whatever it holds.
-    Histogram,
+    /// A native histogram.
+    Histogram(Written),
 }
 
 /// The most points one item may stand for.
@@ -98,9 +99,7 @@ fn expand_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
         return Ok(());
     }
     if item.starts_with("{{") {
-        let after = item.rsplit_once("}}").map_or("", |(_, after)| after);
-        let count = after.strip_prefix('x').map_or(Ok(0), repetitions)?;
-        points.extend(std::iter::repeat_n(Point::Histogram, count + 1));
+        points.extend(histograms(item)?.into_iter().map(Point::Histogram));
         return Ok(());
     }
     if let Some(rest) = item.strip_prefix("stale") {
@@ -122,6 +121,34 @@ fn expand_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
         value = if index < count { value + increment } else { value };
     }
     Ok(())
+}
+
+/// One histogram, `{{..}}x3` or `{{..}}+{{..}}x3`.
+fn histograms(item: &str) -> Result<Vec<Written>, String> {
+    let bad = || format!("{item:?} is no histogram");
+    let braced = |text: &str| -> Option<(String, String)> {
+        let (inside, behind) = text.strip_prefix("{{")?.split_once("}}")?;
+        Some((inside.to_owned(), behind.to_owned()))
+    };
+    let (inside, behind) = braced(item).ok_or_else(bad)?;
+    let first = native::read(&inside)?;
+    let sign = behind.chars().next().filter(|sign| matches!(sign, '+' | '-'));
+    let (step, behind) = match sign {
+        None => (None, behind),
+        Some(_) => {
+            let (inside, behind) = braced(&behind[1..]).ok_or_else(bad)?;
+            (Some(native::read(&inside)?), behind)
+        }
+    };
+    let count = match (behind.strip_prefix('x'), &step) {
+        (Some(count), _) => repetitions(count)?,
+        (None, None) if behind.is_empty() => 0,
+        (None, _) => return Err(bad()),
+    };
+    match step {
+        None => Ok(vec![first; count + 1]),
+        Some(step) => native::series(&first, &step, sign == Some('+'), count),
+    }
 }
 
 fn repetitions(text: &str) -> Result<usize, String> {
@@ -190,8 +217,14 @@ mod tests {
             ("m{a=\"b } c\"} 0+10x2", "m{a=\"b } c\"}", floats(&[0.0, 10.0, 20.0])),
             ("{} 5-2x1 3x1", "{}", floats(&[5.0, 3.0, 3.0, 3.0])),
             ("m _x2 stale _", "m", vec![Point::Absent, Point::Absent, Point::Stale, Point::Absent]),
-            ("m {{sum:1 count:2}}+{{}}x1 1e2+1e-1x1", "m", {
-                vec![Point::Histogram, Point::Histogram, Point::Float(100.0), Point::Float(100.1)]
+            ("m {{sum:1 count:2}}+{{sum:2}}x1 1e2+1e-1x1", "m", {
+                let histogram = |text| Point::Histogram(native::read(text).unwrap());
+                vec![
+                    histogram("count:2 sum:1"),
+                    histogram("schema:0 sum:3  count:2 buckets:[]"),
+                    Point::Float(100.0),
+                    Point::Float(100.1),
+                ]
             }),
             ("m{a=\"{\"} -Inf inf", "m{a=\"{\"}", floats(&[f64::NEG_INFINITY, f64::INFINITY])),
         ];
@@ -199,7 +232,19 @@ mod tests {
             let (read, rest) = read_series(line).unwrap();
             assert_eq!((read.to_string().as_str(), expand(rest).unwrap()), (labels, points), "{line}");
         }
-        for bad in ["m 1y", "m 1+x2", "m _y", "m{a!=\"b\"} 1", "m{ 1", "m 1x99999999999"] {
+        for bad in [
+            "m {{x:1}}",
+            "m {{sum:y}}",
+            "m {{buckets:[1}}",
+            "m {{}}+{{}}",
+            "m {{schema:9}}",
+            "m 1y",
+            "m 1+x2",
+            "m _y",
+            "m{a!=\"b\"} 1",
+            "m{ 1",
+            "m 1x99999999999",
+        ] {
             assert!(read_series(bad).and_then(|(_, points)| expand(points)).is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 
 use hashbrown::HashMap;
 use model::Labels;
+use xxhash_rust::xxh64::xxh64;
 
 use super::super::float::quantile;
 use super::super::vector::{ABSENT, Grid, Vector, is_present};
@@ -60,11 +61,13 @@ pub(super) fn chosen(op: AggregateOp, vector: &Vector, groups: &Groups, paramete
     // For a single step: the rows in the order to be shown.
     let mut order: Vec<usize> = Vec::new();
     let mut samples: Vec<(f64, usize)> = Vec::new();
+    let takes_histograms = matches!(op, AggregateOp::LimitK | AggregateOp::LimitRatio) && vector.has_histograms();
     for rows in rows_of(groups) {
         for (step, &parameter) in parameters.iter().enumerate() {
             samples.clear();
             let column = rows.iter().map(|&row| (vector.values[row * vector.steps + step], row));
-            samples.extend(column.filter(|(value, _)| is_present(*value)));
+            let is_histogram = |row| takes_histograms && vector.full_row(row).histogram(step).is_some();
+            samples.extend(column.filter(|(value, row)| is_present(*value) || is_histogram(*row)));
             match op {
                 AggregateOp::LimitRatio => samples.retain(|(_, row)| in_ratio(&vector.labels[*row], parameter)),
                 _ => take_best(op, parameter, &mut samples),
@@ -79,11 +82,21 @@ pub(super) fn chosen(op: AggregateOp, vector: &Vector, groups: &Groups, paramete
         let has_samples = |row: &usize| kept[row * vector.steps..(row + 1) * vector.steps].contains(&true);
         order = (0..vector.rows()).filter(has_samples).collect();
     }
+    masked(vector, &kept).select_rows(&order)
+}
+
+/// Only the samples that are kept.
+fn masked(vector: &Vector, kept: &[bool]) -> Vector {
     let mut masked = vector.clone();
     for (value, kept) in masked.values.iter_mut().zip(kept) {
-        *value = if kept { *value } else { ABSENT };
+        *value = if *kept { *value } else { ABSENT };
     }
-    masked.select_rows(&order)
+    for (row, kept) in masked.histograms.iter_mut().zip(kept.chunks_exact(vector.steps.max(1))) {
+        for (histogram, kept) in row.iter_mut().flat_map(|row| row.iter_mut()).zip(kept) {
+            *histogram = histogram.take().filter(|_| *kept);
+        }
+    }
+    masked
 }
 
 /// Leaves the best samples in order; of equal ones those that came first. What is not a number is never better.
@@ -108,9 +121,24 @@ fn take_best(op: AggregateOp, parameter: f64, samples: &mut Vec<(f64, usize)>) {
 }
 
 /// Whether a series is among the given share of all, chosen by its hash; a negative share takes the others.
+///
+/// The hash is the one Prometheus builds use by default, so that the same series are chosen.
 #[expect(clippy::cast_precision_loss, reason = "a share of all hashes")]
 fn in_ratio(labels: &Labels, ratio: f64) -> bool {
-    let position = (labels.id().0 >> 64) as f64 / 2f64.powi(64);
+    let mut bytes = Vec::new();
+    for (name, value) in labels.iter() {
+        for text in [name, value] {
+            match u8::try_from(text.len()) {
+                Ok(length @ 0..=254) => bytes.push(length),
+                Ok(_) | Err(_) => {
+                    bytes.push(255);
+                    bytes.extend_from_slice(&text.len().to_le_bytes()[..3]);
+                }
+            }
+            bytes.extend_from_slice(text.as_bytes());
+        }
+    }
+    let position = xxh64(&bytes, 0) as f64 / u64::MAX as f64;
     if ratio >= 0.0 { position < ratio } else { position >= 1.0 + ratio }
 }
 
@@ -139,22 +167,56 @@ impl Evaluator<'_> {
         };
         let vector = self.vector(&aggregation.expr, grid)?;
         let groups = Groups::new(&vector, &aggregation.grouping);
-        let mut known: HashMap<(usize, u64), usize> = HashMap::new();
-        let mut result = Vector::new(vector.steps);
-        for (row, &group) in groups.of_row.iter().enumerate() {
+        let mut counts = Counts { groups: &groups, name, numbers: HashMap::new(), vector: Vector::new(vector.steps) };
+        for row in 0..vector.rows() {
             for (step, &value) in vector.row(row).iter().enumerate().filter(|(_, value)| is_present(**value)) {
-                let key = (group, if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() });
-                let target = *known.entry(key).or_insert(result.rows());
-                if target == result.rows() {
-                    self.check_size(target + 1, vector.steps)?;
-                    let labels = groups.labels[group].to_builder().set(&name, &format_float(value)).build();
-                    result.push_absent(labels.map_err(|error| EvalError::execution(error.to_string()))?, false);
-                }
-                let slot = &mut result.values[target * vector.steps + step];
-                *slot = if is_present(*slot) { *slot + 1.0 } else { 1.0 };
+                let bits = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+                let known = counts.numbers.get(&(groups.of_row[row], bits)).copied();
+                let target = match known {
+                    Some(target) => target,
+                    None => counts.start(row, &format_float(value))?,
+                };
+                counts.numbers.insert((groups.of_row[row], bits), target);
+                counts.add(target, step);
             }
+            self.check_size(counts.vector.rows(), vector.steps)?;
         }
-        add_up_same_labels(result)
+        let mut texts: HashMap<(usize, String), usize> = HashMap::new();
+        for (row, step, histogram) in vector.each_histogram() {
+            let key = (groups.of_row[row], histogram.to_string());
+            let target = match texts.get(&key) {
+                Some(target) => *target,
+                None => counts.start(row, &key.1)?,
+            };
+            texts.insert(key, target);
+            counts.add(target, step);
+            self.check_size(counts.vector.rows(), vector.steps)?;
+        }
+        add_up_same_labels(counts.vector)
+    }
+}
+
+/// How often each value occurs in each group.
+struct Counts<'a> {
+    groups: &'a Groups,
+    /// The label that says which value.
+    name: String,
+    /// Rows by group and bits of the value.
+    numbers: HashMap<(usize, u64), usize>,
+    vector: Vector,
+}
+
+impl Counts<'_> {
+    /// The row of a value that occurs for the first time, in the group of a row.
+    fn start(&mut self, row: usize, value: &str) -> Result_<usize> {
+        let labels = self.groups.labels[self.groups.of_row[row]].to_builder().set(&self.name, value).build();
+        self.vector.push_absent(labels.map_err(|error| EvalError::execution(error.to_string()))?, false);
+        Ok(self.vector.rows() - 1)
+    }
+
+    fn add(&mut self, target: usize, step: usize) {
+        let slot = &mut self.vector.values[target * self.vector.steps + step];
+        *slot = if is_present(*slot) { *slot + 1.0 } else { 1.0 };
     }
 }
 

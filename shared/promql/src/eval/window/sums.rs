@@ -15,7 +15,7 @@ pub(super) fn fill(windowed: &Windowed<'_>, row: &mut [f64], finish: impl Fn(Sum
     let weights = series.weights.as_deref();
     let is_long = windowed.layout.bounds.iter().any(|(first, end)| (end - first) as usize >= LONG);
     let blocks: Vec<Sum> = match is_long {
-        true => (0..series.len() / BLOCK)
+        true => (0..series.values.len() / BLOCK)
             .map(|block| {
                 let range = block * BLOCK..(block + 1) * BLOCK;
                 total(&series.values[range.clone()], weights.map(|weights| &weights[range]))
