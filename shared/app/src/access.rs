@@ -229,8 +229,9 @@ impl Caller {
         if self.scopes.contains(&scope) { Ok(()) } else { Err(Refusal::Scope(scope)) }
     }
 
-    /// Checks the CSRF token of a changing form. Only sessions need one: a browser adds a cookie by itself, but no
-    /// page of another site can add a token header; without tokens the `Origin` was checked.
+    /// Checks the CSRF token of a changing form. Only sessions need one: a browser adds a cookie by itself. It may also
+    /// repeat a token that somebody typed in as a Basic password, against which [`check_origin`] stands; without tokens
+    /// the `Origin` was checked.
     ///
     /// # Errors
     /// When the token is not the session's.
@@ -261,6 +262,19 @@ fn open_caller(headers: &HeaderMap, default_tenant: &TenantId) -> Result<Caller,
         None => default_tenant.clone(),
     };
     Ok(Caller { tenant, name: String::new(), role: Role::Ops, scopes: Scope::ALL.to_vec(), proof: Proof::Open })
+}
+
+/// Checks that what a browser sends comes from a page of ours: its `Origin`, where there is one, is the host that was
+/// asked, or the address that people reach the pages at, if a proxy stands between.
+///
+/// # Errors
+/// When it comes from another site.
+pub fn check_origin(headers: &HeaderMap, external_url: &str) -> Result<(), Refusal> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = text("origin") else { return Ok(()) };
+    let origin_host = origin.split_once("://").map_or("", |(_, host)| host);
+    let is_ours = text("host").is_some_and(|host| host.eq_ignore_ascii_case(origin_host));
+    if is_ours || origin.eq_ignore_ascii_case(external_url) { Ok(()) } else { Err(Refusal::Csrf) }
 }
 
 /// Whether a `Host` or `Origin` value names this machine by a loopback name.
@@ -297,6 +311,25 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(is_loopback(value), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_from_another_site_is_refused() {
+        let cases = [
+            (None, true),
+            (Some("https://api.example"), true),
+            (Some("https://API.example"), true),
+            (Some("https://mihari.example"), true),
+            (Some("https://evil.example"), false),
+            (Some("http://mihari.example"), false),
+            (Some("null"), false),
+        ];
+        for (origin, is_taken) in cases {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "api.example".parse().unwrap());
+            origin.map(|origin| headers.insert("origin", origin.parse().unwrap()));
+            assert_eq!(check_origin(&headers, "https://mihari.example").is_ok(), is_taken, "{origin:?}");
         }
     }
 

@@ -216,7 +216,11 @@ impl Decided {
         if !done.samples.is_empty() {
             self.samples.push((tenant.clone(), done.samples));
         }
-        self.messages.extend(message::pack(tenant, &done.alerts)?);
+        let (messages, too_large) = message::pack(tenant, &done.alerts)?;
+        if too_large > 0 {
+            summary.errors.push(format!("{tenant}: {too_large} alerts are too large to be told of"));
+        }
+        self.messages.extend(messages);
         Ok(())
     }
 }

@@ -19,7 +19,7 @@ use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use model::Timestamp;
 
-use crate::access::{Access, Caller, Refusal, Role, Scope, identify};
+use crate::access::{Access, Caller, Proof, Refusal, Role, Scope, check_origin, identify};
 use crate::error::consequence;
 use crate::{App, AppError, cost, pages};
 
@@ -274,6 +274,9 @@ async fn answer(
     let params = Params::of(request);
     if route.changes(request.method()) {
         caller.check_csrf(params.get("csrf").unwrap_or(""))?;
+        if caller.proof == Proof::Token {
+            check_origin(request.headers(), &app.settings.external_url)?;
+        }
     }
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),

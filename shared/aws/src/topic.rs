@@ -76,18 +76,26 @@ impl SnsTopic {
 impl Topic for SnsTopic {
     async fn publish(&self, messages: Vec<Message>) -> PortResult<()> {
         check_messages(PUBLISH, &messages)?;
+        // What one message meets must not keep the others back: all are sent that can be, then the first error is told.
+        let mut result = Ok(());
         let mut batch = Vec::new();
         let mut batch_bytes = 0;
         for (place, message) in messages.into_iter().enumerate() {
-            let (entry, entry_bytes) = entry(message, place)?;
+            let (entry, entry_bytes) = match entry(message, place) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    result = result.and(Err(error));
+                    continue;
+                }
+            };
             if batch.len() == BATCH_MESSAGES_MAX || batch_bytes + entry_bytes > BATCH_BYTES_MAX {
-                self.publish_batch(std::mem::take(&mut batch)).await?;
+                result = result.and(self.publish_batch(std::mem::take(&mut batch)).await);
                 batch_bytes = 0;
             }
             batch_bytes += entry_bytes;
             batch.push(entry);
         }
-        if batch.is_empty() { Ok(()) } else { self.publish_batch(batch).await }
+        if batch.is_empty() { result } else { result.and(self.publish_batch(batch).await) }
     }
 }
 

@@ -6,12 +6,13 @@ use model::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{HttpError, Params, Reply, is_open, reply};
-use crate::access::{self, Refusal, SESSION_COOKIE, SESSION_LIFETIME};
+use crate::access::{self, SESSION_COOKIE, SESSION_LIFETIME};
 use crate::{App, pages};
 
 /// Answers the login page, a login and a logout.
 pub(super) async fn handle(app: &App, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
-    check_origin(request)?;
+    // A form of another site must not log anybody in or out.
+    access::check_origin(request.headers(), &app.settings.external_url)?;
     let params = Params::of(request);
     if request.uri().path() == "/logout" {
         return logout(app, request, &params, now).await;
@@ -46,14 +47,6 @@ async fn logout(app: &App, request: &Request<Bytes>, params: &Params, now: Times
 /// The login page that leads on to a path.
 pub(super) fn path_with_next(path: &str) -> String {
     format!("/login?next={}", utf8_percent_encode(path, NON_ALPHANUMERIC))
-}
-
-/// A form of another site must not log anybody in or out.
-fn check_origin(request: &Request<Bytes>) -> Result<(), Refusal> {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = text("origin") else { return Ok(()) };
-    let origin_host = origin.split_once("://").map_or("", |(_, host)| host);
-    if text("host").is_some_and(|host| host.eq_ignore_ascii_case(origin_host)) { Ok(()) } else { Err(Refusal::Csrf) }
 }
 
 /// A path of this site, or `/`: never a way to another site.
