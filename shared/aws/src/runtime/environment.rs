@@ -106,7 +106,7 @@ impl Environment {
         Ok(Self {
             aws: aws(get, clock)?,
             settings: Settings { cache_bytes: cache_bytes(memory_mb), ..settings(get)? },
-            limits: limits(get)?,
+            limits: limits(get, memory_mb)?,
             messages: messages(get)?,
             memory_mb,
             instance: get("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_else(|| "local".to_owned()),
@@ -150,6 +150,11 @@ fn aws(get: Lookup<'_>, clock: SharedTimeSource) -> Result<AwsSettings, Environm
     })
 }
 
+/// A query's samples take at most half of a function's memory: 16 bytes each, and as much again while they are merged.
+const fn query_samples_max(memory_mb: u32) -> usize {
+    (memory_mb as usize) << (20 - 1 - 5)
+}
+
 /// A quarter of a function's memory is for what it keeps: the rest is for what it works on.
 const fn cache_bytes(memory_mb: u32) -> usize {
     (memory_mb as usize) << 18
@@ -174,7 +179,7 @@ fn settings(get: Lookup<'_>) -> Result<Settings, EnvironmentError> {
     Ok(Settings { external_url, language, time_zone, takes_pushed_config: true, ..Settings::default() })
 }
 
-fn limits(get: Lookup<'_>) -> Result<Limits, EnvironmentError> {
+fn limits(get: Lookup<'_>, memory_mb: u32) -> Result<Limits, EnvironmentError> {
     let defaults = Limits::default();
     let raw_retention = duration(get, "MIHARI_RAW_RETENTION")?.unwrap_or(defaults.raw_retention);
     let sample_age_max = match duration(get, "MIHARI_MAX_SAMPLE_AGE")? {
@@ -190,6 +195,7 @@ fn limits(get: Lookup<'_>) -> Result<Limits, EnvironmentError> {
         raw_retention,
         rollup_retention: defaults.rollup_retention.max(raw_retention),
         query_timeout: QUERY_TIME_MAX,
+        query_samples_max: defaults.query_samples_max.min(query_samples_max(memory_mb)),
         ..defaults
     })
 }
@@ -263,7 +269,8 @@ mod tests {
         assert_eq!(found.settings.time_zone.iana_name(), Some("Asia/Tokyo"));
         assert!(found.settings.takes_pushed_config && found.settings.layouts);
         assert_eq!(found.settings.cache_bytes, 128 << 20);
-        assert_eq!(found.limits, Limits { query_timeout: QUERY_TIME_MAX, ..Limits::default() });
+        let limits = Limits { query_timeout: QUERY_TIME_MAX, query_samples_max: 8 << 20, ..Limits::default() };
+        assert_eq!(found.limits, limits);
         assert_eq!(found.messages, MessageSettings::default());
         assert_eq!(found.topic_arn(), Err(EnvironmentError::Missing("MIHARI_TOPIC_ARN")));
         assert!(!format!("{found:?}").contains("very secret"));
