@@ -54,7 +54,8 @@ def emulated(folder):
     text = text.replace("Action: sns:Publish\n                Resource: !Ref AlertTopic\n",
                         "Action: [sns:Publish, sns:PublishBatch]\n                Resource: !Ref AlertTopic\n")
     # It does not read in a raw mail who sends it, neither for the identity nor for the condition on it.
-    sender = r"Resource: !Sub arn:\S+:identity/\*\n +Condition: \{ StringEquals: \{ ses:FromAddress: !Ref MailFrom \} \}"
+    sender = (r"Resource:\n +- !Sub arn:\S+:identity/\*\n +- !Sub arn:\S+:configuration-set/\*\n"
+              r" +Condition: \{ StringEquals: \{ ses:FromAddress: !Ref MailFrom \} \}")
     text, found = re.subn(sender, 'Resource: "*"', text)
     assert found == 2, f"{found} roles send mail"
     # It is reached in the clear, which the policies of bucket, topic and queues deny.
