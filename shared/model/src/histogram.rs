@@ -208,7 +208,7 @@ impl Histogram {
         let parts = &self.parts;
         let negative: Vec<(i32, f64)> = parts.negative.iter().collect();
         let positive: Vec<(i32, f64)> = parts.positive.iter().collect();
-        let zero = (parts.zero_count != 0.0).then_some(Bucket {
+        let zero = (parts.zero_count > 0.0).then_some(Bucket {
             lower: -parts.zero_threshold,
             upper: parts.zero_threshold,
             lower_inclusive: true,

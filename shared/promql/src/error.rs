@@ -2,6 +2,8 @@
 
 use model::ErrorKind;
 
+use crate::functions::ValueType;
+
 /// Why a text is no expression, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{line}:{column}: parse error: {message}")]
@@ -98,6 +100,12 @@ pub enum EvalError {
         /// What was wrong.
         message: String,
     },
+    /// Only instant queries answer with windows and texts; worded as Prometheus words it.
+    #[error("invalid expression type \"{found}\" for range query, must be Scalar or instant Vector")]
+    NotForRanges {
+        /// What the expression gives.
+        found: ValueType,
+    },
     /// Series could not be loaded.
     #[error("loading series: {0}")]
     Source(#[from] SourceError),
@@ -116,6 +124,7 @@ impl EvalError {
             | Self::Unsupported { .. }
             | Self::Limit { .. }
             | Self::Points { .. }
+            | Self::NotForRanges { .. }
             | Self::Parameters { .. } => ErrorKind::Invalid,
             Self::TimedOut => ErrorKind::Unavailable,
             Self::Source(error) => error.kind(),

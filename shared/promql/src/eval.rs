@@ -105,8 +105,7 @@ impl Evaluator<'_> {
             if is_instant {
                 return Ok((self.range_answer(expr, grid)?, Vec::new()));
             }
-            let message = "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector";
-            return Err(EvalError::Parameters { message: message.to_owned() });
+            return Err(EvalError::NotForRanges { found: ValueType::RangeVector });
         }
         let value = match self.eval(expr, grid)? {
             Evaluated::Scalar(values) if is_instant => Ok(Value::Scalar(sample(self.params.start, values[0]))),
@@ -116,10 +115,7 @@ impl Evaluator<'_> {
                 Ok(matrix(&vector, grid))
             }
             Evaluated::Text(bytes) if is_instant => Ok(Value::String(String::from_utf8_lossy(&bytes).into_owned())),
-            Evaluated::Text(_) => {
-                let message = "invalid expression type \"string\" for range query, must be Scalar or instant Vector";
-                Err(EvalError::Parameters { message: message.to_owned() })
-            }
+            Evaluated::Text(_) => Err(EvalError::NotForRanges { found: ValueType::String }),
             Evaluated::Vector(vector) => {
                 let vector = vector.drop_names_now()?;
                 if !is_instant {

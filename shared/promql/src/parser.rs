@@ -48,6 +48,7 @@ pub fn parse_limited(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
     if parser.token.kind != TokenKind::End {
         return Err(parser.unexpected("", ""));
     }
+    check::tree(&expr, text).map_err(|(offset, message)| parser.error_at(offset, message))?;
     Ok(expr)
 }
 
@@ -66,8 +67,6 @@ struct Parser<'a> {
     nesting: usize,
     /// Selectors so far.
     selectors: usize,
-    /// Whether a selector needs no condition that tells series apart.
-    matches_anything: bool,
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -77,17 +76,7 @@ impl<'a> Parser<'a> {
         let token = lex(text, 0, Mode::Expression)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
         let mode = Mode::Expression;
-        Ok(Self {
-            text,
-            token,
-            line_starts,
-            previous_end: 0,
-            mode,
-            parens: 0,
-            nesting: 0,
-            selectors: 0,
-            matches_anything: false,
-        })
+        Ok(Self { text, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
     }
 
     /// Operators of at least that precedence, and what they stand between.
@@ -142,7 +131,6 @@ impl<'a> Parser<'a> {
         let right = self.expression(right_min)?;
         let start = left.span.start;
         let binary = Binary { op, left, right, returns_bool, matching };
-        check::binary(&binary).map_err(|message| self.error_at(start, message))?;
         self.build(ExprKind::Binary(Box::new(binary)), start)
     }
 
@@ -203,7 +191,6 @@ impl<'a> Parser<'a> {
                 let value = if negative { -number.value } else { number.value };
                 return self.build(ExprKind::Number(Number { value, ..*number }), start);
             }
-            check::unary(&operand).map_err(|message| self.error_at(start, message))?;
             return self.build(ExprKind::Unary { negative, operand: Box::new(operand) }, start);
         }
         let mut expr = self.primary()?;
@@ -262,7 +249,7 @@ impl<'a> Parser<'a> {
 
     fn aggregation(&mut self, op: AggregateOp, start: usize) -> Parsed<Expr> {
         let mut grouping = self.grouping()?;
-        let mut arguments = self.arguments(false)?;
+        let mut arguments = self.arguments()?;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
@@ -278,7 +265,6 @@ impl<'a> Parser<'a> {
         let expr = arguments.pop().expect("the number of arguments was just checked");
         let grouping = grouping.unwrap_or(Grouping::By(Vec::new()));
         let aggregation = Aggregation { op, expr, parameter: arguments.pop(), grouping };
-        check::aggregation(&aggregation).map_err(|(offset, message)| self.error_at(offset, message))?;
         self.build(ExprKind::Aggregate(Box::new(aggregation)), start)
     }
 
@@ -320,16 +306,14 @@ impl<'a> Parser<'a> {
     }
 
     fn call(&mut self, name: &str, start: usize) -> Parsed<Expr> {
+        let mut arguments = self.arguments()?;
         let Some(function) = functions::find(name) else {
             return Err(self.error_at(start, format!("unknown function with name {}", quote(name))));
         };
-        let is_info = function.id == FunctionId::Info;
-        let mut arguments = self.arguments(is_info)?;
-        if is_info && arguments.len() == 1 {
+        if function.id == FunctionId::Info && arguments.len() == 1 {
             arguments.push(self.target_info()?);
         }
         let call = Call { function, arguments };
-        check::call(&call).map_err(|(offset, message)| self.error_at(offset.unwrap_or(start), message))?;
         self.build(ExprKind::Call(Box::new(call)), start)
     }
 
@@ -342,17 +326,15 @@ impl<'a> Parser<'a> {
         self.build(ExprKind::Selector(Box::new(selector)), self.previous_end)
     }
 
-    /// Expressions in parentheses. Behind the first one of `info` a selector may match anything.
-    fn arguments(&mut self, is_info: bool) -> Parsed<Vec<Expr>> {
+    /// Expressions in parentheses.
+    fn arguments(&mut self) -> Parsed<Vec<Expr>> {
         let mut arguments = Vec::new();
         if !self.is_symbol("(") {
             return Err(self.unexpected("", ""));
         }
         self.open_paren("")?;
         while !self.is_symbol(")") {
-            self.matches_anything = is_info && arguments.len() == 1;
             arguments.push(self.expression(0)?);
-            self.matches_anything = false;
             if self.take_symbol(",")? && self.is_symbol(")") {
                 return Err(self.error("trailing commas not allowed in function call args"));
             }

@@ -157,8 +157,9 @@ fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>) -> Rep
 /// The error answer, in Prometheus's terms: a query that cannot be evaluated is 422, one that took too long 503.
 fn failure(route: Route, error: &AppError) -> Reply {
     log(route, error);
+    let is_bad_query = matches!(error, AppError::Parse(_) | AppError::Eval(EvalError::NotForRanges { .. }));
     let is_bad_data =
-        matches!(error, AppError::Parse(_) | AppError::Eval(EvalError::Points { .. } | EvalError::Parameters { .. }));
+        is_bad_query || matches!(error, AppError::Eval(EvalError::Points { .. } | EvalError::Parameters { .. }));
     let (status, error_type) = if is_bad_data {
         (StatusCode::BAD_REQUEST, "bad_data")
     } else if matches!(error, AppError::Eval(EvalError::TimedOut)) {
@@ -169,8 +170,8 @@ fn failure(route: Route, error: &AppError) -> Reply {
         let status = consequence(error.kind()).status;
         (status, error_type(status))
     };
-    let message = if let AppError::Parse(error) = error {
-        format!("invalid parameter \"query\": {error}")
+    let message = if is_bad_query {
+        format!("invalid parameter \"query\": {}", error.public_message())
     } else {
         error.public_message()
     };

@@ -27,9 +27,17 @@ const FINEST: i8 = 8;
 
 /// Bounds of the finest schema from 1 on up to 2, which is excluded.
 static POWERS: LazyLock<[f64; 1 << FINEST]> = LazyLock::new(|| {
+    // Halving the distances step by step rounds as Prometheus does, so that bounds are the same to the last digit.
     let mut powers = [1.0; 1 << FINEST];
-    for (power, index) in powers.iter_mut().zip(0_u16..) {
-        *power = (f64::from(index) / 256.0).exp2();
+    let mut distance = powers.len() / 2;
+    let mut factor = std::f64::consts::SQRT_2;
+    powers[distance] = 2.0 / factor;
+    while distance > 1 {
+        factor = factor.sqrt();
+        for index in (0..powers.len()).step_by(distance) {
+            powers[index + distance / 2] = powers[index] * factor;
+        }
+        distance /= 2;
     }
     powers
 });

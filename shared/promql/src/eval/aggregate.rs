@@ -17,29 +17,34 @@ pub(super) struct Groups {
     pub(super) of_row: Vec<usize>,
     /// By group.
     pub(super) labels: Vec<Labels>,
+    /// By group: whether the name is to be dropped at the end, as of the first series of the group. Until then it tells
+    /// groups apart like any label.
+    pub(super) drop_names: Vec<bool>,
 }
 
 impl Groups {
     fn new(vector: &Vector, grouping: &Grouping) -> Self {
         if matches!(grouping, Grouping::By(names) if names.is_empty()) {
             let labels = if vector.rows() == 0 { Vec::new() } else { vec![Labels::empty()] };
-            return Self { of_row: vec![0; vector.rows()], labels };
+            let drop_names = vec![false; labels.len()];
+            return Self { of_row: vec![0; vector.rows()], labels, drop_names };
         }
         let names: Vec<&str> = match grouping {
             Grouping::By(names) => names.iter().map(String::as_str).collect(),
             Grouping::Without(names) => names.iter().map(String::as_str).chain([METRIC_NAME]).collect(),
         };
-        let unnamed: Vec<&str> = names.iter().copied().filter(|name| *name != METRIC_NAME).collect();
         let mut known: HashMap<Labels, usize> = HashMap::new();
-        let mut groups = Self { of_row: Vec::with_capacity(vector.rows()), labels: Vec::new() };
+        let of_row = Vec::with_capacity(vector.rows());
+        let mut groups = Self { of_row, labels: Vec::new(), drop_names: Vec::new() };
         for (labels, drop_name) in vector.labels.iter().zip(&vector.drop_names) {
             let key = match grouping {
-                Grouping::By(_) => labels.with_only(if *drop_name { &unnamed } else { &names }),
+                Grouping::By(_) => labels.with_only(&names),
                 Grouping::Without(_) => labels.without(&names),
             };
             let group = *known.entry_ref(&key).or_insert(groups.labels.len());
             if group == groups.labels.len() {
                 groups.labels.push(key);
+                groups.drop_names.push(*drop_name);
             }
             groups.of_row.push(group);
         }
@@ -83,7 +88,11 @@ impl Evaluator<'_> {
             }
             AggregateOp::CountValues => Vector::new(vector.steps),
         };
-        Ok(if vector.has_histograms() { self.with_histograms(aggregation, &vector, &groups, result) } else { result })
+        let takes_none = matches!(op, AggregateOp::TopK | AggregateOp::BottomK) && parameters.iter().all(|k| *k < 1.0);
+        if takes_none || !vector.has_histograms() {
+            return Ok(result);
+        }
+        Ok(self.with_histograms(aggregation, &vector, &groups, result))
     }
 
     /// Warns of shares beyond all series.
@@ -143,7 +152,7 @@ fn fold<State: Copy>(
 fn of_groups(groups: &Groups, steps: usize, values: Vec<f64>) -> Vector {
     let count = groups.labels.len();
     let labels = groups.labels.clone();
-    Vector { labels, drop_names: vec![false; count], steps, values, histograms: vec![None; count] }
+    Vector { labels, drop_names: groups.drop_names.clone(), steps, values, histograms: vec![None; count] }
 }
 
 const fn same(value: f64) -> f64 {

@@ -226,7 +226,7 @@ impl Join<'_> {
         let matching = &self.binary.matching;
         let fill = if self.many_side == Side::Left { matching.fill_left } else { matching.fill_right };
         let Some(fill) = fill else { return Ok(()) };
-        let shared = signature_labels(&one.labels[one_row], false, matching);
+        let shared = signature_labels(&one.labels[one_row], matching);
         let labels = result_labels(self.binary, &shared, &one.labels[one_row])?;
         let filled = missing(many, many_rows, fill.value);
         self.pair(labels, self.binary.returns_bool, Row::of_values(&filled), one.full_row(one_row));
@@ -309,7 +309,7 @@ fn check_one_side(
 }
 
 fn duplicates(first: &Labels, second: &Labels, matching: &Matching, many_side: Side) -> EvalError {
-    let group = full_labels(&signature_labels(first, false, matching));
+    let group = full_labels(&signature_labels(first, matching));
     let side = if many_side == Side::Left { "right" } else { "left" };
     let mut series = [first, second];
     series.sort();
@@ -335,12 +335,11 @@ struct Signatures {
 
 impl Signatures {
     fn of(&mut self, vector: &Vector, matching: &Matching) -> Vec<usize> {
-        let rows = vector.labels.iter().zip(&vector.drop_names);
-        rows.map(|(labels, drop_name)| {
+        let signature = |labels: &Labels| {
             let next = self.known.len();
-            *self.known.entry(signature_labels(labels, *drop_name, matching)).or_insert(next)
-        })
-        .collect()
+            *self.known.entry(signature_labels(labels, matching)).or_insert(next)
+        };
+        vector.labels.iter().map(signature).collect()
     }
 
     fn count(&self) -> usize {
@@ -348,13 +347,10 @@ impl Signatures {
     }
 }
 
-fn signature_labels(labels: &Labels, drop_name: bool, matching: &Matching) -> Labels {
+/// The labels that decide about matching; a name that is to be dropped at the end is still one of them.
+fn signature_labels(labels: &Labels, matching: &Matching) -> Labels {
     match &matching.labels {
-        Some(MatchingLabels::On(on)) => {
-            let names: Vec<&str> =
-                on.iter().map(String::as_str).filter(|name| !drop_name || *name != METRIC_NAME).collect();
-            labels.with_only(&names)
-        }
+        Some(MatchingLabels::On(on)) => labels.with_only(&on.iter().map(String::as_str).collect::<Vec<&str>>()),
         Some(MatchingLabels::Ignoring(ignored)) => {
             let names: Vec<&str> = ignored.iter().map(String::as_str).chain([METRIC_NAME]).collect();
             labels.without(&names)

@@ -30,14 +30,20 @@ struct Date {
     day: i64,
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a number that is no time saturates")]
+/// What is no number and what is beyond all numbers of seconds is the least of them, as Prometheus has it on most
+/// machines; years before its calendar begins are those 2^64 seconds later.
+#[expect(clippy::cast_possible_truncation, reason = "a number beyond the range was taken care of")]
 #[expect(clippy::cast_precision_loss, reason = "parts of dates are small")]
 fn of(seconds: f64, part: fn(Date) -> i64) -> f64 {
-    // Dates of the next and the last hundred million years, so that no step below can overflow.
-    let seconds = (seconds as i64).clamp(-3_000_000_000_000_000, 3_000_000_000_000_000);
-    let days = seconds.div_euclid(86_400);
+    /// The first second of the year -292277022399.
+    const FIRST: i128 = -9_223_372_028_715_321_600;
+    let within = (-9.223_372_036_854_776e18..9.223_372_036_854_776e18).contains(&seconds);
+    let seconds = i128::from(if within { seconds as i64 } else { i64::MIN });
+    let seconds = if seconds < FIRST { seconds + (1 << 64) } else { seconds };
+    let days = i64::try_from(seconds.div_euclid(86_400)).expect("2^64 seconds are fewer than 2^63 days");
+    let second_of_day = i64::try_from(seconds.rem_euclid(86_400)).expect("a day has few seconds");
     let (year, month, day) = civil_from_days(days);
-    part(Date { days, second_of_day: seconds.rem_euclid(86_400), year, month, day }) as f64
+    part(Date { days, second_of_day, year, month, day }) as f64
 }
 
 fn days_in_month(date: Date) -> i64 {
@@ -82,6 +88,8 @@ mod tests {
             (951_782_400.0, [2000, 2, 29, 60, 2, 29, 0, 0]),
             (-1.0, [1969, 12, 31, 365, 3, 31, 23, 59]),
             (4_107_542_400.0, [2100, 3, 1, 60, 1, 31, 0, 0]),
+            (1e17, [3_168_875_820, 9, 6, 250, 3, 30, 9, 46]),
+            (f64::NAN, [292_277_026_596, 12, 4, 339, 0, 31, 15, 30]),
         ];
         let parts = [
             FunctionId::Year,
@@ -95,7 +103,7 @@ mod tests {
         ];
         for (seconds, expected) in cases {
             let found = parts.map(|id| part(id).unwrap()(seconds).to_string());
-            assert_eq!(found, expected.map(|part: i32| part.to_string()), "{seconds}");
+            assert_eq!(found, expected.map(|part: i64| part.to_string()), "{seconds}");
         }
     }
 

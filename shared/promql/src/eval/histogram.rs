@@ -103,12 +103,13 @@ impl Evaluator<'_> {
         let buckets = self.with_buckets(&call.arguments[2], grid)?;
         let histograms = self.histograms(&buckets, &call.arguments[2]);
         let expr = &call.arguments[2];
-        let mut vector = each_step(&buckets, &histograms, |_, step, found| {
+        let classic = each_step(&buckets, &histograms, |_, step, found| {
             coalesce(found);
             fraction(lower[step], upper[step], found)
         });
         let mut with_nan: BTreeSet<usize> = BTreeSet::new();
-        let native = native_values(&self.without_classic(buckets, &histograms, expr), |row, step, histogram| {
+        // Native ones come first, as in Prometheus: `limitk` and its like see the order.
+        let mut vector = native_values(&self.without_classic(buckets, &histograms, expr), |row, step, histogram| {
             let value = native_fraction(lower[step], upper[step], histogram);
             if histogram.sum().is_nan() && lower[step] < upper[step] {
                 with_nan.insert(row);
@@ -117,9 +118,9 @@ impl Evaluator<'_> {
         });
         for row in with_nan {
             let message = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
-            self.inform_of_metric(expr, message, native.labels[row].get(METRIC_NAME));
+            self.inform_of_metric(expr, message, vector.labels[row].get(METRIC_NAME));
         }
-        vector.append(native);
+        vector.append(classic);
         self.named(vector)
     }
 
@@ -163,7 +164,7 @@ impl Evaluator<'_> {
     /// The quantile of each histogram at each step.
     fn quantiles(&mut self, buckets: &Vector, histograms: &[Histogram], asked: &[f64], expr: &Expr) -> Vector {
         let mut forced: BTreeSet<&str> = BTreeSet::new();
-        let mut vector = each_step(buckets, histograms, |histogram, step, found| {
+        let classic = each_step(buckets, histograms, |histogram, step, found| {
             let (value, was_forced) = bucket_quantile(asked[step], found);
             if was_forced {
                 forced.insert(histogram.labels.get(METRIC_NAME).unwrap_or(""));
@@ -175,10 +176,12 @@ impl Evaluator<'_> {
                  https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
             self.inform_of_metric(expr, message, Some(name).filter(|name| !name.is_empty()));
         }
-        if buckets.has_histograms() {
-            let native = self.without_classic(buckets.clone(), histograms, expr);
-            vector.append(self.native_quantiles(&native, asked, expr));
+        if !buckets.has_histograms() {
+            return classic;
         }
+        let native = self.without_classic(buckets.clone(), histograms, expr);
+        let mut vector = self.native_quantiles(&native, asked, expr);
+        vector.append(classic);
         vector
     }
 

@@ -20,11 +20,8 @@ impl Evaluator<'_> {
         let (replacement, pattern) = (self.utf8(&arguments[2], grid)?, self.utf8(&arguments[4], grid)?);
         let target = self.label_name(&arguments[1], grid, "destination label name in label_replace()")?;
         let source = self.utf8(&arguments[3], grid)?;
-        let pattern = Regex::new(&format!("^(?s:{pattern})$")).map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
-            EvalError::execution(format!("invalid regular expression in label_replace(): {pattern} ({reason})"))
-        })?;
+        let pattern = Regex::new(&format!("^(?s:{pattern})$"))
+            .map_err(|_| EvalError::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
         let mut vector = self.vector(&arguments[0], grid)?;
         for row in 0..vector.rows() {
             let value = vector.labels[row].get(&source).unwrap_or("");

@@ -107,8 +107,12 @@ pub(super) fn is_over_time(id: FunctionId) -> bool {
 impl Evaluator<'_> {
     /// A function of a window.
     pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
-        let (windows, parameters) = self.window_arguments(call, grid)?;
+        let (mut windows, parameters) = self.window_arguments(call, grid)?;
         let id = call.function.id;
+        if id == FunctionId::QuantileOverTime {
+            // Prometheus points at the first argument, whatever it is.
+            windows.span = call.arguments[0].span;
+        }
         let vector = if windows.extent.is_some() {
             self.over_extended(call.function, &windows, grid)?
         } else if windows.series.iter().all(|series| series.histograms.is_none()) {
@@ -133,9 +137,6 @@ impl Evaluator<'_> {
         let mut parameters = Vec::new();
         for &index in parameters_at {
             parameters.push(self.scalar(&call.arguments[index], grid)?);
-        }
-        if call.function.id == FunctionId::QuantileOverTime {
-            self.check_quantiles(&parameters[0], call.arguments[0].span);
         }
         Ok((self.windows(&call.arguments[window_at], grid)?, parameters))
     }
@@ -162,14 +163,7 @@ impl Evaluator<'_> {
             FunctionId::CountOverTime => {
                 self.rows(windows, grid, |windowed, row| windowed.fill(row, |window| count(window) * windowed.asked))
             }
-            FunctionId::QuantileOverTime => {
-                let mut sorted = Vec::new();
-                self.each(windows, grid, move |window| {
-                    sorted.clear();
-                    sorted.extend_from_slice(window.values);
-                    quantile(parameters[0][window.step], &mut sorted)
-                })
-            }
+            FunctionId::QuantileOverTime => self.quantiles_over_time(windows, &parameters[0], grid),
             FunctionId::PredictLinear => {
                 self.each(windows, grid, |window| trend::predict(window, parameters[0][window.step]))
             }
@@ -186,6 +180,21 @@ impl Evaluator<'_> {
                 None => Err(EvalError::execution("no function of a window")),
             },
         }
+    }
+
+    /// Only quantiles of windows that have numbers are looked at, and warned of where they are none.
+    fn quantiles_over_time(&mut self, windows: &Windows, asked: &[f64], grid: Grid) -> Result_<Vector> {
+        let mut sorted = Vec::new();
+        let mut used = vec![false; grid.count];
+        let vector = self.each(windows, grid, |window| {
+            used[window.step] = true;
+            sorted.clear();
+            sorted.extend_from_slice(window.values);
+            quantile(asked[window.step], &mut sorted)
+        })?;
+        let used: Vec<f64> = asked.iter().zip(used).filter(|(_, used)| *used).map(|(asked, _)| *asked).collect();
+        self.check_quantiles(&used, windows.span);
+        Ok(vector)
     }
 
     fn finish(&self, mut vector: Vector, keeps_names: bool) -> Result_<Vector> {

@@ -7,7 +7,6 @@ use model::{METRIC_NAME, MatchOp, Matcher};
 use super::{Parsed, Parser};
 use crate::ast::{At, DurationExpr, Expr, ExprKind, Extent, RangeSelector, Selector, Shift, Subquery};
 use crate::duration::whole_millis;
-use crate::functions::ValueType;
 use crate::lexer::{Mode, TokenKind};
 use crate::quote::quote;
 
@@ -33,23 +32,13 @@ impl Parser<'_> {
             self.advance()?;
         }
         let name = name.map(|(name, _)| name);
-        let double = |second: &str, first: &str| {
-            let message = format!("metric name must not be set twice: {} or {}", quote(first), quote(second));
-            self.error_at(start, message)
-        };
         if let (Some(outer), Some(quoted)) = (&name, &quoted_name) {
-            return Err(double(quoted, outer));
+            let message = format!("metric name must not be set twice: {} or {}", quote(outer), quote(quoted));
+            return Err(self.error_at(start, message));
         }
         let name = name.or(quoted_name);
         if let Some(name) = &name {
-            let equal = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
-            if let Some(second) = matchers.iter().find(equal) {
-                return Err(double(second.value(), name));
-            }
             matchers.push(Matcher::equal(METRIC_NAME, name));
-        }
-        if matchers.iter().all(Matcher::matches_empty) && !self.matches_anything {
-            return Err(self.error_at(start, "vector selector must contain at least one non-empty matcher"));
         }
         let index = self.selectors;
         self.selectors += 1;
@@ -225,15 +214,6 @@ impl Parser<'_> {
 
     fn subquery(&mut self, expr: Expr, range: DurationExpr, step: Option<DurationExpr>) -> Parsed<Expr> {
         let start = expr.span.start;
-        let kind = match expr.value_type() {
-            ValueType::InstantVector => "",
-            ValueType::RangeVector => "matrix",
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-        };
-        if !kind.is_empty() {
-            return Err(self.error_at(start, format!("subquery is only allowed on instant vector, got {kind} instead")));
-        }
         self.build(ExprKind::Subquery(Box::new(Subquery { expr, range, step, shift: Shift::default() })), start)
     }
 

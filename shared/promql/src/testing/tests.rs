@@ -84,7 +84,16 @@ eval instant at 5m sum by (__name__) (a_total)
   a_total 300
 
 eval instant at 5m sum by (__name__) (rate({x="1"}[3m]))
-  {} 3
+  expect fail msg: vector cannot contain metrics with the same labelset
+
+eval instant at 5m sum by (__name__) (rate(a_total[3m]))
+  {} 1
+
+eval instant at 5m count(sum by (__name__) (rate({x="1"}[3m])))
+  {} 2
+
+eval instant at 5m rate(a_total[3m]) * on (__name__) a_total
+  {} 300
 
 eval instant at 5m label_replace(rate({x="1"}[3m]), "name", "$1", "__name__", "(.*)_total")
   {x="1", name="a"} 1

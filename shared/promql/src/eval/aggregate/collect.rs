@@ -41,8 +41,8 @@ pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<(
 pub(super) fn quantiles(vector: &Vector, groups: &Groups, parameters: &[f64]) -> Vector {
     let mut result = Vector::new(vector.steps);
     let mut samples: Vec<f64> = Vec::new();
-    for (rows, labels) in rows_of(groups).iter().zip(&groups.labels) {
-        let row = result.push_absent(labels.clone(), false);
+    for ((rows, labels), drop_name) in rows_of(groups).iter().zip(&groups.labels).zip(&groups.drop_names) {
+        let row = result.push_absent(labels.clone(), *drop_name);
         for (step, slot) in row.iter_mut().enumerate() {
             samples.clear();
             let column = rows.iter().map(|row| vector.values[row * vector.steps + step]);
@@ -99,7 +99,10 @@ fn masked(vector: &Vector, kept: &[bool]) -> Vector {
     masked
 }
 
-/// Leaves the best samples in order; of equal ones those that came first. What is not a number is never better.
+/// Leaves the best samples in order. What is not a number is never better.
+///
+/// Which of equal ones stay is what a binary heap makes of them whose root, the worst, is replaced by a better sample:
+/// as in Prometheus, step by step.
 #[expect(clippy::cast_possible_truncation, reason = "a number beyond all samples saturates, which takes all")]
 #[expect(clippy::cast_sign_loss, reason = "a negative number becomes zero, which takes none")]
 fn take_best(op: AggregateOp, parameter: f64, samples: &mut Vec<(f64, usize)>) {
@@ -108,16 +111,57 @@ fn take_best(op: AggregateOp, parameter: f64, samples: &mut Vec<(f64, usize)>) {
         samples.truncate(wanted);
         return;
     }
-    let by_rank = |left: &(f64, usize), right: &(f64, usize)| {
+    let is_worse = |left: &(f64, usize), right: &(f64, usize)| {
+        left.0.is_nan() || if op == AggregateOp::TopK { left.0 < right.0 } else { left.0 > right.0 }
+    };
+    for last in 1..wanted {
+        rise(&mut samples[..=last], is_worse);
+    }
+    for index in wanted..samples.len() {
+        let (root, sample) = (samples[0], samples[index]);
+        if is_worse(&root, &sample) && !sample.0.is_nan() {
+            samples[0] = sample;
+            sink(&mut samples[..wanted], is_worse);
+        }
+    }
+    samples.truncate(wanted);
+    samples.sort_by(|left, right| {
         let by_value = left.0.partial_cmp(&right.0).unwrap_or(std::cmp::Ordering::Equal);
         let by_value = if op == AggregateOp::TopK { by_value.reverse() } else { by_value };
-        left.0.is_nan().cmp(&right.0.is_nan()).then(by_value).then(left.1.cmp(&right.1))
-    };
-    if wanted < samples.len() {
-        samples.select_nth_unstable_by(wanted - 1, by_rank);
-        samples.truncate(wanted);
+        left.0.is_nan().cmp(&right.0.is_nan()).then(by_value)
+    });
+}
+
+type Ranked = (f64, usize);
+
+/// Moves the last element of a heap up to its place.
+fn rise(heap: &mut [Ranked], is_before: impl Fn(&Ranked, &Ranked) -> bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !is_before(&heap[at], &heap[parent]) {
+            return;
+        }
+        heap.swap(at, parent);
+        at = parent;
     }
-    samples.sort_unstable_by(by_rank);
+}
+
+/// Moves the first element of a heap down to its place.
+fn sink(heap: &mut [Ranked], is_before: impl Fn(&Ranked, &Ranked) -> bool) {
+    let mut at = 0;
+    loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        if left >= heap.len() {
+            return;
+        }
+        let child = if right < heap.len() && is_before(&heap[right], &heap[left]) { right } else { left };
+        if !is_before(&heap[child], &heap[at]) {
+            return;
+        }
+        heap.swap(at, child);
+        at = child;
+    }
 }
 
 /// Whether a series is among the given share of all, chosen by its hash; a negative share takes the others.
