@@ -9,22 +9,25 @@
 //!   [`LogEntry`] when it was: a crash in between leads to the same message under the same idempotency key.
 //! - One log entry, one notification: the sequence number of a group only grows.
 //! - Every decision, also the one to say nothing, carries its reason.
-//! - What a configuration file asks for and cannot be done is refused by name, never ignored.
+//! - A configuration file loads as in Alertmanager; what it asks for and does not get is said by name, never ignored.
 
 mod config;
 mod group;
 mod held;
+mod interval;
 mod matchers;
 mod mute;
 mod plan;
 
 pub use config::{
-    Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook, is_mailbox,
-    parse,
+    Authorization, Config, Discord, Email, GroupBy, Http, Integration, MailSender, Opsgenie, PagerDuty, PagerDutyKey,
+    Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns, SnsTarget, Target, Teams, Telegram,
+    Thread, Webhook, is_mailbox, parse,
 };
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};
 pub use held::{Arrival, Held};
-pub use matchers::{MatchersError, parse_matchers};
+pub use interval::{IntervalError, TimeInterval};
+pub use matchers::{MatchersError, Notation, parse_matchers};
 pub use mute::{InhibitRule, Inhibitor, Mute, Silence, SilenceError, SilenceState};
 pub use plan::{Decision, Input, Notification, Plan, Quiet, Reason, Verdict, idempotency_key, plan};
 

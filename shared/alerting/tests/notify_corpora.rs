@@ -20,7 +20,8 @@ fn main() {
         Ok(root) => {
             let mut trials = config_files(Path::new(&root));
             trials.extend(matcher_facts(Path::new(&root)));
-            assert!(trials.len() > 80, "only {} cases below {root}", trials.len());
+            trials.extend(interval_facts(Path::new(&root)));
+            assert!(trials.len() > 130, "only {} cases below {root}", trials.len());
             trials
         }
     };
@@ -49,42 +50,108 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// A file that Alertmanager refuses is refused; one that it takes is taken, or refused for what is not supported yet,
-/// by name and with its place.
+/// A file that Alertmanager refuses is refused with its place; one that it takes is taken, and nothing secret of it is
+/// shown.
 fn check_config_file(path: &Path) -> Result<(), Failed> {
     let name = path.file_name().unwrap().to_str().unwrap();
-    let contradicts = ["-both-", "nil-", "bad", "-invalid", "-old-team"].iter().any(|part| name.contains(part));
-    let lacks = name.contains("-no-") && !name.contains("smtp-no-username");
-    let read = notify::parse(name, &std::fs::read_to_string(path).unwrap());
-    match read {
-        Ok(_) if contradicts || lacks => Err(format!("{name} was taken").into()),
-        Err(error) if !contradicts && !lacks && !error.reason.ends_with("is not supported yet") => Err(error.into()),
-        Err(error) if error.line == 0 => Err(format!("without a place: {error}").into()),
-        Ok(_) | Err(_) => Ok(()),
+    let yaml = std::fs::read_to_string(path).unwrap();
+    match (notify::parse(name, &yaml), is_refused_upstream(name)) {
+        (Ok(_), true) => Err(format!("{name} was taken").into()),
+        (Err(error), false) => Err(error.into()),
+        (Err(error), true) if error.line == 0 => Err(format!("without a place: {error}").into()),
+        (Err(_), true) => Ok(()),
+        (Ok(config), false) => {
+            let again =
+                notify::parse(name, &config.original.replace("<secret>", "https://slack.com/api/chat.postMessage"));
+            again.map_err(|error| format!("what is shown of it is refused: {error}\n{}", config.original))?;
+            let secrets = ["mysecret", "xoxb-", "asd132", "qwe456", "hooks.slack.com/services", "myprecious"];
+            match secrets.iter().find(|secret| config.original.contains(**secret)) {
+                Some(secret) => Err(format!("{secret} is shown").into()),
+                None => Ok(()),
+            }
+        }
     }
+}
+
+/// What upstream's own tests say of the file.
+fn is_refused_upstream(name: &str) -> bool {
+    let contradicts = ["-both-", "nil-", "bad", "-invalid", "-old-team", "-and-webhook"];
+    let lacks = name.contains("-no-") && !name.contains("smtp-no-username");
+    lacks || contradicts.iter().any(|part| name.contains(part))
+}
+
+/// Calendars: what they contain, what they do not, and which are refused.
+fn interval_facts(root: &Path) -> Vec<Trial> {
+    let facts = |name: &str| -> Vec<Value> {
+        let text = std::fs::read_to_string(root.join("facts").join(name)).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()["cases"].as_array().unwrap().clone()
+    };
+    let mut trials = Vec::new();
+    for (index, case) in facts("am_timeinterval_yaml.json").into_iter().enumerate() {
+        trials.push(Trial::test(format!("am_timeinterval_yaml {index}"), move || {
+            check_interval(case["in"].as_str().unwrap(), &case)
+        }));
+    }
+    for (index, case) in facts("am_timeinterval_timestrings.json").into_iter().enumerate() {
+        let yaml = format!("[{{times: [{}]}}]", case["timeString"].as_str().unwrap());
+        trials.push(Trial::test(format!("am_timeinterval_timestrings {index}"), move || check_interval(&yaml, &case)));
+    }
+    trials
+}
+
+fn check_interval(yaml: &str, case: &Value) -> Result<(), Failed> {
+    let refused = case["expectError"].as_bool().unwrap_or(false);
+    let intervals = match (notify::TimeInterval::parse_list(yaml), refused) {
+        (Ok(intervals), false) => intervals,
+        (Err(_), true) => return Ok(()),
+        (Ok(_), true) => return Err(format!("{yaml} was taken").into()),
+        (Err(reason), false) => return Err(reason.into()),
+    };
+    for (field, expected) in [("contains", true), ("excludes", false)] {
+        for time in case[field].as_array().into_iter().flatten() {
+            let time = jiff::fmt::strtime::parse("%d %b %y %H:%M %z", time.as_str().unwrap())?.to_timestamp()?;
+            let now = model::Timestamp::from_millis(time.as_millisecond());
+            if intervals.iter().any(|interval| interval.contains(now)) != expected {
+                return Err(format!("{yaml} at {time}: expected {expected}").into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn matcher_facts(root: &Path) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for file in ["am_matchers_utf8", "am_matcher_utf8_single", "am_matchers_classic"] {
+    let notations = [
+        ("am_matchers_utf8", notify::Notation::Utf8),
+        ("am_matcher_utf8_single", notify::Notation::Utf8),
+        ("am_matchers_classic", notify::Notation::Classic),
+    ];
+    for (file, notation) in notations {
         let text = std::fs::read_to_string(root.join("facts").join(format!("{file}.json"))).unwrap();
         let facts: Value = serde_json::from_str(&text).unwrap();
         for (index, case) in facts["cases"].as_array().unwrap().iter().enumerate() {
-            let refused = case.get("error").or_else(|| case.get("err")).is_some_and(|error| !error.is_null());
-            // One notation refuses what the other one reads.
-            if !refused {
-                let case = case.clone();
-                trials.push(Trial::test(format!("{file} {index}"), move || check_matchers(&case)));
-            }
+            let case = case.clone();
+            let is_list = file != "am_matcher_utf8_single";
+            trials.push(Trial::test(format!("{file} {index}"), move || check_matchers(&case, notation, is_list)));
         }
     }
     trials
 }
 
-fn check_matchers(case: &Value) -> Result<(), Failed> {
+/// A notation reads what upstream's reads, and refuses what that refuses.
+fn check_matchers(case: &Value, notation: notify::Notation, is_list: bool) -> Result<(), Failed> {
     let input = case["input"].as_str().unwrap();
+    let refused = case.get("error").or_else(|| case.get("err")).is_some_and(|error| !error.is_null());
+    if refused {
+        return match notation.parse(input) {
+            Ok(read) if is_list || read.len() == 1 && !input.starts_with('{') => {
+                Err(format!("{input} was taken: {read:?}").into())
+            }
+            Ok(_) | Err(_) => Ok(()),
+        };
+    }
     let expected = expressions(case.get("expected").or_else(|| case.get("want")).unwrap_or(&Value::Null));
-    let read = notify::parse_matchers(input)?;
+    let read = notation.parse(input)?;
     let read: Vec<(&str, &str, &str)> = read.iter().map(|one| (one.name(), one.op().as_str(), one.value())).collect();
     let expected: Vec<(&str, &str, &str)> =
         expected.iter().map(|(name, op, value)| (name.as_str(), *op, value.as_str())).collect();

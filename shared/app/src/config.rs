@@ -98,6 +98,15 @@ impl Config {
         if errors.is_empty() { Ok(config) } else { Err(errors) }
     }
 
+    /// Says in the log what the files ask for and do not get.
+    pub fn log_unheeded(&self) {
+        for (tenant, config) in &self.tenants {
+            for what in &config.notify.unheeded {
+                tracing::warn!(%tenant, what, "the configuration asks for more than is done");
+            }
+        }
+    }
+
     /// Whether a file of that name in a folder of configuration configures something.
     pub fn reads(path: &str) -> bool {
         matches!(path, REPORTS_FILE | CLOUDWATCH_FILE) || matches!(place(path), Ok(Some(_)) | Err(_))

@@ -130,6 +130,7 @@ impl App {
         config: Config,
         (access, session_key): (Access, SessionKey),
     ) -> Self {
+        config.log_unheeded();
         Self {
             loader: Loader::new(ports.clone(), limits.clone(), settings.cache_bytes / 8 * 7),
             layouts: settings
@@ -158,6 +159,7 @@ impl App {
 
     /// Puts a new configuration into force.
     pub fn set_config(&self, config: Config) {
+        config.log_unheeded();
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.set_config_errors(Vec::new());
     }

@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use model::{Labels, Language, Matcher, matches_all};
 
+use super::interval::TimeInterval;
 use super::mute::InhibitRule;
 use crate::ConfigError;
 
-mod not_yet;
+mod fields;
+mod http;
+mod original;
 mod read;
+mod receivers;
+mod services;
 
 /// Reads an Alertmanager configuration file.
 ///
@@ -20,7 +25,7 @@ mod read;
 /// [`Secret::File`]).
 ///
 /// # Errors
-/// When it is no YAML, has an unknown field, asks for something that is not supported yet, or contradicts itself.
+/// When it is no YAML, has an unknown field, or contradicts itself.
 pub fn parse(file: &str, yaml: &str) -> Result<Config, ConfigError> {
     read::config(file, yaml)
 }
@@ -41,6 +46,15 @@ pub struct Config {
     pub receivers: BTreeMap<String, Receiver>,
     /// Which alerts mute which others.
     pub inhibit_rules: Vec<InhibitRule>,
+    /// The calendars by name; those of every route are among them.
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
+    /// Patterns of the files with further templates.
+    pub templates: Vec<String>,
+    /// What the file asks for and does not get, one line each, with its place: it loads as in Alertmanager, and whoever
+    /// wrote it must be told.
+    pub unheeded: Vec<String>,
+    /// The file as it may be shown: every secret replaced by `<secret>`.
+    pub original: String,
     /// Who mails are from that no receiver sends, such as those with reports; `None` when `global` names nobody.
     pub mail_sender: Option<MailSender>,
 }
@@ -88,6 +102,12 @@ pub struct Route {
     pub group_interval: Duration,
     /// After how long an unchanged group is notified again, at the next group interval.
     pub repeat_interval: Duration,
+    /// The calendars while which it says nothing. Not inherited.
+    pub mute_time_intervals: Vec<String>,
+    /// The calendars outside of which it says nothing; empty for always. Not inherited.
+    pub active_time_intervals: Vec<String>,
+    /// Labels of the route, which templates may show; their values are templates. Inherited one by one.
+    pub labels: BTreeMap<String, String>,
     /// The nodes below.
     pub routes: Vec<Route>,
 }
@@ -140,6 +160,8 @@ pub enum GroupBy {
 pub struct Receiver {
     /// Its name.
     pub name: String,
+    /// Labels to find it by; its `name` is among them.
+    pub labels: BTreeMap<String, String>,
     /// The ways to it; each is notified and logged for itself.
     pub integrations: Vec<Integration>,
 }
@@ -160,26 +182,87 @@ pub struct Integration {
     pub target: Target,
 }
 
-/// Where an integration leads.
+/// Where an integration leads. A field that is `None` was not given: the text of the house stands there then. Texts
+/// may be templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// An incoming webhook of Slack.
-    Slack(Slack),
+    /// Slack: an incoming webhook, or its web API.
+    Slack(Box<Slack>),
     /// A mail.
-    Email(Email),
+    Email(Box<Email>),
     /// A generic webhook.
     Webhook(Webhook),
     /// Amazon SNS: a telephone or a topic.
     Sns(Sns),
+    /// PagerDuty.
+    PagerDuty(Box<PagerDuty>),
+    /// Opsgenie.
+    Opsgenie(Box<Opsgenie>),
+    /// Microsoft Teams.
+    Teams(Teams),
+    /// Discord.
+    Discord(Discord),
+    /// Telegram.
+    Telegram(Telegram),
+    /// A service that Alertmanager's files may name and that is not delivered to.
+    Undelivered(&'static str),
 }
 
-/// An incoming webhook of Slack, or of what understands the same.
+/// Slack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slack {
     /// Where to post.
-    pub url: Secret,
-    /// The channel to name in the message; the webhook's own when empty.
+    pub door: SlackDoor,
+    /// The channel to name in the message; a webhook's own when empty.
     pub channel: String,
+    /// What the message says, where the file says it.
+    pub look: SlackLook,
+    /// Whether a message that was sent is changed instead of followed by another one. Only through the web API.
+    pub update: bool,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// How messages get into Slack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlackDoor {
+    /// An incoming webhook, or what understands the same.
+    Webhook(Secret),
+    /// The web API with the token of an app.
+    WebApi {
+        /// `chat.postMessage` of the API.
+        url: String,
+        /// The token, unless the headers of [`Http`] bring it.
+        token: Option<Secret>,
+    },
+}
+
+/// What a message in Slack says, where the file says it: fields of an attachment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlackLook {
+    /// Texts by their names in Slack's API, such as `title` and `text`.
+    pub texts: BTreeMap<&'static str, String>,
+    /// The text above the attachment.
+    pub message_text: Option<String>,
+    /// Short facts in two columns.
+    pub fields: Vec<SlackField>,
+    /// Buttons.
+    pub actions: Vec<serde_json::Value>,
+    /// Which texts are in Slack's markup.
+    pub mrkdwn_in: Option<Vec<String>>,
+    /// Whether names of people and channels become links.
+    pub link_names: bool,
+}
+
+/// A short fact in a message of Slack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlackField {
+    /// What it is about.
+    pub title: String,
+    /// What it is.
+    pub value: String,
+    /// Whether two of them fit in a line.
+    pub short: bool,
 }
 
 /// A mail.
@@ -191,6 +274,40 @@ pub struct Email {
     pub to: Vec<String>,
     /// The server, `host:port`; the outbox folder when there is none.
     pub smarthost: Option<String>,
+    /// How to speak with the server.
+    pub smtp: Smtp,
+    /// Further headers; a `Subject` takes the place of the house's.
+    pub headers: BTreeMap<String, String>,
+    /// The body in HTML; an empty text for none.
+    pub html: Option<String>,
+    /// The body in plain text; an empty text for none.
+    pub text: Option<String>,
+    /// Whether mails about a group are a thread.
+    pub thread: Option<Thread>,
+}
+
+/// How to speak with a mail server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Smtp {
+    /// The name to greet with; the sender's domain when there is none.
+    pub hello: Option<String>,
+    /// The name to log in with.
+    pub username: Option<String>,
+    /// The password to log in with.
+    pub password: Option<Secret>,
+    /// Whether a server without TLS is refused; the host decides where the file does not say.
+    pub require_tls: Option<bool>,
+    /// Whether TLS is spoken from the first byte; the port decides where the file does not say.
+    pub implicit_tls: Option<bool>,
+}
+
+/// Which mails are a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Thread {
+    /// All of a group.
+    Group,
+    /// Those of a group and a day.
+    Day,
 }
 
 /// A generic webhook, which gets Alertmanager's JSON of version 4.
@@ -200,15 +317,154 @@ pub struct Webhook {
     pub url: Secret,
     /// Most alerts in a message; 0 for all.
     pub max_alerts: usize,
+    /// A document of its own instead: its texts are templates.
+    pub payload: Option<serde_json::Value>,
+    /// How to ask.
+    pub http: Http,
 }
 
 /// What Amazon SNS delivers to. Region and rights are those of the deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sns {
+pub struct Sns {
+    /// The destination.
+    pub to: SnsTarget,
+    /// The subject, for those who subscribe by mail.
+    pub subject: Option<String>,
+    /// The text.
+    pub message: Option<String>,
+}
+
+/// A destination of Amazon SNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnsTarget {
     /// A telephone, by text message: its number in the form of E.164, such as `+819012345678`.
     Phone(String),
     /// A topic by its ARN, whose subscribers decide what becomes of the message.
     Topic(String),
+    /// A device of a mobile app by its ARN.
+    Device(String),
+}
+
+/// PagerDuty, by version 2 of its events, or by version 1 with the key of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagerDuty {
+    /// Where to post.
+    pub url: String,
+    /// The key.
+    pub key: PagerDutyKey,
+    /// Texts by their names in the file, such as `description` and `severity`.
+    pub texts: BTreeMap<&'static str, String>,
+    /// Details beside those that are always there.
+    pub details: BTreeMap<String, serde_json::Value>,
+    /// Pictures: `src`, `alt`, `href`.
+    pub images: Vec<BTreeMap<String, String>>,
+    /// Links: `href`, `text`.
+    pub links: Vec<BTreeMap<String, String>>,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// The key of a PagerDuty integration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PagerDutyKey {
+    /// Of version 2 of the events.
+    Routing(Secret),
+    /// Of version 1.
+    Service(Secret),
+}
+
+/// Opsgenie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opsgenie {
+    /// Where its API is, with a slash at the end.
+    pub url: String,
+    /// The key.
+    pub key: Secret,
+    /// Texts by their names in the file, such as `message` and `priority`.
+    pub texts: BTreeMap<&'static str, String>,
+    /// Details beside the common labels.
+    pub details: BTreeMap<String, String>,
+    /// Who responds: `id`, `name`, `username`, `type`.
+    pub responders: Vec<BTreeMap<String, String>>,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// Microsoft Teams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Teams {
+    /// Where to post.
+    pub url: Secret,
+    /// Whether it is a workflow, which takes adaptive cards; else an old connector.
+    pub is_workflow: bool,
+    /// The title.
+    pub title: Option<String>,
+    /// The summary.
+    pub summary: Option<String>,
+    /// The text.
+    pub text: Option<String>,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// Discord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discord {
+    /// Where to post.
+    pub url: Secret,
+    /// Texts by their names in the file, such as `title` and `message`.
+    pub texts: BTreeMap<&'static str, String>,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// Telegram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telegram {
+    /// Where its API is, without a slash at the end.
+    pub url: String,
+    /// The token of the bot.
+    pub token: Secret,
+    /// The chat, or where its number is kept.
+    pub chat: Secret,
+    /// The topic of a group.
+    pub thread: Option<i64>,
+    /// The text.
+    pub message: Option<String>,
+    /// How the text is marked up: `HTML`, `Markdown`, `MarkdownV2`, or not at all when empty.
+    pub parse_mode: String,
+    /// Whether it comes without a sound.
+    pub is_silent: bool,
+    /// How to ask.
+    pub http: Http,
+}
+
+/// How to ask an HTTP server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// How to say who asks.
+    pub authorization: Option<Authorization>,
+    /// Further headers; a name may come more than once.
+    pub headers: Vec<(String, Secret)>,
+}
+
+/// How to say who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// A name and a password.
+    Basic {
+        /// The name.
+        username: Secret,
+        /// The password.
+        password: Secret,
+    },
+    /// What stands in the header: `Bearer` and the credentials.
+    Scheme {
+        /// The first word.
+        scheme: String,
+        /// The rest.
+        credentials: Secret,
+    },
 }
 
 /// A text that must not be shown, such as a webhook's URL, or where to find it.

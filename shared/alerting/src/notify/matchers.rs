@@ -10,16 +10,46 @@ pub struct MatchersError {
     reason: String,
 }
 
+/// How matchers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// With UTF-8 names and Go's escapes.
+    Utf8,
+    /// With plain names and few escapes.
+    Classic,
+}
+
 /// Reads matchers such as `severity="critical"` or `{team=~"a|b", env!=test}`.
 ///
-/// The notation with UTF-8 names is tried first; what it refuses is read in the classic one, as Alertmanager does
-/// (`matcher/compat`).
+/// Both notations are tried. What only one of them reads means what that one says; where they disagree, as about
+/// `"\t"`, the classic one counts, as in Alertmanager (`matcher/compat`).
 ///
 /// # Errors
 /// When neither notation reads it, or a regular expression is invalid.
 pub fn parse_matchers(text: &str) -> Result<Vec<Matcher>, MatchersError> {
+    let parts = match (Tokens::new(text).matchers(), classic(text)) {
+        (Ok(_), Ok(parts)) | (Ok(parts), Err(_)) | (Err(_), Ok(parts)) => parts,
+        (Err(reason), Err(_)) => return Err(MatchersError { text: text.to_owned(), reason }),
+    };
+    compiled(text, &parts)
+}
+
+impl Notation {
+    /// Reads matchers in this notation alone.
+    ///
+    /// # Errors
+    /// When it does not read them, or a regular expression is invalid.
+    pub fn parse(self, text: &str) -> Result<Vec<Matcher>, MatchersError> {
+        let parts = match self {
+            Self::Utf8 => Tokens::new(text).matchers(),
+            Self::Classic => classic(text),
+        };
+        compiled(text, &parts.map_err(|reason| MatchersError { text: text.to_owned(), reason })?)
+    }
+}
+
+fn compiled(text: &str, parts: &[Part]) -> Result<Vec<Matcher>, MatchersError> {
     let failed = |reason: String| MatchersError { text: text.to_owned(), reason };
-    let parts = Tokens::new(text).matchers().or_else(|reason| classic(text).map_err(|_| reason)).map_err(failed)?;
     let build = |(name, op, value): &Part| Matcher::new(name, *op, value).map_err(|error| failed(error.to_string()));
     parts.iter().map(build).collect()
 }
@@ -243,7 +273,9 @@ mod tests {
         check("{foo=bar}", Some(&[r#"foo="bar""#]));
         check(r#" severity = "critical" "#, Some(&[r#"severity="critical""#]));
         check(r#"{foo!~[a-z]+, "a b"="c",}"#, Some(&[r#"foo!~"[a-z]+""#, r#"a b="c""#]));
-        check(r#"foo="\xf0\x9f\x99\x82\u00e9\101""#, Some(&[r#"foo="🙂éA""#]));
+        check(r#"{"foo"="\xf0\x9f\x99\x82\u00e9\101"}"#, Some(&[r#"foo="🙂éA""#]));
+        // Both read it, and disagree.
+        check(r#"foo="\t\"""#, Some(&[r#"foo="\\t\"""#]));
         check("サービス=見張り", Some(&[r#"サービス="見張り""#]));
         // Only the classic notation reads these.
         check("tricky=~~~", Some(&[r#"tricky=~"~~""#]));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alerting::notify::{Failure, Held, Notification, Outcome, Sns, Target};
+use alerting::notify::{Failure, Held, Notification, Outcome, SlackDoor, SnsTarget, Target};
 use model::ErrorKind;
 use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
@@ -45,7 +45,10 @@ impl Desk<'_> {
         if notification.firing.is_empty() && notification.resolved.is_empty() {
             return (Ok(()), "its alerts are forgotten by now".to_owned());
         }
-        let delivery = self.delivery(notification);
+        let Some(delivery) = self.delivery(notification) else {
+            let kind = notification.integration.key.split('/').next().unwrap_or("");
+            return (Err(Failure::Permanent), format!("nothing is delivered to {kind}"));
+        };
         match tokio::time::timeout(DELIVERY_TIMEOUT, self.messenger.deliver(&delivery)).await {
             Ok(Ok(receipt)) => (Ok(()), receipt.note),
             Ok(Err(error)) => (Err(failure(error.kind())), error.to_string()),
@@ -53,13 +56,17 @@ impl Desk<'_> {
         }
     }
 
-    fn delivery(&self, notification: &Notification) -> Delivery {
+    /// What a messenger carries; `None` where it leads to a service that nothing is delivered to.
+    fn delivery(&self, notification: &Notification) -> Option<Delivery> {
         let message = self.message(notification);
         let language = notification.integration.language.unwrap_or(self.settings.language);
         let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
         let posted = |url: &Secret| Address::Webhook { url: url.clone(), headers: Vec::new() };
         let (address, content) = match &notification.integration.target {
-            Target::Slack(slack) => (posted(&slack.url), Content::Json(writer.slack(&message, &slack.channel))),
+            Target::Slack(slack) => match &slack.door {
+                SlackDoor::Webhook(url) => (posted(url), Content::Json(writer.slack(&message, &slack.channel))),
+                SlackDoor::WebApi { .. } => return None,
+            },
             Target::Webhook(hook) => (posted(&hook.url), Content::Json(webhook(&message, hook.max_alerts))),
             Target::Email(email) => {
                 let mail = writer.mail(&message);
@@ -70,17 +77,26 @@ impl Desk<'_> {
                 };
                 (address, Content::Email { subject: mail.subject, text: mail.text, html: mail.html })
             }
-            Target::Sns(Sns::Phone(number)) => {
-                let text = writer.sms(&message);
-                (Address::Sms { numbers: vec![number.clone()] }, Content::Text { subject: None, text })
-            }
-            Target::Sns(Sns::Topic(arn)) => {
-                let (subject, text) = writer.topic(&message);
-                (Address::Topic { arn: arn.clone() }, Content::Text { subject: Some(subject), text })
-            }
+            Target::Sns(sns) => match &sns.to {
+                SnsTarget::Phone(number) => {
+                    let text = writer.sms(&message);
+                    (Address::Sms { numbers: vec![number.clone()] }, Content::Text { subject: None, text })
+                }
+                SnsTarget::Topic(arn) => {
+                    let (subject, text) = writer.topic(&message);
+                    (Address::Topic { arn: arn.clone() }, Content::Text { subject: Some(subject), text })
+                }
+                SnsTarget::Device(_) => return None,
+            },
+            Target::PagerDuty(_)
+            | Target::Opsgenie(_)
+            | Target::Teams(_)
+            | Target::Discord(_)
+            | Target::Telegram(_)
+            | Target::Undelivered(_) => return None,
         };
         let idempotency_key = notification.idempotency_key.clone();
-        Delivery { idempotency_key, address, content, time: notification.decided_at }
+        Some(Delivery { idempotency_key, address, content, time: notification.decided_at })
     }
 
     fn message(&self, notification: &Notification) -> Message {

@@ -1,39 +1,44 @@
 //! From YAML to [`Config`]: the shape of the file first (`Raw…`, strict), then its meaning.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{Language, MatchOp, Matcher};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use super::not_yet::NOT_YET;
-use super::{Config, Email, GroupBy, Integration, MailSender, Receiver, Route, Secret, Slack, Sns, Target, Webhook};
+use super::fields::{Fields, Mapping, Notes, Read};
+use super::receivers::Global;
+use super::{
+    Config, GroupBy, Http, Integration, Receiver, Route, SlackDoor, SlackLook, Smtp, Target, original, receivers,
+    services,
+};
 use crate::ConfigError;
+use crate::notify::interval::{RawInterval, TimeInterval};
 use crate::notify::matchers::parse_matchers;
 use crate::notify::mute::InhibitRule;
-
-/// The mail server that stands for the outbox folder. `.invalid` is reserved: no such host can ever exist (RFC 2606).
-const OUTBOX: &str = "outbox.invalid:25";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
-    global: Option<RawGlobal>,
-    templates: Option<Spanned<Vec<String>>>,
+    global: Option<Spanned<Mapping>>,
+    templates: Option<Vec<String>>,
     route: Option<RawRoute>,
     receivers: Option<Vec<RawReceiver>>,
     inhibit_rules: Option<Vec<RawInhibitRule>>,
+    mute_time_intervals: Option<Vec<RawNamedIntervals>>,
+    time_intervals: Option<Vec<RawNamedIntervals>>,
+    tracing: Option<Spanned<Value>>,
+    event_recorder: Option<Spanned<Value>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawGlobal {
-    resolve_timeout: Option<Spanned<String>>,
-    smtp_smarthost: Option<Spanned<String>>,
-    smtp_from: Option<Spanned<String>>,
-    slack_api_url: Option<Spanned<String>>,
-    slack_api_url_file: Option<Spanned<String>>,
+struct RawNamedIntervals {
+    name: Spanned<String>,
+    time_intervals: Option<Vec<Spanned<RawInterval>>>,
 }
 
 #[derive(Deserialize)]
@@ -50,69 +55,44 @@ struct RawRoute {
     equals: Option<BTreeMap<String, Spanned<String>>>,
     match_re: Option<BTreeMap<String, Spanned<String>>>,
     matchers: Option<Vec<Spanned<String>>>,
+    mute_time_intervals: Option<Vec<Spanned<String>>>,
+    active_time_intervals: Option<Vec<Spanned<String>>>,
+    labels: Option<BTreeMap<String, Spanned<String>>>,
     routes: Option<Vec<RawRoute>>,
 }
+
+type RawIntegrations = Option<Vec<Option<Spanned<Mapping>>>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawReceiver {
     name: Spanned<String>,
-    slack_configs: Option<Vec<Spanned<RawSlack>>>,
-    email_configs: Option<Vec<Spanned<RawEmail>>>,
-    webhook_configs: Option<Vec<Spanned<RawWebhook>>>,
-    sns_configs: Option<Vec<Spanned<RawSns>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSlack {
-    api_url: Option<Spanned<String>>,
-    api_url_file: Option<Spanned<String>>,
-    channel: Option<String>,
-    send_resolved: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEmail {
-    to: Option<Spanned<String>>,
-    from: Option<Spanned<String>>,
-    smarthost: Option<Spanned<String>>,
-    send_resolved: Option<bool>,
-    headers: Option<BTreeMap<String, Spanned<String>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWebhook {
-    url: Option<Spanned<String>>,
-    url_file: Option<Spanned<String>>,
-    send_resolved: Option<bool>,
-    max_alerts: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSns {
-    phone_number: Option<Spanned<String>>,
-    topic_arn: Option<Spanned<String>>,
-    target_arn: Option<Spanned<String>>,
-    send_resolved: Option<bool>,
-    #[expect(dead_code, reason = "Alertmanager needs it; here the deployment's own region and rights count")]
-    sigv4: Option<RawSigv4>,
-}
-
-/// How to sign requests to AWS: a region may be named, and does not count.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSigv4 {
-    #[expect(dead_code, reason = "the deployment's own region counts")]
-    region: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    discord_configs: RawIntegrations,
+    email_configs: RawIntegrations,
+    incidentio_configs: RawIntegrations,
+    jira_configs: RawIntegrations,
+    mattermost_configs: RawIntegrations,
+    msteams_configs: RawIntegrations,
+    msteamsv2_configs: RawIntegrations,
+    opsgenie_configs: RawIntegrations,
+    pagerduty_configs: RawIntegrations,
+    pushover_configs: RawIntegrations,
+    rocketchat_configs: RawIntegrations,
+    slack_configs: RawIntegrations,
+    sns_configs: RawIntegrations,
+    telegram_configs: RawIntegrations,
+    victorops_configs: RawIntegrations,
+    webex_configs: RawIntegrations,
+    webhook_configs: RawIntegrations,
+    wechat_configs: RawIntegrations,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawInhibitRule {
+    #[expect(dead_code, reason = "a name is for the reader of the file")]
+    name: Option<String>,
     source_match: Option<BTreeMap<String, Spanned<String>>>,
     source_match_re: Option<BTreeMap<String, Spanned<String>>>,
     source_matchers: Option<Vec<Spanned<String>>>,
@@ -124,9 +104,12 @@ struct RawInhibitRule {
 
 /// Reads the whole file.
 pub(super) fn config(file: &str, yaml: &str) -> Result<Config, ConfigError> {
-    let reader = Reader { file };
-    let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| reader.refuse_yaml(&error))?;
-    reader.config(raw)
+    let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| ConfigError::from_yaml(file, &error))?;
+    let notes = Notes { file, unheeded: RefCell::default() };
+    let mut config = Reader { notes: &notes }.config(raw)?;
+    config.unheeded = notes.unheeded.into_inner();
+    config.original = original::shown(yaml);
+    Ok(config)
 }
 
 /// What is inherited down the routing tree.
@@ -138,55 +121,94 @@ struct Inherited {
     group_wait: Duration,
     group_interval: Duration,
     repeat_interval: Duration,
+    labels: BTreeMap<String, String>,
+}
+
+/// What routes may name.
+struct Known {
+    receivers: BTreeMap<String, Receiver>,
+    time_intervals: BTreeMap<String, Vec<TimeInterval>>,
 }
 
 struct Reader<'a> {
-    file: &'a str,
+    notes: &'a Notes<'a>,
 }
-
-type Read<T> = Result<T, ConfigError>;
 
 impl Reader<'_> {
     fn refuse<T>(&self, location: Location, reason: impl std::fmt::Display) -> Read<T> {
-        Err(ConfigError::at(self.file, location, reason))
-    }
-
-    fn refuse_yaml(&self, error: &serde_saphyr::Error) -> ConfigError {
-        let mut refusal = ConfigError::from_yaml(self.file, error);
-        let unknown = refusal.reason.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
-        if let Some((field, _)) = unknown.filter(|(field, _)| NOT_YET.contains(field)) {
-            refusal.reason = format!("`{field}` is not supported yet");
-        }
-        refusal
+        self.notes.refuse(location, reason)
     }
 
     fn config(&self, raw: RawConfig) -> Read<Config> {
-        if let Some(templates) = raw.templates.filter(|templates| !templates.value.is_empty()) {
-            return self.refuse(templates.referenced, "`templates` is not supported yet");
+        let (place, mapping) =
+            raw.global.map_or((Location::UNKNOWN, Mapping::new()), |raw| (raw.referenced, raw.value));
+        let global = Global::read(Fields::new(self.notes, "`global`", place, mapping))?;
+        let mail_sender = global.mail_sender(&Fields::new(self.notes, "`global`", place, Mapping::new()))?;
+        for (name, block) in [("tracing", &raw.tracing), ("event_recorder", &raw.event_recorder)] {
+            if let Some(block) = block.as_ref().filter(|block| !block.value.is_null()) {
+                self.notes.unheeded(block.referenced, format!("`{name}` is not heeded"));
+            }
         }
-        let global = raw.global.unwrap_or_default();
-        let resolve_timeout = self.duration(global.resolve_timeout.as_ref(), Duration::from_secs(300))?;
-        let receivers = self.receivers(raw.receivers.unwrap_or_default(), &global)?;
-        let mail_sender = self.mail_sender(&global)?;
-        let Some(route) = raw.route else {
-            return Err(ConfigError::whole(self.file, "there is no route"));
+        let intervals = raw.mute_time_intervals.into_iter().chain(raw.time_intervals).flatten();
+        let known = Known {
+            receivers: self.receivers(raw.receivers.unwrap_or_default(), &global)?,
+            time_intervals: self.time_intervals(intervals)?,
         };
-        let route = self.root(route, &receivers)?;
+        let Some(route) = raw.route else {
+            return Err(ConfigError::whole(self.notes.file, "there is no route"));
+        };
+        let route = self.root(route, &known)?;
         let inhibit_rules = raw.inhibit_rules.unwrap_or_default();
         let inhibit_rules = inhibit_rules.into_iter().map(|rule| self.inhibit_rule(rule)).collect::<Read<_>>()?;
-        Ok(Config { resolve_timeout, route, receivers, inhibit_rules, mail_sender })
+        Ok(Config {
+            resolve_timeout: global.resolve_timeout,
+            route,
+            receivers: known.receivers,
+            inhibit_rules,
+            time_intervals: known.time_intervals,
+            templates: raw.templates.unwrap_or_default(),
+            mail_sender,
+            unheeded: Vec::new(),
+            original: String::new(),
+        })
     }
 
-    fn root(&self, raw: RawRoute, receivers: &BTreeMap<String, Receiver>) -> Read<Route> {
+    fn time_intervals(
+        &self,
+        raw: impl Iterator<Item = RawNamedIntervals>,
+    ) -> Read<BTreeMap<String, Vec<TimeInterval>>> {
+        let mut named = BTreeMap::new();
+        for raw in raw {
+            let (name, place) = (raw.name.value, raw.name.referenced);
+            if name.is_empty() {
+                return self.refuse(place, "a time interval has no name");
+            }
+            let read = |raw: Spanned<RawInterval>| {
+                TimeInterval::read(raw.value).or_else(|error| self.refuse(raw.referenced, error))
+            };
+            let intervals = raw.time_intervals.unwrap_or_default().into_iter().map(read).collect::<Read<Vec<_>>>()?;
+            if named.insert(name.clone(), intervals).is_some() {
+                return self.refuse(place, format!("there are two time intervals {name:?}"));
+            }
+        }
+        Ok(named)
+    }
+
+    fn root(&self, raw: RawRoute, known: &Known) -> Read<Route> {
         let Some(receiver) = &raw.receiver else {
-            return Err(ConfigError::whole(self.file, "the root route has no receiver"));
+            return Err(ConfigError::whole(self.notes.file, "the root route has no receiver"));
         };
         let place = receiver.referenced;
-        if raw.equals.is_some() || raw.match_re.is_some() || raw.matchers.is_some() {
+        let names = |map: &Option<BTreeMap<String, Spanned<String>>>| map.as_ref().is_some_and(|map| !map.is_empty());
+        let lists = |list: &Option<Vec<Spanned<String>>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        if names(&raw.equals) || names(&raw.match_re) || lists(&raw.matchers) {
             return self.refuse(place, "the root route must match all alerts: it cannot have matchers");
         }
         if let Some(goes_on) = raw.goes_on.as_ref().filter(|goes_on| goes_on.value) {
             return self.refuse(goes_on.referenced, "the root route cannot have `continue`");
+        }
+        if lists(&raw.mute_time_intervals) || lists(&raw.active_time_intervals) {
+            return self.refuse(place, "the root route cannot have time intervals");
         }
         let defaults = Inherited {
             key: "{}".to_owned(),
@@ -195,24 +217,20 @@ impl Reader<'_> {
             group_wait: Duration::from_secs(30),
             group_interval: Duration::from_secs(5 * 60),
             repeat_interval: Duration::from_secs(4 * 3600),
+            labels: BTreeMap::new(),
         };
-        self.route(raw, Vec::new(), defaults, receivers)
+        self.route(raw, Vec::new(), defaults, known)
     }
 
-    fn child(&self, raw: RawRoute, parent: &Inherited, receivers: &BTreeMap<String, Receiver>) -> Read<Route> {
+    fn child(&self, raw: RawRoute, parent: &Inherited, known: &Known) -> Read<Route> {
         let matchers = self.matchers(raw.equals.as_ref(), raw.match_re.as_ref(), raw.matchers.as_deref())?;
         let inherited = Inherited { key: format!("{}/{}", parent.key, braced(&matchers)), ..parent.clone() };
-        self.route(raw, matchers, inherited, receivers)
+        self.route(raw, matchers, inherited, known)
     }
 
-    fn route(
-        &self,
-        raw: RawRoute,
-        matchers: Vec<Matcher>,
-        above: Inherited,
-        receivers: &BTreeMap<String, Receiver>,
-    ) -> Read<Route> {
-        if let Some(receiver) = raw.receiver.as_ref().filter(|receiver| !receivers.contains_key(&receiver.value)) {
+    fn route(&self, raw: RawRoute, matchers: Vec<Matcher>, above: Inherited, known: &Known) -> Read<Route> {
+        if let Some(receiver) = raw.receiver.as_ref().filter(|receiver| !known.receivers.contains_key(&receiver.value))
+        {
             return self.refuse(receiver.referenced, format!("there is no receiver {:?}", receiver.value));
         }
         let here = Inherited {
@@ -222,9 +240,12 @@ impl Reader<'_> {
             group_wait: self.duration(raw.group_wait.as_ref(), above.group_wait)?,
             group_interval: self.interval(raw.group_interval.as_ref(), above.group_interval)?,
             repeat_interval: self.interval(raw.repeat_interval.as_ref(), above.repeat_interval)?,
+            labels: self.route_labels(raw.labels, above.labels)?,
         };
+        let mute_time_intervals = self.interval_names(raw.mute_time_intervals, known)?;
+        let active_time_intervals = self.interval_names(raw.active_time_intervals, known)?;
         let children = raw.routes.unwrap_or_default();
-        let routes = children.into_iter().map(|child| self.child(child, &here, receivers)).collect::<Read<_>>()?;
+        let routes = children.into_iter().map(|child| self.child(child, &here, known)).collect::<Read<_>>()?;
         Ok(Route {
             key: here.key,
             matchers,
@@ -234,8 +255,34 @@ impl Reader<'_> {
             group_wait: here.group_wait,
             group_interval: here.group_interval,
             repeat_interval: here.repeat_interval,
+            mute_time_intervals,
+            active_time_intervals,
+            labels: here.labels,
             routes,
         })
+    }
+
+    fn interval_names(&self, raw: Option<Vec<Spanned<String>>>, known: &Known) -> Read<Vec<String>> {
+        let known_name = |name: Spanned<String>| match known.time_intervals.contains_key(&name.value) {
+            true => Ok(name.value),
+            false => self.refuse(name.referenced, format!("there is no time interval {:?}", name.value)),
+        };
+        raw.into_iter().flatten().map(known_name).collect()
+    }
+
+    /// The labels of a route: its own over those above it.
+    fn route_labels(
+        &self,
+        raw: Option<BTreeMap<String, Spanned<String>>>,
+        mut labels: BTreeMap<String, String>,
+    ) -> Read<BTreeMap<String, String>> {
+        for (name, value) in raw.into_iter().flatten() {
+            if name.is_empty() {
+                return self.refuse(value.referenced, "a label of a route has no name");
+            }
+            labels.insert(name, value.value);
+        }
+        Ok(labels)
     }
 
     fn group_by(&self, raw: Spanned<Vec<String>>) -> Read<GroupBy> {
@@ -279,6 +326,9 @@ impl Reader<'_> {
         let maps = [(equals, MatchOp::Equal), (patterns, MatchOp::Regex)];
         for (map, op) in maps {
             for (name, value) in map.into_iter().flatten() {
+                if !is_legacy_name(name) {
+                    return self.refuse(value.referenced, format!("{name:?} is not the name of a label"));
+                }
                 match Matcher::new(name, op, &value.value) {
                     Ok(matcher) => matchers.push(matcher),
                     Err(error) => return self.refuse(value.referenced, error),
@@ -304,199 +354,133 @@ impl Reader<'_> {
         })
     }
 
-    fn receivers(&self, raw: Vec<RawReceiver>, global: &RawGlobal) -> Read<BTreeMap<String, Receiver>> {
+    fn receivers(&self, raw: Vec<RawReceiver>, global: &Global) -> Read<BTreeMap<String, Receiver>> {
         let mut receivers = BTreeMap::new();
-        for receiver in raw {
+        for mut receiver in raw {
             let (name, place) = (receiver.name.value.clone(), receiver.name.referenced);
             if name.is_empty() {
                 return self.refuse(place, "a receiver has no name");
             }
+            let mut labels = receiver.labels.take().unwrap_or_default();
+            if labels.insert("name".to_owned(), name.clone()).is_some_and(|given| given != name) {
+                return self.refuse(place, "the label `name` of a receiver is its name");
+            }
             let integrations = self.integrations(receiver, global)?;
-            if receivers.insert(name.clone(), Receiver { name: name.clone(), integrations }).is_some() {
+            if receivers.insert(name.clone(), Receiver { name: name.clone(), labels, integrations }).is_some() {
                 return self.refuse(place, format!("there are two receivers {name:?}"));
             }
         }
         Ok(receivers)
     }
 
-    fn integrations(&self, raw: RawReceiver, global: &RawGlobal) -> Read<Vec<Integration>> {
+    fn integrations(&self, raw: RawReceiver, global: &Global) -> Read<Vec<Integration>> {
         let language = language_of(&raw.name.value);
+        let kinds = [
+            ("email", raw.email_configs),
+            ("slack", raw.slack_configs),
+            ("webhook", raw.webhook_configs),
+            ("sns", raw.sns_configs),
+            ("pagerduty", raw.pagerduty_configs),
+            ("opsgenie", raw.opsgenie_configs),
+            ("msteams", raw.msteams_configs),
+            ("msteamsv2", raw.msteamsv2_configs),
+            ("discord", raw.discord_configs),
+            ("telegram", raw.telegram_configs),
+            ("incidentio", raw.incidentio_configs),
+            ("jira", raw.jira_configs),
+            ("mattermost", raw.mattermost_configs),
+            ("pushover", raw.pushover_configs),
+            ("rocketchat", raw.rocketchat_configs),
+            ("victorops", raw.victorops_configs),
+            ("webex", raw.webex_configs),
+            ("wechat", raw.wechat_configs),
+        ];
         let mut integrations = Vec::new();
-        for (index, email) in raw.email_configs.into_iter().flatten().enumerate() {
-            integrations.push(self.email(index, email, language, global)?);
-        }
-        for (index, slack) in raw.slack_configs.into_iter().flatten().enumerate() {
-            integrations.push(self.slack(index, slack, language, global)?);
-        }
-        for (index, webhook) in raw.webhook_configs.into_iter().flatten().enumerate() {
-            integrations.push(self.webhook(index, webhook, language)?);
-        }
-        for (index, sns) in raw.sns_configs.into_iter().flatten().enumerate() {
-            integrations.push(self.sns(index, &sns, language)?);
+        for (kind, list) in kinds {
+            for (index, one) in list.into_iter().flatten().enumerate() {
+                let Some(one) = one else {
+                    return self.refuse(raw.name.referenced, format!("an item of `{kind}_configs` is empty"));
+                };
+                let fields = Fields::new(self.notes, "this receiver", one.referenced, one.value);
+                integrations.push(integration(kind, index, fields, language, global)?);
+            }
         }
         Ok(integrations)
     }
+}
 
-    fn slack(
-        &self,
-        index: usize,
-        raw: Spanned<RawSlack>,
-        language: Option<Language>,
-        global: &RawGlobal,
-    ) -> Read<Integration> {
-        let own = self.secret_url(raw.value.api_url.as_ref(), raw.value.api_url_file.as_ref())?;
-        let inherited = self.secret_url(global.slack_api_url.as_ref(), global.slack_api_url_file.as_ref())?;
-        let Some(url) = own.or(inherited) else {
-            return self.refuse(raw.referenced, "there is no `api_url` here and no `slack_api_url` in `global`");
-        };
-        let target = Target::Slack(Slack { url, channel: raw.value.channel.unwrap_or_default() });
-        let send_resolved = raw.value.send_resolved.unwrap_or(false);
-        Ok(Integration { key: format!("slack/{index}"), send_resolved, language, target })
-    }
-
-    fn webhook(&self, index: usize, raw: Spanned<RawWebhook>, language: Option<Language>) -> Read<Integration> {
-        let Some(url) = self.secret_url(raw.value.url.as_ref(), raw.value.url_file.as_ref())? else {
-            return self.refuse(raw.referenced, "there is no `url`");
-        };
-        let max_alerts = raw.value.max_alerts.unwrap_or(0);
-        let target = Target::Webhook(Webhook { url, max_alerts });
-        let send_resolved = raw.value.send_resolved.unwrap_or(true);
-        Ok(Integration { key: format!("webhook/{index}"), send_resolved, language, target })
-    }
-
-    fn sns(&self, index: usize, raw: &Spanned<RawSns>, language: Option<Language>) -> Read<Integration> {
-        if let Some(target) = &raw.value.target_arn {
-            let reason = "`target_arn` is one device of a mobile app, which is not supported: use `topic_arn` or \
-                          `phone_number`";
-            return self.refuse(target.referenced, reason);
+fn integration(
+    kind: &'static str,
+    index: usize,
+    mut fields: Fields<'_>,
+    language: Option<Language>,
+    global: &Global,
+) -> Read<Integration> {
+    let tells_the_end = !matches!(kind, "email" | "slack" | "wechat" | "rocketchat");
+    let send_resolved = fields.flag("send_resolved")?.unwrap_or(tells_the_end);
+    let mut own_language = None;
+    let target = match kind {
+        "email" => {
+            let (target, language) = receivers::email(&mut fields, global)?;
+            own_language = language;
+            target
         }
-        let sns = match (&raw.value.phone_number, &raw.value.topic_arn) {
-            (Some(number), None) => Sns::Phone(self.phone_number(number)?),
-            (None, Some(arn)) => Sns::Topic(self.topic_arn(arn)?),
-            (None, None) => return self.refuse(raw.referenced, "there is neither `phone_number` nor `topic_arn`"),
-            (Some(_), Some(arn)) => {
-                return self.refuse(arn.referenced, "there is a `phone_number` already: make two of them");
+        "slack" => receivers::slack(&mut fields, global)?,
+        "webhook" => receivers::webhook(&mut fields, global)?,
+        "sns" => receivers::sns(&mut fields)?,
+        "pagerduty" => services::pagerduty(&mut fields, global)?,
+        "opsgenie" => services::opsgenie(&mut fields, global)?,
+        "msteams" => services::teams(&mut fields, global, false)?,
+        "msteamsv2" => services::teams(&mut fields, global, true)?,
+        "discord" => services::discord(&mut fields, global)?,
+        "telegram" => services::telegram(&mut fields, global)?,
+        other => services::undelivered(other, &mut fields, global)?,
+    };
+    note_what_is_not_done(&fields, &target);
+    fields.end()?;
+    debug_assert!(!matches!(target, Target::Undelivered(name) if name != kind), "the kinds are those of the table");
+    Ok(Integration { key: format!("{kind}/{index}"), send_resolved, language: own_language.or(language), target })
+}
+
+/// Says what a receiver asks for that no delivery does.
+fn note_what_is_not_done(fields: &Fields<'_>, target: &Target) {
+    let note = |what: &str| fields.notes.unheeded(fields.place, what);
+    let (has_texts, http) = match target {
+        Target::Slack(slack) if matches!(slack.door, SlackDoor::WebApi { .. }) => {
+            return note("nothing is delivered through Slack's web API");
+        }
+        Target::Slack(slack) => (slack.look != SlackLook::default(), &slack.http),
+        Target::Webhook(hook) => (hook.payload.is_some(), &hook.http),
+        Target::Sns(sns) => (sns.subject.is_some() || sns.message.is_some(), &NO_HTTP),
+        Target::Email(mail) => {
+            if mail.smtp != Smtp::default() {
+                note("how to speak with the mail server is not heeded");
             }
-        };
-        let send_resolved = raw.value.send_resolved.unwrap_or(true);
-        Ok(Integration { key: format!("sns/{index}"), send_resolved, language, target: Target::Sns(sns) })
-    }
-
-    fn phone_number(&self, raw: &Spanned<String>) -> Read<String> {
-        let digits = raw.value.strip_prefix('+').unwrap_or("");
-        let is_number = (7..=15).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && !digits.starts_with('0');
-        if is_number {
-            return Ok(raw.value.clone());
+            let is_further = mail.headers.keys().any(|name| name != "Content-Language");
+            (is_further || mail.html.is_some() || mail.text.is_some() || mail.thread.is_some(), &NO_HTTP)
         }
-        // The number is not repeated: it is somebody's.
-        self.refuse(raw.referenced, "this is not a telephone number like +819012345678, with the country's code")
+        Target::PagerDuty(_)
+        | Target::Opsgenie(_)
+        | Target::Teams(_)
+        | Target::Discord(_)
+        | Target::Telegram(_)
+        | Target::Undelivered(_) => return note("nothing is delivered to this service"),
+    };
+    if has_texts {
+        note("texts of a receiver's own are not heeded: it gets those of the house");
     }
+    if *http != NO_HTTP {
+        note("`http_config` is not heeded");
+    }
+}
 
-    fn topic_arn(&self, raw: &Spanned<String>) -> Read<String> {
-        let parts: Vec<&str> = raw.value.split(':').collect();
-        let is_topic = matches!(parts[..], ["arn", partition, "sns", region, account, name]
-            if partition.starts_with("aws") && ![region, account, name].contains(&""));
-        if is_topic {
-            return Ok(raw.value.clone());
-        }
-        let reason = format!("{:?} is not a topic like arn:aws:sns:us-east-1:123456789012:name", raw.value);
-        self.refuse(raw.referenced, reason)
-    }
+const NO_HTTP: Http = Http { authorization: None, headers: Vec::new() };
 
-    fn mail_sender(&self, global: &RawGlobal) -> Read<Option<MailSender>> {
-        let Some(from) = &global.smtp_from else { return Ok(None) };
-        let smarthost = global.smtp_smarthost.as_ref().map_or(Ok(None), |smarthost| self.smarthost(smarthost))?;
-        Ok(Some(MailSender { from: self.mailboxes(from)?.join(", "), smarthost }))
-    }
-
-    fn email(
-        &self,
-        index: usize,
-        raw: Spanned<RawEmail>,
-        language: Option<Language>,
-        global: &RawGlobal,
-    ) -> Read<Integration> {
-        let place = raw.referenced;
-        let Some(to) = &raw.value.to else {
-            return self.refuse(place, "there is no `to`");
-        };
-        let Some(from) = raw.value.from.as_ref().or(global.smtp_from.as_ref()) else {
-            return self.refuse(place, "there is no `from` here and no `smtp_from` in `global`");
-        };
-        let smarthost = raw.value.smarthost.as_ref().or(global.smtp_smarthost.as_ref());
-        let own_language = self.mail_language(raw.value.headers.as_ref())?;
-        let target = Target::Email(Email {
-            from: self.mailboxes(from)?.join(", "),
-            to: self.mailboxes(to)?,
-            smarthost: smarthost.map_or(Ok(None), |smarthost| self.smarthost(smarthost))?,
-        });
-        let send_resolved = raw.value.send_resolved.unwrap_or(false);
-        Ok(Integration { key: format!("email/{index}"), send_resolved, language: own_language.or(language), target })
-    }
-
-    fn mail_language(&self, headers: Option<&BTreeMap<String, Spanned<String>>>) -> Read<Option<Language>> {
-        let mut language = None;
-        for (name, value) in headers.into_iter().flatten() {
-            if !name.eq_ignore_ascii_case("content-language") {
-                return self.refuse(value.referenced, format!("header `{name}` is not supported yet"));
-            }
-            language = match value.value.as_str() {
-                "ja" => Some(Language::Japanese),
-                "en" => Some(Language::English),
-                other => return self.refuse(value.referenced, format!("language {other:?} is neither ja nor en")),
-            };
-        }
-        Ok(language)
-    }
-
-    fn mailboxes(&self, raw: &Spanned<String>) -> Read<Vec<String>> {
-        let boxes: Vec<String> = raw.value.split(',').map(|one| one.trim().to_owned()).collect();
-        match boxes.iter().find(|one| !is_mailbox(one)) {
-            Some(bad) => self.refuse(raw.referenced, format!("{bad:?} is not a mail address")),
-            None => Ok(boxes),
-        }
-    }
-
-    fn smarthost(&self, raw: &Spanned<String>) -> Read<Option<String>> {
-        let text = raw.value.as_str();
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-        match port {
-            Some(Ok(_)) if text == OUTBOX => Ok(None),
-            Some(Ok(_)) => Ok(Some(text.to_owned())),
-            Some(Err(_)) | None => self.refuse(raw.referenced, format!("{text:?} is not host:port")),
-        }
-    }
-
-    /// A URL that stands in the file, or in another that is named; only one of them may be there.
-    fn secret_url(&self, inline: Option<&Spanned<String>>, file: Option<&Spanned<String>>) -> Read<Option<Secret>> {
-        match (inline, file) {
-            (None, None) => Ok(None),
-            (Some(url), None) => self.url(url).map(Some),
-            (None, Some(file)) => self.secret_file(file).map(Some),
-            (Some(_), Some(file)) => self.refuse(file.referenced, "the URL itself stands beside it: leave one out"),
-        }
-    }
-
-    /// Where a secret is kept. A path counts from the root: a configuration that was pushed lies in no folder.
-    fn secret_file(&self, raw: &Spanned<String>) -> Read<Secret> {
-        let path = raw.value.strip_prefix("ssm:").unwrap_or(&raw.value);
-        if path.len() > 1 && path.starts_with('/') && !path.contains(char::is_control) {
-            return Ok(Secret::File(raw.value.clone()));
-        }
-        let reason = format!("{:?} is neither a path from the root nor ssm:/name of a parameter", raw.value);
-        self.refuse(raw.referenced, reason)
-    }
-
-    fn url(&self, raw: &Spanned<String>) -> Read<Secret> {
-        let rest = ["https://", "http://"].iter().find_map(|scheme| raw.value.strip_prefix(scheme));
-        match rest {
-            Some(rest) if !rest.is_empty() && !rest.starts_with('/') => Ok(Secret::new(raw.value.clone())),
-            // The text is not repeated: it may hold a secret.
-            Some(_) | None => self.refuse(raw.referenced, "this is not a URL with http:// or https:// and a host"),
-        }
-    }
+/// Whether a name is one that `match` and `match_re` take.
+fn is_legacy_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// The language that a receiver's name ends in.

@@ -188,25 +188,136 @@ fn what_is_wrong_is_named_with_its_place() {
 }
 
 #[test]
-fn what_alertmanager_knows_and_we_do_not_is_refused_by_name() {
-    let body = |line: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n{line}\n");
+fn what_is_asked_for_and_not_done_is_said_by_name_and_place() {
+    let yaml = "
+global: {smtp_auth_identity: x, http_config: {proxy_url: 'http://proxy:3128'}}
+route: {receiver: r}
+receivers:
+  - name: r
+    wechat_configs: [{api_secret: x, corp_id: y}]
+    sns_configs: [{phone_number: '+819012345678', sigv4: {access_key: x, secret_key: y}, attributes: {a: b}}]
+    webhook_configs: [{url: 'http://x', http_config: {tls_config: {insecure_skip_verify: true, server_name: ''}}}]
+tracing: {endpoint: x}
+";
+    let config = parse("am.yml", yaml).unwrap();
+    let expected = [
+        "am.yml:2:52: `proxy_url` of `http_config` is not heeded",
+        "am.yml:2:9: `smtp_auth_identity` of `global` is not heeded",
+        "am.yml:9:10: `tracing` is not heeded",
+        "am.yml:8:55: `insecure_skip_verify` of `tls_config` is not heeded",
+        "am.yml:7:58: `access_key` of `sigv4` is not heeded",
+        "am.yml:7:58: `secret_key` of `sigv4` is not heeded",
+        "am.yml:7:102: `attributes` of this receiver is not heeded",
+        "am.yml:6:22: nothing is delivered to this service",
+    ];
+    let places =
+        |notes: &[String]| notes.iter().map(|note| note.splitn(4, ':').nth(3).unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(places(&config.unheeded), places(&expected.map(str::to_owned)));
+    assert!(config.unheeded.iter().all(|note| !note.contains(":0:")), "{:?}", config.unheeded);
+    assert!(refused("routes: {}\n").contains("unknown field `routes`"), "{}", refused("routes: {}\n"));
+}
+
+#[test]
+fn calendars_are_named_by_routes_and_not_inherited() {
+    let yaml = "
+route:
+  receiver: r
+  labels: {reason: a, text: '{{ routeLabels \"reason\" }}'}
+  routes:
+    - matchers: [a=b]
+      mute_time_intervals: [nights]
+      active_time_intervals: [days]
+      labels: {reason: b}
+      routes: [{matchers: [c=d]}]
+receivers: [{name: r}]
+mute_time_intervals: [{name: nights, time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]}]
+time_intervals: [{name: days, time_intervals: [{weekdays: ['monday:friday'], location: Asia/Tokyo}]}, {name: never}]
+";
+    let config = parse("am.yml", yaml).unwrap();
+    let child = &config.route.routes[0];
+    assert_eq!(
+        (child.mute_time_intervals.as_slice(), child.active_time_intervals.as_slice()),
+        (&["nights".to_owned()][..], &["days".to_owned()][..])
+    );
+    assert_eq!((child.labels["reason"].as_str(), child.labels["text"].as_str()), ("b", "{{ routeLabels \"reason\" }}"));
+    let grandchild = &child.routes[0];
+    assert!(grandchild.mute_time_intervals.is_empty() && grandchild.active_time_intervals.is_empty());
+    assert_eq!(grandchild.labels["reason"], "b");
+    assert_eq!(config.time_intervals.keys().collect::<Vec<_>>(), ["days", "never", "nights"]);
     let cases = [
-        (body("    pagerduty_configs: [{routing_key: x}]"), "`pagerduty_configs` is not supported yet"),
-        (body("    slack_configs: [{api_url: 'http://x', title: x}]"), "`title` is not supported yet"),
-        (
-            body("    email_configs: [{to: a@b, from: a@b, headers: {Subject: x}}]"),
-            "header `Subject` is not supported yet",
-        ),
-        ("global: {smtp_auth_password: x}\n".to_owned(), "`smtp_auth_password` is not supported yet"),
-        ("templates: ['/etc/*.tmpl']\n".to_owned(), "`templates` is not supported yet"),
-        ("route: {receiver: r, mute_time_intervals: [x]}\n".to_owned(), "`mute_time_intervals` is not supported yet"),
-        ("time_intervals: []\n".to_owned(), "`time_intervals` is not supported yet"),
+        ("route: {receiver: r, mute_time_intervals: [x]}", "the root route cannot have time intervals"),
+        ("route: {receiver: r, routes: [{active_time_intervals: [x]}]}", "there is no time interval \"x\""),
+        ("route: {receiver: r}\ntime_intervals: [{name: x}, {name: x}]", "there are two time intervals \"x\""),
+        ("route: {receiver: r}\ntime_intervals: [{name: x, time_intervals: [{years: [x]}]}]", "\"x\" is not a year"),
     ];
     for (yaml, expected) in cases {
-        let reason = refused(&yaml);
+        let reason = refused(&format!("{yaml}\nreceivers: [{{name: r}}]"));
         assert!(reason.ends_with(expected), "{yaml}\ngave {reason}");
     }
-    assert!(refused("routes: {}\n").contains("unknown field `routes`"), "{}", refused("routes: {}\n"));
+}
+
+#[test]
+fn every_service_is_read_strictly() {
+    let body = |line: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n    {line}\n");
+    let taken = [
+        "pagerduty_configs: [{routing_key: x, details: {a: {b: [c]}}, links: [{href: x}], images: [{src: y}]}]",
+        "pagerduty_configs: [{service_key_file: /x, timeout: 1m30s}]",
+        "opsgenie_configs: [{api_key: x, responders: [{name: a, type: Team}], update_alerts: true}]",
+        "discord_configs: [{webhook_url: 'http://x', content: c}]",
+        "msteams_configs: [{webhook_url_file: /x, summary: s}]",
+        "msteamsv2_configs: [{webhook_url: 'http://x'}]",
+        "telegram_configs: [{bot_token: x, chat_id: -5, parse_mode: ''}]",
+        "webhook_configs: [{url: 'http://x/{{ .Receiver }}', payload: {a: ['{{ .Status }}', 1, true]}}]",
+        "slack_configs: [{app_token: x, channel: c, update_message: true, fields: [{title: a, value: b}]}]",
+        "incidentio_configs: [{url: 'http://x', alert_source_token: y}]",
+        "jira_configs: [{api_url: 'http://x', project: p, issue_type: t, summary: {template: x}}]",
+        "mattermost_configs: [{webhook_url: 'http://x'}]",
+        "pushover_configs: [{user_key: x, token_file: /y, retry: 1.5h}]",
+        "rocketchat_configs: [{token_id: x, token: y}]",
+        "victorops_configs: [{api_key: x, routing_key: y}]",
+        "webex_configs: [{room_id: x, http_config: {authorization: {credentials: y}}}]",
+        "wechat_configs: [{api_secret: x, corp_id: y}]",
+    ];
+    for line in taken {
+        parse("am.yml", &body(line)).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+    let refusals = [
+        ("pagerduty_configs: [{}]", "there is neither `routing_key` nor `service_key`"),
+        ("pagerduty_configs: [{routing_key: x, nonsense: 1}]", "this receiver has no field `nonsense`"),
+        ("pagerduty_configs: [{routing_key: x, links: [{url: y}]}]", "a link has no field `url`"),
+        ("pagerduty_configs: [{routing_key: x, timeout: 1d}]", "\"1d\" is not a duration such as 10s or 1m30s"),
+        ("pagerduty_configs: [null]", "an item of `pagerduty_configs` is empty"),
+        ("opsgenie_configs: [{}]", "there is no `api_key` here and no `opsgenie_api_key` in `global`"),
+        (
+            "opsgenie_configs: [{api_key: x, responders: [{type: team}]}]",
+            "a responder needs `id`, `name` or `username`",
+        ),
+        ("discord_configs: [{}]", "there is no `webhook_url`"),
+        ("msteamsv2_configs: [{webhook_url: 'http://x', summary: s}]", "this receiver has no field `summary`"),
+        ("telegram_configs: [{bot_token: x}]", "there is no `chat_id`"),
+        ("telegram_configs: [{bot_token: x, chat_id: 1, parse_mode: md}]", "nor empty"),
+        ("slack_configs: [{api_url: 'http://x', update_message: true}]", "an `app_token`, or its URL as `api_url`"),
+        (
+            "slack_configs: [{api_url: 'http://x', actions: [{type: button, text: t}]}]",
+            "an action needs `url` or `name`",
+        ),
+        ("webhook_configs: [{url: 'http://x', http_config: {bearer_token: x, basic_auth: {}}}]", "may be there"),
+        ("webhook_configs: [{url: 'http://x', http_config: {authorization: {type: Basic}}}]", "use `basic_auth`"),
+        ("webex_configs: [{room_id: x}]", "there is no `http_config.authorization`"),
+        (
+            "victorops_configs: [{api_key: x, routing_key: y, custom_fields: {entity_id: z}}]",
+            "cannot be a custom field",
+        ),
+        ("email_configs: [{to: a@b, from: a@b, headers: {subject: x, Subject: y}}]", "header `Subject` is there twice"),
+        (
+            "email_configs: [{to: a@b, from: a@b, headers: {references: x}, threading: {enabled: true}}]",
+            "`threading` writes the header `References`, which is given as well",
+        ),
+    ];
+    for (line, expected) in refusals {
+        let reason = refused(&body(line));
+        assert!(reason.ends_with(expected), "{line}\ngave {reason}");
+    }
 }
 
 /// What amtool takes, too: see `amtool_takes_what_we_take`.
@@ -236,7 +347,8 @@ fn secrets_may_lie_elsewhere_and_sns_reaches_telephones_and_topics() {
     let receiver = &config.receivers["on-call.ja"];
     let slack = |at: usize| {
         let Target::Slack(slack) = &receiver.integrations[at].target else { panic!("it is Slack") };
-        slack.url.clone()
+        let SlackDoor::Webhook(url) = &slack.door else { panic!("it is a webhook") };
+        url.clone()
     };
     assert_eq!(slack(0), Secret::File("/run/secrets/slack".to_owned()));
     assert_eq!(slack(1), Secret::File("ssm:/mihari/slack".to_owned()));
@@ -244,9 +356,10 @@ fn secrets_may_lie_elsewhere_and_sns_reaches_telephones_and_topics() {
     let of = |one: &Integration| (one.key.clone(), one.send_resolved, one.target.clone());
     let sns: Vec<_> = receiver.integrations[3..].iter().map(of).collect();
     let topic = "arn:aws:sns:ap-northeast-1:123456789012:pager".to_owned();
+    let sns_to = |to| Target::Sns(Sns { to, subject: None, message: None });
     let expected = [
-        ("sns/0".to_owned(), true, Target::Sns(Sns::Phone("+819012345678".to_owned()))),
-        ("sns/1".to_owned(), false, Target::Sns(Sns::Topic(topic))),
+        ("sns/0".to_owned(), true, sns_to(SnsTarget::Phone("+819012345678".to_owned()))),
+        ("sns/1".to_owned(), false, sns_to(SnsTarget::Topic(topic))),
     ];
     assert_eq!(sns, expected);
     assert!(receiver.integrations.iter().all(|one| one.language == Some(Language::Japanese)));
@@ -263,9 +376,8 @@ fn secrets_may_lie_elsewhere_and_sns_reaches_telephones_and_topics() {
 fn what_is_wrong_with_secrets_and_sns_is_named_with_its_place() {
     let body = |line: &str| format!("route: {{receiver: r}}\nreceivers:\n  - name: r\n    {line}");
     let cases = [
-        ("sns_configs: [{target_arn: 'arn:x'}]", "am.yml:4:32: `target_arn` is one device of a mobile app"),
-        ("sns_configs: [{sigv4: {}}]", "am.yml:4:19: there is neither `phone_number` nor `topic_arn`"),
-        ("sns_configs: [{phone_number: '+1234567', topic_arn: 'a'}]", "am.yml:4:57: there is a `phone_number` already"),
+        ("sns_configs: [{sigv4: {}}]", "am.yml:4:19: there is neither `phone_number`, `topic_arn` nor `target_arn`"),
+        ("sns_configs: [{phone_number: '+1234567', topic_arn: 'a'}]", "am.yml:4:57: there is another destination"),
         ("sns_configs: [{phone_number: '09012345678'}]", "am.yml:4:34: this is not a telephone number"),
         ("sns_configs: [{phone_number: '+0901234567'}]", "am.yml:4:34: this is not a telephone number"),
         ("sns_configs: [{phone_number: '+81 90 1234'}]", "am.yml:4:34: this is not a telephone number"),
@@ -273,7 +385,7 @@ fn what_is_wrong_with_secrets_and_sns_is_named_with_its_place() {
         ("sns_configs: [{topic_arn: 'arn:aws:sns:r:1:'}]", "am.yml:4:31: \"arn:aws:sns:r:1:\" is not a topic"),
         (
             "slack_configs: [{api_url: 'http://x', api_url_file: /x}]",
-            "am.yml:4:57: the URL itself stands beside it: leave one out",
+            "am.yml:4:57: `api_url` itself stands beside it: leave one out",
         ),
         (
             "webhook_configs: [{url_file: secret}]",
@@ -289,17 +401,13 @@ fn what_is_wrong_with_secrets_and_sns_is_named_with_its_place() {
     }
     let both =
         format!("global: {{slack_api_url: 'http://x', slack_api_url_file: /x}}\n{}", body("slack_configs: [{}]"));
-    assert!(refused(&both).starts_with("am.yml:1:57: the URL itself stands beside it"), "{}", refused(&both));
-    for (field, value) in [("message", "x"), ("subject", "x"), ("attributes", "{}"), ("api_url", "http://x")] {
-        let line = format!("sns_configs: [{{phone_number: '+819012345678', {field}: {value}}}]");
-        assert!(
-            refused(&body(&line)).ends_with(&format!("`{field}` is not supported yet")),
-            "{}",
-            refused(&body(&line))
-        );
-    }
+    assert!(refused(&both).starts_with("am.yml:1:57: `slack_api_url` itself stands beside it"), "{}", refused(&both));
     let keys = "sns_configs: [{phone_number: '+819012345678', sigv4: {access_key: x}}]";
-    assert!(refused(&body(keys)).ends_with("`access_key` is not supported yet"), "{}", refused(&body(keys)));
+    assert!(
+        refused(&body(keys)).ends_with("`access_key` and `secret_key` belong together"),
+        "{}",
+        refused(&body(keys))
+    );
 }
 
 /// Where Debian's `amtool` is installed it takes these files, too.

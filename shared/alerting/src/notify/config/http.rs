@@ -1,0 +1,146 @@
+//! How a receiver's HTTP server is asked: `http_config`.
+
+use super::fields::{Fields, Read};
+use super::{Authorization, Http, Secret};
+
+/// Reads `http_config` of a receiver or of `global`; `None` when there is none.
+pub(super) fn http_config(of: &mut Fields<'_>) -> Read<Option<Http>> {
+    let Some(mut fields) = of.object("http_config", "`http_config`")? else { return Ok(None) };
+    let authorization = authorization(&mut fields)?;
+    let headers = headers(&mut fields)?;
+    proxy(&mut fields)?;
+    // A receiver's redirects are followed only where they ask for the same POST again.
+    fields.ignore(&["enable_http2", "follow_redirects"]);
+    tls_config(&mut fields, "tls_config")?;
+    fields.end()?;
+    Ok(Some(Http { authorization, headers }))
+}
+
+fn authorization(fields: &mut Fields<'_>) -> Read<Option<Authorization>> {
+    let basic = fields.object("basic_auth", "`basic_auth`")?;
+    let scheme = fields.object("authorization", "`authorization`")?;
+    let oauth2 = fields.object("oauth2", "`oauth2`")?;
+    let bearer = fields.secret("bearer_token")?;
+    let ways = [basic.is_some(), scheme.is_some(), oauth2.is_some(), bearer.is_some()];
+    if ways.iter().filter(|&&way| way).count() > 1 {
+        return fields.refuse("at most one of basic_auth, authorization, oauth2 and bearer_token may be there");
+    }
+    if let Some(oauth2) = oauth2 {
+        return oauth(oauth2).map(|()| None);
+    }
+    if let Some(mut basic) = basic {
+        basic.unheeded(&["username_ref", "password_ref"]);
+        let or_empty = |secret: Option<Secret>| secret.unwrap_or_else(|| Secret::new(""));
+        let username = or_empty(basic.secret("username")?);
+        let password = or_empty(basic.secret("password")?);
+        basic.end()?;
+        return Ok(Some(Authorization::Basic { username, password }));
+    }
+    if let Some(mut fields) = scheme {
+        fields.unheeded(&["credentials_ref"]);
+        let scheme = fields.text("type")?.map(|scheme| scheme.trim().to_owned()).filter(|scheme| !scheme.is_empty());
+        let scheme = scheme.unwrap_or_else(|| "Bearer".to_owned());
+        if scheme.eq_ignore_ascii_case("basic") {
+            return fields.refuse("the type of `authorization` cannot be basic: use `basic_auth`");
+        }
+        let credentials = fields.secret("credentials")?.unwrap_or_else(|| Secret::new(""));
+        fields.end()?;
+        return Ok(Some(Authorization::Scheme { scheme, credentials }));
+    }
+    Ok(bearer.map(|credentials| Authorization::Scheme { scheme: "Bearer".to_owned(), credentials }))
+}
+
+/// OAuth 2 is checked as upstream does, and not done.
+fn oauth(mut fields: Fields<'_>) -> Read<()> {
+    for needed in ["client_id", "token_url"] {
+        if !fields.has(needed) {
+            return fields.refuse(format!("`oauth2` has no `{needed}`"));
+        }
+    }
+    fields.secret("client_secret")?;
+    fields.secret("client_certificate_key")?;
+    tls_config(&mut fields, "tls_config")?;
+    proxy(&mut fields)?;
+    fields.ignore(&[
+        "audience",
+        "claims",
+        "client_certificate_key_id",
+        "client_certificate_key_ref",
+        "client_id",
+        "client_secret_ref",
+        "endpoint_params",
+        "grant_type",
+        "iss",
+        "scopes",
+        "signature_algorithm",
+        "token_url",
+    ]);
+    fields.notes.unheeded(fields.place, "`oauth2` is not heeded: requests go out without a token");
+    fields.end()
+}
+
+fn headers(fields: &mut Fields<'_>) -> Read<Vec<(String, Secret)>> {
+    let Some(mut named) = fields.object("http_headers", "`http_headers`")? else { return Ok(Vec::new()) };
+    let mut headers = Vec::new();
+    for name in named.names() {
+        let Some(mut header) = named.object(&name, "a header")? else { continue };
+        let plain = header.list("values")?.into_iter().chain(header.list("secrets")?).flatten();
+        headers.extend(plain.map(|value| (name.clone(), Secret::new(value))));
+        for file in header.list("files")?.unwrap_or_default() {
+            headers.push((name.clone(), header.secret_file(header.place, file)?));
+        }
+        header.end()?;
+    }
+    Ok(headers)
+}
+
+fn proxy(fields: &mut Fields<'_>) -> Read<()> {
+    let from_environment = fields.flag("proxy_from_environment")?.unwrap_or(false);
+    let (url, no_proxy) = (fields.has("proxy_url"), fields.has("no_proxy"));
+    if from_environment && (url || no_proxy) {
+        return fields.refuse("with `proxy_from_environment` there can be neither `proxy_url` nor `no_proxy`");
+    }
+    if no_proxy && !url {
+        return fields.refuse("`no_proxy` needs `proxy_url`");
+    }
+    if fields.has("proxy_connect_header") && !url && !from_environment {
+        return fields.refuse("`proxy_connect_header` needs `proxy_url` or `proxy_from_environment`");
+    }
+    if from_environment {
+        fields.notes.unheeded(fields.place, "`proxy_from_environment` is not heeded: requests go out directly");
+    }
+    fields.unheeded(&["proxy_url", "no_proxy", "proxy_connect_header"]);
+    Ok(())
+}
+
+/// Reads `tls_config`, of which nothing is heeded but that it is one.
+pub(super) fn tls_config(of: &mut Fields<'_>, name: &'static str) -> Read<()> {
+    let Some(mut fields) = of.object(name, "`tls_config`")? else { return Ok(()) };
+    let has = |fields: &Fields<'_>, name: &str| {
+        ["", "_file", "_ref"].iter().filter(|end| fields.has(&format!("{name}{end}"))).count()
+    };
+    for name in ["ca", "cert", "key"] {
+        if has(&fields, name) > 1 {
+            return fields.refuse(format!("at most one of `{name}`, `{name}_file` and `{name}_ref` may be there"));
+        }
+    }
+    if has(&fields, "cert") != has(&fields, "key") {
+        return fields.refuse("a client's certificate and its key belong together");
+    }
+    fields.unheeded(&[
+        "ca",
+        "ca_file",
+        "ca_ref",
+        "cert",
+        "cert_file",
+        "cert_ref",
+        "insecure_skip_verify",
+        "key",
+        "key_file",
+        "key_ref",
+        "max_version",
+        "min_version",
+        "server_name",
+    ]);
+    fields.end()
+}
