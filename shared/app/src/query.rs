@@ -1,9 +1,11 @@
 //! The query flow: parse, load what the expression selects, evaluate.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
-use promql::{Deadline, Output, Params};
+use promql::{Deadline, Output, Params, Stop};
 
 use crate::{App, AppError};
 
@@ -88,10 +90,11 @@ async fn run(
         return Err(AppError::Invalid(format!("query is over the limit of {limit} bytes (query_text_bytes_max)")));
     }
     let expr = promql::parse(text)?;
+    let waiting = Waiting::default();
     let params = Params {
         lookback: options.lookback.unwrap_or(app.settings.lookback),
         limits: app.limits.clone(),
-        deadline: deadline(app, options.timeout),
+        deadline: deadline(app, options.timeout, &waiting),
         ..params
     };
     let selections = promql::selections(&expr, &params);
@@ -101,11 +104,29 @@ async fn run(
     Ok(output)
 }
 
-fn deadline(app: &App, timeout: Option<Duration>) -> Deadline {
+/// Somebody waits for the answer: dropped together with the future of the request.
+#[derive(Debug, Default)]
+struct Waiting {
+    is_over: Arc<AtomicBool>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn deadline(app: &App, timeout: Option<Duration>, waiting: &Waiting) -> Deadline {
     let allowed = timeout.unwrap_or(Duration::MAX).min(app.limits.query_timeout);
     let stopwatch = app.stopwatch.clone();
     let end = stopwatch.read() + allowed;
-    Deadline::when(move || stopwatch.read() > end)
+    let is_over = Arc::clone(&waiting.is_over);
+    Deadline::stopping(move || {
+        if is_over.load(Ordering::Relaxed) {
+            return Some(Stop::Canceled);
+        }
+        (stopwatch.read() > end).then_some(Stop::TimedOut)
+    })
 }
 
 /// A number with commas, as Prometheus writes it in the message that users search for.

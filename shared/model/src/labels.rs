@@ -149,11 +149,34 @@ impl Labels {
     }
 
     fn filtered(&self, keep: impl Fn(&str) -> bool) -> Self {
-        let mut text = String::with_capacity(self.0.len());
-        for (name, value) in self.iter().filter(|(name, _)| keep(name)) {
-            push_label(&mut text, name, value).expect("a label of a valid set is valid");
-        }
-        Self(Arc::from(text))
+        let mut buffer = LabelsBuffer::default();
+        let kept = buffer.filtered(self.as_ref(), keep);
+        if kept.0.len() == self.0.len() { self.clone() } else { kept.to_labels() }
+    }
+}
+
+/// Room for label sets that are looked at and forgotten.
+#[derive(Debug, Default)]
+pub struct LabelsBuffer(String);
+
+impl LabelsBuffer {
+    /// A set without some labels, copied only where what is left does not stand together.
+    pub fn without<'a>(&'a mut self, labels: LabelsRef<'a>, names: &[&str]) -> LabelsRef<'a> {
+        self.filtered(labels, |name| !names.contains(&name))
+    }
+
+    /// A set with only some labels, copied only where they do not stand together.
+    pub fn with_only<'a>(&'a mut self, labels: LabelsRef<'a>, names: &[&str]) -> LabelsRef<'a> {
+        self.filtered(labels, |name| names.contains(&name))
+    }
+
+    fn filtered<'a>(&'a mut self, labels: LabelsRef<'a>, keep: impl Fn(&str) -> bool) -> LabelsRef<'a> {
+        let mut runs = labels.runs(keep);
+        let first = runs.next().unwrap_or("");
+        let Some(second) = runs.next() else { return LabelsRef(first) };
+        self.0.clear();
+        [first, second].into_iter().chain(runs).for_each(|run| self.0.push_str(run));
+        LabelsRef(&self.0)
     }
 }
 
@@ -189,15 +212,23 @@ impl<'a> LabelsRef<'a> {
     }
 
     /// The value of a label, if the set has it.
+    #[inline]
     pub fn get(self, wanted: &str) -> Option<&'a str> {
+        let first = wanted.as_bytes().first();
         for (name, value) in self.iter() {
-            match name.cmp(wanted) {
-                Ordering::Less => {}
-                Ordering::Equal => return Some(value),
-                Ordering::Greater => return None,
+            if name == wanted {
+                return Some(value);
+            }
+            if name.as_bytes().first() > first {
+                return None;
             }
         }
         None
+    }
+
+    /// The pieces of the text that hold labels to keep, neighbours together.
+    fn runs<Keep: Fn(&str) -> bool>(self, keep: Keep) -> Runs<'a, Keep> {
+        Runs { text: self.0, labels: self.iter(), keep }
     }
 
     /// Name and value of each label, in order of name.
@@ -219,7 +250,14 @@ impl<'a> LabelsRef<'a> {
 impl Ord for LabelsRef<'_> {
     /// By name, then value, label after label, as Prometheus sorts series.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let same = common_bytes(self.0.as_bytes(), other.0.as_bytes());
+        // The first pieces that differ decide; all before them have the same lengths in both texts.
+        let mut offset = 0;
+        while let Some((_, end)) = read_piece(self.0, offset).filter(|(_, end)| *end <= same) {
+            offset = end;
+        }
+        let piece = |text| read_piece(text, offset).map(|(piece, _)| piece);
+        piece(self.0).cmp(&piece(other.0))
     }
 }
 
@@ -256,11 +294,39 @@ pub struct LabelsIter<'a> {
 impl<'a> Iterator for LabelsIter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (name, after_name) = read_piece(self.rest, 0)?;
         let (value, after_value) = read_piece(self.rest, after_name)?;
         self.rest = &self.rest[after_value..];
         Some((name, value))
+    }
+}
+
+/// See [`LabelsRef::runs`].
+struct Runs<'a, Keep> {
+    text: &'a str,
+    labels: LabelsIter<'a>,
+    keep: Keep,
+}
+
+impl<'a, Keep: Fn(&str) -> bool> Iterator for Runs<'a, Keep> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let at = |labels: &LabelsIter<'_>| self.text.len() - labels.rest.len();
+        let mut start = at(&self.labels);
+        while !(self.keep)(self.labels.next()?.0) {
+            start = at(&self.labels);
+        }
+        let mut end = at(&self.labels);
+        while let Some((name, _)) = self.labels.next() {
+            if !(self.keep)(name) {
+                break;
+            }
+            end = at(&self.labels);
+        }
+        Some(&self.text[start..end])
     }
 }
 
@@ -375,12 +441,22 @@ pub(crate) fn length_scalar(size_bytes: usize) -> Result<char, LabelError> {
 }
 
 /// The piece that starts at `offset`, and where the next one starts.
+#[inline]
 fn read_piece(text: &str, offset: usize) -> Option<(&str, usize)> {
-    let rest = text.get(offset..)?;
-    let length = rest.chars().next()?;
-    let start = offset + length.len_utf8();
-    let end = start + length as usize;
-    Some((text.get(start..end)?, end))
+    let (start, length) = match *text.as_bytes().get(offset)? {
+        short @ 0..0x80 => (offset + 1, usize::from(short)),
+        _ => {
+            let length = text.get(offset..)?.chars().next()?;
+            (offset + length.len_utf8(), length as usize)
+        }
+    };
+    Some((text.get(start..start + length)?, start + length))
+}
+
+/// How many bytes two texts share at their start.
+fn common_bytes(one: &[u8], two: &[u8]) -> usize {
+    let words = one.chunks_exact(8).zip(two.chunks_exact(8)).take_while(|(one, two)| one == two).count() * 8;
+    words + one[words..].iter().zip(&two[words..]).take_while(|(one, two)| one == two).count()
 }
 
 #[cfg(test)]
@@ -431,6 +507,13 @@ mod tests {
         assert_eq!(sets.map(|set| set.to_string()), [r#"{a="aaaa"}"#, r#"{a="aaaa", b="c"}"#, r#"{a="b"}"#]);
     }
 
+    type Pairs = std::collections::BTreeMap<String, String>;
+
+    /// Sets that share much; values longer than a byte counts.
+    fn pairs() -> impl Strategy<Value = Pairs> {
+        proptest::collection::btree_map("[a-c]{1,2}", prop_oneof!["[a-b]{1,9}", "(ab){60,70}"], 0..6)
+    }
+
     proptest! {
         #[test]
         fn canonical_text_reads_back(pairs in proptest::collection::btree_map(".{1,300}", ".{1,300}", 0..12)) {
@@ -439,6 +522,28 @@ mod tests {
             prop_assert_eq!(again.to_labels(), set.clone());
             let read: Vec<_> = set.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
             prop_assert_eq!(read, pairs.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn sets_are_ordered_and_filtered_as_their_pairs_are(
+            one in pairs(), two in pairs(), names in proptest::collection::vec("[a-c]{1,2}", 0..4),
+        ) {
+            let set = |pairs: &Pairs| Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();
+            let (left, right) = (set(&one), set(&two));
+            prop_assert_eq!(left.cmp(&right), one.iter().cmp(two.iter()));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let chosen = |wanted: bool| -> Pairs {
+                let fits = |name: &str| names.contains(&name) == wanted;
+                one.iter().filter(|(name, _)| fits(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+            };
+            prop_assert_eq!(left.with_only(&names), set(&chosen(true)));
+            prop_assert_eq!(left.without(&names), set(&chosen(false)));
+            let mut buffer = LabelsBuffer::default();
+            prop_assert_eq!(buffer.with_only(left.as_ref(), &names).to_labels(), left.with_only(&names));
+            prop_assert_eq!(buffer.without(left.as_ref(), &names).to_labels(), left.without(&names));
+            for name in names {
+                prop_assert_eq!(left.get(name), one.get(name).map(String::as_str));
+            }
         }
 
         #[test]

@@ -25,7 +25,7 @@ pub use histogram::{
     Bucket, BucketSpan, Buckets, CounterReset, Folded, Histogram, HistogramError, HistogramParts, HistogramSamples,
     MixedSchemas, Schema, fold as fold_histograms,
 };
-pub use labels::{LabelError, Labels, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
+pub use labels::{LabelError, Labels, LabelsBuffer, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
 pub use language::Language;
 pub use limits::Limits;
 pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};

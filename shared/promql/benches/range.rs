@@ -1,14 +1,17 @@
 //! How fast queries over decoded series are: a sum of rates over 1,600 series, as a range of 81 steps and at once,
 //! the other shapes that dashboards are made of, and 200 native histograms of 40 buckets.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::{
-    Buckets, CounterReset, Histogram, HistogramParts, HistogramSamples, Labels, Schema, Series, Timestamp, matches_all,
+    Buckets, CounterReset, Histogram, HistogramParts, HistogramSamples, Labels, METRIC_NAME, Schema, Series, Timestamp,
+    matches_all,
 };
 use promql::{Params, Selection, Source, SourceError, evaluate, parse, selections};
 use rustix::time::{ClockId, clock_gettime};
@@ -45,10 +48,8 @@ impl Measurement for CpuTime {
     }
 }
 
-/// Series in memory, each scrape's with shared timestamps.
-struct Loaded {
-    series: Vec<Series>,
-}
+/// Series by metric, those of a scrape with shared timestamps.
+type Loaded = BTreeMap<&'static str, Vec<Series>>;
 
 /// The series that each selection finds, found before the clock starts.
 struct Found(Vec<Vec<Series>>);
@@ -57,10 +58,15 @@ impl Source for Found {
     fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
         Ok(self.0[selection].clone())
     }
+
+    fn each(&self, selection: usize, visit: &mut dyn FnMut(&Series) -> ControlFlow<()>) -> Result<(), SourceError> {
+        let _seen_enough = self.0[selection].iter().try_for_each(visit);
+        Ok(())
+    }
 }
 
 /// 100 instances of 16 series each, a sample every 15 s for 25 minutes.
-fn load() -> Loaded {
+fn load() -> Vec<Series> {
     let mut series = Vec::new();
     for instance in 0..100_i64 {
         let times: Arc<[Timestamp]> =
@@ -88,7 +94,7 @@ fn load() -> Loaded {
             });
         }
     }
-    Loaded { series }
+    series
 }
 
 /// 200 native histograms, a sample every 15 s for 25 minutes.
@@ -122,8 +128,10 @@ fn find(loaded: &Loaded, selections: &[Selection]) -> Found {
     let matching = |selection: &Selection| {
         let mut cut = Cut::default();
         let fits = |series: &&Series| matches_all(&selection.matchers, series.labels.as_ref());
-        let mut found: Vec<Series> =
-            loaded.series.iter().filter(fits).map(|series| cut.cut(series, selection)).collect();
+        let named = selection.matchers.iter().find(|matcher| matcher.name() == METRIC_NAME);
+        let of_metric =
+            loaded.get(named.expect("each selector here has a name").value()).expect("there is this metric");
+        let mut found: Vec<Series> = of_metric.iter().filter(fits).map(|series| cut.cut(series, selection)).collect();
         found.sort_by(|left, right| left.labels.cmp(&right.labels));
         found
     };
@@ -155,31 +163,142 @@ impl Cut {
     }
 }
 
-fn queries(criterion: &mut Criterion<CpuTime>) {
-    let mut loaded = load();
-    loaded.series.extend(load_histograms());
-    let range = Params::range(Timestamp::from_secs(300), Timestamp::from_secs(1500), Duration::from_secs(15));
-    let instant = Params::instant(Timestamp::from_secs(1200));
-    let cases = [
-        ("sum of rates, 81 steps", "sum(rate(x[5m]))", &range),
-        ("sum of rates, instant", "sum(rate(x[5m]))", &instant),
-        ("sum by instance, 81 steps", "sum by (instance) (rate(x[5m]))", &range),
-        ("selector, 81 steps", "x", &range),
-        ("one series, 81 steps", "x{instance=\"10.0.0.7:9100\",cpu=\"cpu0\",mode=\"mode0\"}", &range),
-        ("top five of averages, 81 steps", "topk(5, avg_over_time(x[5m]))", &range),
-        ("share of instance, 81 steps", "x / on (instance) group_left () sum by (instance) (x)", &range),
-        ("subquery, instant", "max_over_time(sum(rate(x[5m]))[10m:15s])", &instant),
-        ("quantile of native histograms, 81 steps", "histogram_quantile(0.9, sum(rate(h[5m])))", &range),
-        ("quantile of native histograms, instant", "histogram_quantile(0.9, sum(rate(h[5m])))", &instant),
-        ("native histograms, 81 steps", "histogram_count(h)", &range),
+/// CPU times of 8 machines with 4 processors over a day, a sample every 15 s.
+fn load_day() -> Vec<Series> {
+    let times: Arc<[Timestamp]> = (0..=5760).map(|step| Timestamp::from_millis(step * 15_000)).collect();
+    let modes = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
+    let one = |number: usize| {
+        let texts = [format!("10.0.0.{}:9100", number / 32), (number / 8 % 4).to_string()];
+        let (slope, mode) = (f64::from(u32::try_from(number % 8 + 1).expect("few modes")) * 0.37, modes[number % 8]);
+        let pairs =
+            [("__name__", "node_cpu_seconds_total"), ("instance", &texts[0]), ("cpu", &texts[1]), ("mode", mode)];
+        let values = (0..=5760_u32).map(|step| f64::from(step % 4000) * slope);
+        series(&pairs, &times, values.collect())
+    };
+    (0..256).map(one).collect()
+}
+
+/// 5,000 classic histograms of ten buckets each, a sample every 15 s for 25 minutes.
+fn load_buckets() -> Vec<Series> {
+    let times: Arc<[Timestamp]> = (0..100).map(|step| Timestamp::from_millis(step * 15_000)).collect();
+    let bounds = ["0.005", "0.01", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "10", "+Inf"];
+    let one = |number: u32| {
+        let (instance, bucket) = (number / 500, number % 10);
+        let texts = [format!("10.0.0.{instance}:8080"), format!("/v1/path/{}", number / 10 % 50)];
+        let bound = bounds[bucket as usize];
+        let pairs =
+            [("__name__", "request_seconds_bucket"), ("instance", &texts[0]), ("handler", &texts[1]), ("le", bound)];
+        let values = (0..100_u32).map(|step| f64::from(step * (bucket + 1)));
+        series(&pairs, &times, values.collect())
+    };
+    (0..50_000).map(one).collect()
+}
+
+fn series(pairs: &[(&str, &str)], times: &Arc<[Timestamp]>, values: Vec<f64>) -> Series {
+    let labels = Labels::from_pairs(pairs.iter().copied()).expect("the labels are valid");
+    let timestamps = Arc::clone(times);
+    Series { labels, timestamps, values, weights: None, resolution: None, histograms: None }
+}
+
+/// What rules of machines ask, each of them with many thresholds: 1,010 in all.
+fn rules() -> Vec<String> {
+    let shapes = [
+        "x{cpu=\"cpu0\",mode=\"mode0\"} > ",
+        "rate(x{cpu=\"cpu0\",mode=\"mode1\"}[5m]) > ",
+        "x{cpu=\"cpu0\",mode=\"mode2\"} / x{cpu=\"cpu1\",mode=\"mode2\"} * 100 < ",
+        "max_over_time(x{cpu=\"cpu1\",mode=\"mode3\"}[5m]) > ",
+        "avg by (instance) (rate(x{cpu=\"cpu1\",mode=\"mode4\"}[5m])) > ",
+        "sum by (job) (x{cpu=\"cpu0\",mode=\"mode5\"}) > ",
+        "absent(x{cpu=\"cpu0\",mode=\"mode6\"}) * ",
+        "predict_linear(x{cpu=\"cpu0\",mode=\"mode7\"}[15m], 3600) < ",
+        "(x{cpu=\"cpu0\",mode=\"mode1\"} > 1e9 and x{cpu=\"cpu1\",mode=\"mode1\"} > 1e9) * ",
+        "changes(x{cpu=\"cpu1\",mode=\"mode7\"}[10m]) > ",
     ];
-    for (name, query, params) in cases {
-        let expr = parse(query).expect("the query is an expression");
-        let found = find(&loaded, &selections(&expr, params));
+    (0..1010).map(|number| format!("{}{}", shapes[number % 10], 1000 + number)).collect()
+}
+
+/// Name, expression, what it is about.
+const CASES: [(&str, &str, Times); 21] = [
+    ("sum of rates, 81 steps", "sum(rate(x[5m]))", Times::Steps),
+    ("sum of rates, instant", "sum(rate(x[5m]))", Times::Instant),
+    ("sum by instance, 81 steps", "sum by (instance) (rate(x[5m]))", Times::Steps),
+    ("selector, 81 steps", "x", Times::Steps),
+    ("one series, 81 steps", "x{instance=\"10.0.0.7:9100\",cpu=\"cpu0\",mode=\"mode0\"}", Times::Steps),
+    ("top five of averages, 81 steps", "topk(5, avg_over_time(x[5m]))", Times::Steps),
+    ("top five, instant", "topk(5, x)", Times::Instant),
+    ("share of instance, 81 steps", "x / on (instance) group_left () sum by (instance) (x)", Times::Steps),
+    ("subquery, instant", "max_over_time(sum(rate(x[5m]))[10m:15s])", Times::Instant),
+    ("subquery of each series, 81 steps", "max_over_time(rate(x[1m])[5m:15s])", Times::Steps),
+    (
+        "CPU by instance over a day at 1 m",
+        "100 - 100 * avg by (instance) (rate(node_cpu_seconds_total{mode=\"idle\"}[5m]))",
+        Times::Day,
+    ),
+    ("all CPUs over a day at 1 m", "sum by (instance, mode) (rate(node_cpu_seconds_total[5m]))", Times::Day),
+    ("hourly averages over a day at 1 m", "avg_over_time(node_cpu_seconds_total{cpu=\"1\"}[1h])", Times::Day),
+    (
+        "quantile of 50,000 buckets, instant",
+        "histogram_quantile(0.9, rate(request_seconds_bucket[5m]))",
+        Times::Instant,
+    ),
+    (
+        "quantile of summed buckets, instant",
+        "histogram_quantile(0.9, sum by (le) (rate(request_seconds_bucket[5m])))",
+        Times::Instant,
+    ),
+    ("sum by of 50,000 series, instant", "sum by (instance, handler) (request_seconds_bucket)", Times::Instant),
+    ("sum without of 50,000 series, instant", "sum without (le) (request_seconds_bucket)", Times::Instant),
+    ("join of 50,000 series, instant", "request_seconds_bucket - request_seconds_bucket offset 5m", Times::Instant),
+    ("quantile of native histograms, 81 steps", "histogram_quantile(0.9, sum(rate(h[5m])))", Times::Steps),
+    ("quantile of native histograms, instant", "histogram_quantile(0.9, sum(rate(h[5m])))", Times::Instant),
+    ("native histograms, 81 steps", "histogram_count(h)", Times::Steps),
+];
+
+/// When a query is evaluated.
+#[derive(Clone, Copy)]
+enum Times {
+    Instant,
+    Steps,
+    Day,
+}
+
+impl Times {
+    fn params(self) -> Params {
+        let range = |start: i64, end: i64, step: u64| {
+            Params::range(Timestamp::from_secs(start), Timestamp::from_secs(end), Duration::from_secs(step))
+        };
+        match self {
+            Self::Instant => Params::instant(Timestamp::from_secs(1200)),
+            Self::Steps => range(300, 1500, 15),
+            Self::Day => range(0, 86_400, 60),
+        }
+    }
+}
+
+fn queries(criterion: &mut Criterion<CpuTime>) {
+    let loaded = Loaded::from([
+        ("x", load()),
+        ("h", load_histograms()),
+        ("node_cpu_seconds_total", load_day()),
+        ("request_seconds_bucket", load_buckets()),
+    ]);
+    for (name, query, times) in CASES {
+        let (expr, params) = (parse(query).expect("the query is an expression"), times.params());
+        let found = find(&loaded, &selections(&expr, &params));
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| evaluate(black_box(&expr), &found, params).expect("the query has an answer"));
+            bencher.iter(|| evaluate(black_box(&expr), &found, &params).expect("the query has an answer"));
         });
     }
+    let params = Times::Instant.params();
+    let rules: Vec<_> = rules().iter().map(|rule| parse(rule).expect("the rule is an expression")).collect();
+    let found: Vec<_> = rules.iter().map(|rule| find(&loaded, &selections(rule, &params))).collect();
+    criterion.bench_function("1,010 rules", |bencher| {
+        bencher.iter(|| {
+            for (rule, found) in rules.iter().zip(&found) {
+                black_box(evaluate(rule, found, &params).expect("the rule has an answer"));
+            }
+        });
+    });
     criterion.bench_function("parse", |bencher| {
         let query = "sum by (job, le) (rate(http_request_duration_seconds_bucket{code!~\"5..\"}[5m])) / 2 > 0.5";
         bencher.iter(|| parse(black_box(query)).expect("the query is an expression"));

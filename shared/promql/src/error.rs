@@ -82,6 +82,15 @@ pub enum EvalError {
         /// Its value.
         limit: usize,
     },
+    /// More samples than a query may hold in memory, worded as Prometheus words it.
+    #[error(
+        "query processing would load too many samples into memory in query execution: \
+         the limit is {limit} (query_samples_max)"
+    )]
+    Samples {
+        /// The most samples there may be.
+        limit: usize,
+    },
     /// More steps than a range query may have, worded as Prometheus words it.
     #[error(
         "exceeded maximum resolution of {limit} points per timeseries (query_points_max). \
@@ -94,6 +103,9 @@ pub enum EvalError {
     /// The deadline passed.
     #[error("query timed out in expression evaluation (query_timeout)")]
     TimedOut,
+    /// Nobody waits for the answer any more.
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
     /// Start, end or step make no sense.
     #[error("{message}")]
     Parameters {
@@ -123,10 +135,11 @@ impl EvalError {
             Self::Execution { .. }
             | Self::Unsupported { .. }
             | Self::Limit { .. }
+            | Self::Samples { .. }
             | Self::Points { .. }
             | Self::NotForRanges { .. }
             | Self::Parameters { .. } => ErrorKind::Invalid,
-            Self::TimedOut => ErrorKind::Unavailable,
+            Self::TimedOut | Self::Canceled => ErrorKind::Unavailable,
             Self::Source(error) => error.kind(),
         }
     }

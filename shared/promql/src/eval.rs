@@ -8,19 +8,22 @@ mod call;
 mod float;
 mod histogram;
 mod info;
+mod interner;
 mod labels;
 mod native;
 mod select;
+mod stream;
 mod vector;
 mod window;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use model::{Histogram, HistogramSamples, Labels, Sample, Series, Timestamp};
 
 use self::annotations::Annotations;
 use self::vector::{Grid, Row, Vector, is_present};
-use crate::ast::{AggregateOp, Expr, ExprKind, Selector};
+use crate::ast::{AggregateOp, Expr, ExprKind};
 use crate::error::{EvalError, SourceError};
 use crate::functions::{FunctionId, ValueType};
 use crate::selection::{Params, Profile, millis};
@@ -34,6 +37,17 @@ pub trait Source {
     /// # Errors
     /// When they cannot be loaded.
     fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError>;
+
+    /// As [`Self::series`], one after the other until `visit` has seen enough: sources that need not hold all of them
+    /// at once have their own. For each selection either this or the other is asked.
+    ///
+    /// # Errors
+    /// When they cannot be loaded.
+    fn each(&self, selection: usize, visit: &mut dyn FnMut(&Series) -> ControlFlow<()>) -> Result<(), SourceError> {
+        let series = self.series(selection)?;
+        let _seen_enough = series.iter().try_for_each(visit);
+        Ok(())
+    }
 }
 
 /// Answers an expression from loaded series.
@@ -84,12 +98,25 @@ enum Evaluated {
     Vector(Vector),
 }
 
+impl Evaluated {
+    /// How many samples take as much memory.
+    fn samples(&self) -> usize {
+        match self {
+            Self::Scalar(values) => values.len(),
+            Self::Text(_) => 0,
+            Self::Vector(vector) => {
+                vector.values.len() + vector.each_histogram().map(|(_, _, histogram)| room(histogram)).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// The state of one evaluation.
 struct Evaluator<'a> {
     source: &'a dyn Source,
     params: &'a Params,
     annotations: Annotations,
-    /// Samples loaded so far.
+    /// Samples that are held in memory at the moment.
     samples: usize,
     /// Whether histograms are loaded for their counts and sums alone: then unknown counter resets are looked for.
     detects_resets: bool,
@@ -97,7 +124,7 @@ struct Evaluator<'a> {
 
 type Result_<T> = Result<T, EvalError>;
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     /// The answer, and of an instant query the samples that are histograms.
     fn answer(&mut self, expr: &Expr, grid: Grid) -> Result_<(Value, Vec<HistogramSample>)> {
         let is_instant = self.params.is_instant();
@@ -130,6 +157,15 @@ impl Evaluator<'_> {
     /// The value of an expression at each time of the grid.
     fn eval(&mut self, expr: &Expr, grid: Grid) -> Result_<Evaluated> {
         self.params.deadline.check()?;
+        let before = self.samples;
+        let value = self.eval_steps(expr, grid)?;
+        // What it was made of is gone now.
+        self.samples = before;
+        self.count_samples(value.samples())?;
+        Ok(value)
+    }
+
+    fn eval_steps(&mut self, expr: &Expr, grid: Grid) -> Result_<Evaluated> {
         if grid.count > 1 && !matches!(expr.kind, ExprKind::Number(_) | ExprKind::Text(_)) && is_step_invariant(expr) {
             let once = self.eval_varying(expr, Grid { count: 1, ..grid })?;
             return Ok(match once {
@@ -208,55 +244,26 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Refuses a vector larger than any query may load.
+    /// Refuses a vector larger than what a query may hold.
     fn check_size(&self, rows: usize, steps: usize) -> Result_<()> {
-        let limit = self.params.limits.query_samples_max;
-        let size = rows.saturating_mul(steps);
-        if size <= limit {
-            return Ok(());
-        }
-        let what = format!("result of {rows} series at {steps} steps");
-        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+        self.check_live(rows.saturating_mul(steps))
     }
 
     /// Counts samples that are held in memory against the limit.
     fn count_samples(&mut self, samples: usize) -> Result_<()> {
         self.samples = self.samples.saturating_add(samples);
+        self.check_live(0)
+    }
+
+    /// Refuses to hold more samples than a query may, so many more than were counted among them.
+    fn check_live(&self, more: usize) -> Result_<()> {
         let limit = self.params.limits.query_samples_max;
-        if self.samples <= limit {
-            return Ok(());
-        }
-        let what = format!("load of {} samples", self.samples);
-        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
+        if self.samples.saturating_add(more) <= limit { Ok(()) } else { Err(EvalError::Samples { limit }) }
     }
 
     /// Refuses to calculate with more histograms than may be held in memory.
     fn check_histograms(&self, vector: &Vector) -> Result_<()> {
-        let limit = self.params.limits.query_samples_max;
-        let size: usize = vector.each_histogram().map(|(_, _, histogram)| room(histogram)).sum();
-        if size <= limit {
-            return Ok(());
-        }
-        let what = format!("result of histograms as large as {size} samples");
-        Err(EvalError::Limit { what, limit_name: "query_samples_max", limit })
-    }
-
-    /// The series of a selector, counted against the limits.
-    fn load(&mut self, selector: &Selector) -> Result_<Vec<Series>> {
-        let series = self.source.series(selector.index)?;
-        let limits = &self.params.limits;
-        if series.len() > limits.query_series_max {
-            let (what, limit) = (format!("selector of {} series", series.len()), limits.query_series_max);
-            return Err(EvalError::Limit { what, limit_name: "query_series_max", limit });
-        }
-        let samples: usize = series.iter().map(Series::len).sum();
-        let histograms = series.iter().filter_map(|series| series.histograms.as_ref());
-        let buckets: usize = histograms.flat_map(|samples| &samples.values).map(|histogram| room(histogram)).sum();
-        self.count_samples(samples + buckets)?;
-        if self.detects_resets {
-            return Ok(series.into_iter().map(select::with_detected_resets).collect());
-        }
-        Ok(series)
+        self.check_live(vector.each_histogram().map(|(_, _, histogram)| room(histogram)).sum())
     }
 }
 

@@ -51,5 +51,5 @@ pub use error::{EvalError, ParseError, SourceError};
 pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
 pub use parser::{parse, parse_limited};
-pub use selection::{Deadline, Params, Profile, Selection, selections};
+pub use selection::{Deadline, Params, Profile, Selection, Stop, selections};
 pub use value::{HistogramSample, Output, Value, format_float};

@@ -68,9 +68,18 @@ pub enum Profile {
     Prometheus,
 }
 
-/// Tells an evaluation when to give up. The clock is the caller's.
+/// Why an evaluation is to end before it has an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It has taken as long as it may.
+    TimedOut,
+    /// Nobody waits for the answer any more.
+    Canceled,
+}
+
+/// Tells an evaluation when to give up. The clock, and who waits for the answer, are the caller's business.
 #[derive(Clone)]
-pub struct Deadline(Option<Arc<dyn Fn() -> bool + Send + Sync>>);
+pub struct Deadline(Option<Arc<dyn Fn() -> Option<Stop> + Send + Sync>>);
 
 impl Deadline {
     /// There is none.
@@ -78,16 +87,22 @@ impl Deadline {
         Self(None)
     }
 
-    /// Give up as soon as `passed` says true; it is asked a few thousand times a second.
+    /// Time is up as soon as `passed` says true; it is asked a few thousand times a second.
     pub fn when(passed: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(passed)))
+        Self::stopping(move || passed().then_some(Stop::TimedOut))
     }
 
-    /// An error once the deadline has passed.
+    /// Give up as soon as `stop` gives a reason; it is asked a few thousand times a second.
+    pub fn stopping(stop: impl Fn() -> Option<Stop> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(stop)))
+    }
+
+    /// An error once there is a reason to give up.
     pub(crate) fn check(&self) -> Result<(), EvalError> {
-        match &self.0 {
-            Some(passed) if passed() => Err(EvalError::TimedOut),
-            Some(_) | None => Ok(()),
+        match self.0.as_ref().and_then(|stop| stop()) {
+            None => Ok(()),
+            Some(Stop::TimedOut) => Err(EvalError::TimedOut),
+            Some(Stop::Canceled) => Err(EvalError::Canceled),
         }
     }
 }

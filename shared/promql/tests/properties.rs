@@ -9,7 +9,8 @@ use model::{
     is_stale, matches_all, stale_nan,
 };
 use promql::{
-    Deadline, EvalError, Output, Params, Profile, Selection, Source, SourceError, Value, evaluate, parse, selections,
+    Deadline, EvalError, Output, Params, Profile, Selection, Source, SourceError, Stop, Value, evaluate, parse,
+    selections,
 };
 use proptest::prelude::*;
 
@@ -443,7 +444,8 @@ fn each_limit_is_named_by_its_error() {
     let cases = [
         ("a", few(|limits| limits.query_points_max = 9), "query_points_max"),
         ("a", few(|limits| limits.query_series_max = 19), "query_series_max"),
-        ("a", few(|limits| limits.query_samples_max = 999), "query_samples_max"),
+        // 20 series of 11 points, and the 50 samples of the last one that is looked at.
+        ("a", few(|limits| limits.query_samples_max = 269), "query_samples_max"),
         ("vector(time())", few(|limits| limits.query_points_max = 9), "query_points_max"),
         ("sum_over_time(vector(1)[100y:1ms])", few(|_| {}), "query_samples_max"),
         ("n", few(|limits| limits.query_samples_max = 900), "query_samples_max"),
@@ -456,21 +458,25 @@ fn each_limit_is_named_by_its_error() {
     }
     answer("a", &series, &few(|limits| limits.query_points_max = 10)).unwrap();
     answer("a", &series, &few(|limits| limits.query_series_max = 20)).unwrap();
-    answer("a", &series, &few(|limits| limits.query_samples_max = 1000)).unwrap();
+    answer("a", &series, &few(|limits| limits.query_samples_max = 270)).unwrap();
+    // Rows that are added up are not held.
+    answer("sum(a)", &series, &few(|limits| limits.query_samples_max = 100)).unwrap();
     let error = parse(&" ".repeat((64 << 10) + 1)).unwrap_err();
     assert!(error.message.contains("query_text_bytes_max"), "{error}");
 }
 
 #[test]
-fn a_deadline_ends_an_evaluation_that_has_begun() {
+fn an_evaluation_that_has_begun_ends_when_it_is_told_to() {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
-    let deadline = Deadline::when(move || counter.fetch_add(1, Ordering::Relaxed) >= 5);
-    let params = Params { deadline, ..Params::instant(secs(0)) };
-    let query = format!("a{}", " + a".repeat(50));
-    assert_eq!(answer(&query, &[], &params).unwrap_err(), EvalError::TimedOut);
-    assert_eq!(asked.load(Ordering::Relaxed), 6);
+    for (stop, expected) in [(Stop::TimedOut, EvalError::TimedOut), (Stop::Canceled, EvalError::Canceled)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let deadline = Deadline::stopping(move || (counter.fetch_add(1, Ordering::Relaxed) >= 5).then_some(stop));
+        let params = Params { deadline, ..Params::instant(secs(0)) };
+        let query = format!("a{}", " + a".repeat(50));
+        assert_eq!(answer(&query, &[], &params).unwrap_err(), expected);
+        assert_eq!(asked.load(Ordering::Relaxed), 6);
+    }
 }
 
 #[test]

@@ -3,10 +3,10 @@
 mod collect;
 mod native;
 
-use hashbrown::HashMap;
-use model::{Labels, METRIC_NAME};
+use model::{Labels, LabelsBuffer, METRIC_NAME};
 
 use super::float::{Mean, Sum};
+use super::interner::Interner;
 use super::vector::{ABSENT, Grid, Vector, is_present};
 use super::{Evaluator, Result_};
 use crate::ast::{AggregateOp, Aggregation, Grouping, Span};
@@ -24,31 +24,49 @@ pub(super) struct Groups {
 
 impl Groups {
     fn new(vector: &Vector, grouping: &Grouping) -> Self {
-        if matches!(grouping, Grouping::By(names) if names.is_empty()) {
-            let labels = if vector.rows() == 0 { Vec::new() } else { vec![Labels::empty()] };
-            let drop_names = vec![false; labels.len()];
-            return Self { of_row: vec![0; vector.rows()], labels, drop_names };
-        }
-        let names: Vec<&str> = match grouping {
-            Grouping::By(names) => names.iter().map(String::as_str).collect(),
-            Grouping::Without(names) => names.iter().map(String::as_str).chain([METRIC_NAME]).collect(),
+        let mut grouper = Grouper::new(grouping);
+        let rows = vector.labels.iter().zip(&vector.drop_names);
+        let of_row = rows.map(|(labels, drop_name)| grouper.group(labels, *drop_name)).collect();
+        grouper.finish(of_row)
+    }
+}
+
+/// Finds the group of one row after the other.
+struct Grouper<'g> {
+    /// Whether the names are those to keep.
+    keeps: bool,
+    names: Vec<&'g str>,
+    known: Interner,
+    drop_names: Vec<bool>,
+    buffer: LabelsBuffer,
+}
+
+impl<'g> Grouper<'g> {
+    fn new(grouping: &'g Grouping) -> Self {
+        let (keeps, names): (bool, Vec<&str>) = match grouping {
+            Grouping::By(names) => (true, names.iter().map(String::as_str).collect()),
+            Grouping::Without(names) => (false, names.iter().map(String::as_str).chain([METRIC_NAME]).collect()),
         };
-        let mut known: HashMap<Labels, usize> = HashMap::new();
-        let of_row = Vec::with_capacity(vector.rows());
-        let mut groups = Self { of_row, labels: Vec::new(), drop_names: Vec::new() };
-        for (labels, drop_name) in vector.labels.iter().zip(&vector.drop_names) {
-            let key = match grouping {
-                Grouping::By(_) => labels.with_only(&names),
-                Grouping::Without(_) => labels.without(&names),
-            };
-            let group = *known.entry_ref(&key).or_insert(groups.labels.len());
-            if group == groups.labels.len() {
-                groups.labels.push(key);
-                groups.drop_names.push(*drop_name);
-            }
-            groups.of_row.push(group);
+        Self { keeps, names, known: Interner::default(), drop_names: Vec::new(), buffer: LabelsBuffer::default() }
+    }
+
+    fn group(&mut self, labels: &Labels, drop_name: bool) -> usize {
+        if self.keeps && self.names.is_empty() && self.known.count() > 0 {
+            return 0;
         }
-        groups
+        let set = match self.keeps {
+            true => self.buffer.with_only(labels.as_ref(), &self.names),
+            false => self.buffer.without(labels.as_ref(), &self.names),
+        };
+        let group = self.known.number(set);
+        if group == self.drop_names.len() {
+            self.drop_names.push(drop_name);
+        }
+        group
+    }
+
+    fn finish(self, of_row: Vec<usize>) -> Groups {
+        Groups { of_row, labels: self.known.into_sets(), drop_names: self.drop_names }
     }
 }
 
@@ -66,33 +84,76 @@ impl Evaluator<'_> {
         if let (AggregateOp::Quantile, Some(parameter)) = (op, &aggregation.parameter) {
             self.check_quantiles(&parameters, parameter.span);
         }
+        match op {
+            AggregateOp::Sum => self.fold(aggregation, grid, Sums::default()),
+            AggregateOp::Avg => self.fold(aggregation, grid, Fold::new(Mean::of, Mean::add, Mean::value)),
+            AggregateOp::Min => self.fold(aggregation, grid, Fold::new(same, least, same)),
+            AggregateOp::Max => self.fold(aggregation, grid, Fold::new(same, greatest, same)),
+            AggregateOp::Count => self.fold(aggregation, grid, Fold::new(|_| 1.0, |count, _| *count += 1.0, same)),
+            AggregateOp::Group => self.fold(aggregation, grid, Fold::new(|_| 1.0, |_, _| {}, same)),
+            AggregateOp::Stdvar => self.fold(aggregation, grid, Fold::new(Spread::of, Spread::add, Spread::variance)),
+            AggregateOp::Stddev => {
+                self.fold(aggregation, grid, Fold::new(Spread::of, Spread::add, |spread| spread.variance().sqrt()))
+            }
+            AggregateOp::Quantile
+            | AggregateOp::TopK
+            | AggregateOp::BottomK
+            | AggregateOp::LimitK
+            | AggregateOp::LimitRatio
+            | AggregateOp::CountValues => self.of_all(aggregation, &parameters, grid),
+        }
+    }
+
+    /// The aggregations that need all samples of a group at once.
+    fn of_all(&mut self, aggregation: &Aggregation, parameters: &[f64], grid: Grid) -> Result_<Vector> {
+        let op = aggregation.op;
         let vector = self.vector(&aggregation.expr, grid)?;
         let groups = Groups::new(&vector, &aggregation.grouping);
         if op == AggregateOp::LimitRatio
             && let Some(parameter) = &aggregation.parameter
         {
-            self.check_ratios(&parameters, parameter.span);
+            self.check_ratios(parameters, parameter.span);
         }
-        let result = match op {
-            AggregateOp::Sum => sums(&vector, &groups),
-            AggregateOp::Avg => fold(&vector, &groups, Mean::of, Mean::add, Mean::value),
-            AggregateOp::Min => fold(&vector, &groups, same, least, same),
-            AggregateOp::Max => fold(&vector, &groups, same, greatest, same),
-            AggregateOp::Count => fold(&vector, &groups, |_| 1.0, |count, _| *count += 1.0, same),
-            AggregateOp::Group => fold(&vector, &groups, |_| 1.0, |_, _| {}, same),
-            AggregateOp::Stdvar => fold(&vector, &groups, Spread::of, Spread::add, Spread::variance),
-            AggregateOp::Stddev => fold(&vector, &groups, Spread::of, Spread::add, |spread| spread.variance().sqrt()),
-            AggregateOp::Quantile => collect::quantiles(&vector, &groups, &parameters),
-            AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
-                collect::chosen(op, &vector, &groups, &parameters)
-            }
-            AggregateOp::CountValues => Vector::new(vector.steps),
+        let result = if op == AggregateOp::Quantile {
+            collect::quantiles(&vector, &groups, parameters)
+        } else {
+            collect::chosen(op, &vector, &groups, parameters)
         };
         let takes_none = matches!(op, AggregateOp::TopK | AggregateOp::BottomK) && parameters.iter().all(|k| *k < 1.0);
         if takes_none || !vector.has_histograms() {
             return Ok(result);
         }
         Ok(self.with_histograms(aggregation, &vector, &groups, result))
+    }
+
+    /// The aggregations that take in one row after the other and forget it.
+    fn fold(&mut self, aggregation: &Aggregation, grid: Grid, mut states: impl States) -> Result_<Vector> {
+        let steps = grid.count;
+        let mut grouper = Grouper::new(&aggregation.grouping);
+        // Rows with histograms stay.
+        let (mut natives, mut groups_of_natives) = (Vector::new(steps), Vec::new());
+        self.stream(&aggregation.expr, grid, &mut |evaluator, labels, drop_name, row| {
+            let known = grouper.known.count();
+            let group = grouper.group(labels, drop_name);
+            if group == known {
+                // A state takes as much room as a few samples.
+                evaluator.count_samples(steps.saturating_mul(2))?;
+                states.resize((group + 1) * steps);
+            }
+            states.add(group * steps, row.values);
+            if row.histograms.is_some() {
+                natives.push_row(labels.clone(), drop_name, row);
+                groups_of_natives.push(group);
+                evaluator.check_live(natives.values.len().saturating_mul(8))?;
+            }
+            Ok(())
+        })?;
+        let groups = grouper.finish(groups_of_natives);
+        let result = of_groups(&groups, steps, states.finish());
+        Ok(match natives.has_histograms() {
+            true => self.with_histograms(aggregation, &natives, &groups, result),
+            false => result,
+        })
     }
 
     /// Warns of shares beyond all series.
@@ -105,47 +166,90 @@ impl Evaluator<'_> {
     }
 }
 
-/// The sums of each group at each step. As [`fold`], but without branches, so that several steps are added at once.
-fn sums(vector: &Vector, groups: &Groups) -> Vector {
-    let steps = vector.steps;
-    let size = groups.labels.len() * steps;
-    let (mut sums, mut any) = (vec![Sum::default(); size], vec![false; size]);
-    for (row, &group) in groups.of_row.iter().enumerate() {
-        let columns = group * steps..(group + 1) * steps;
-        let states = sums[columns.clone()].iter_mut().zip(&mut any[columns]);
-        for ((sum, any), &value) in states.zip(vector.row(row)) {
+/// What is known of each group and step so far, group after group.
+trait States {
+    /// Makes room for so many.
+    fn resize(&mut self, count: usize);
+
+    /// Takes in a row, from a place on.
+    fn add(&mut self, first: usize, row: &[f64]);
+
+    /// The results.
+    fn finish(self) -> Vec<f64>;
+}
+
+/// Sums: as [`Fold`], but without branches, so that several steps are added at once.
+#[derive(Default)]
+struct Sums {
+    sums: Vec<Sum>,
+    any: Vec<bool>,
+}
+
+impl States for Sums {
+    fn resize(&mut self, count: usize) {
+        self.sums.resize(count, Sum::default());
+        self.any.resize(count, false);
+    }
+
+    fn add(&mut self, first: usize, row: &[f64]) {
+        let columns = first..first + row.len();
+        for ((sum, any), &value) in self.sums[columns.clone()].iter_mut().zip(&mut self.any[columns]).zip(row) {
             let present = is_present(value);
             sum.add(if present { value } else { 0.0 });
             *any |= present;
         }
     }
-    let values = sums.into_iter().zip(any).map(|(sum, any)| if any { sum.total() } else { ABSENT }).collect();
-    of_groups(groups, steps, values)
+
+    fn finish(self) -> Vec<f64> {
+        self.sums.into_iter().zip(self.any).map(|(sum, any)| if any { sum.total() } else { ABSENT }).collect()
+    }
 }
 
-/// Folds the samples of each group at each step, in the order of the rows.
-fn fold<State: Copy>(
-    vector: &Vector,
-    groups: &Groups,
-    start: impl Fn(f64) -> State,
-    add: impl Fn(&mut State, f64),
-    finish: impl Fn(State) -> f64,
-) -> Vector {
-    let steps = vector.steps;
-    let mut states: Vec<Option<State>> = vec![None; groups.labels.len() * steps];
-    for (row, &group) in groups.of_row.iter().enumerate() {
-        let states = &mut states[group * steps..(group + 1) * steps];
-        for (state, &value) in states.iter_mut().zip(vector.row(row)) {
+/// A state for each group and step that has a sample, made from its first one.
+struct Fold<State, Start, Add, Finish> {
+    states: Vec<Option<State>>,
+    start: Start,
+    add: Add,
+    finish: Finish,
+}
+
+impl<State, Start, Add, Finish> Fold<State, Start, Add, Finish>
+where
+    State: Copy,
+    Start: Fn(f64) -> State,
+    Add: Fn(&mut State, f64),
+    Finish: Fn(State) -> f64,
+{
+    const fn new(start: Start, add: Add, finish: Finish) -> Self {
+        Self { states: Vec::new(), start, add, finish }
+    }
+}
+
+impl<State, Start, Add, Finish> States for Fold<State, Start, Add, Finish>
+where
+    State: Copy,
+    Start: Fn(f64) -> State,
+    Add: Fn(&mut State, f64),
+    Finish: Fn(State) -> f64,
+{
+    fn resize(&mut self, count: usize) {
+        self.states.resize(count, None);
+    }
+
+    fn add(&mut self, first: usize, row: &[f64]) {
+        for (state, &value) in self.states[first..first + row.len()].iter_mut().zip(row) {
             if is_present(value) {
                 match state {
-                    Some(state) => add(state, value),
-                    None => *state = Some(start(value)),
+                    Some(state) => (self.add)(state, value),
+                    None => *state = Some((self.start)(value)),
                 }
             }
         }
     }
-    let values = states.into_iter().map(|state| state.map_or(ABSENT, &finish)).collect();
-    of_groups(groups, steps, values)
+
+    fn finish(self) -> Vec<f64> {
+        self.states.into_iter().map(|state| state.map_or(ABSENT, &self.finish)).collect()
+    }
 }
 
 /// A vector with one row a group.

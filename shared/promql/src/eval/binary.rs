@@ -2,10 +2,10 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about one kind of operators")]
 
-use hashbrown::HashMap;
-use model::{Labels, LabelsBuilder, METRIC_NAME};
+use model::{Labels, LabelsBuffer, LabelsBuilder, LabelsRef, METRIC_NAME};
 
 use super::annotations::Annotations;
+use super::interner::Interner;
 use super::native::{self, Operand, Outcome};
 use super::vector::{ABSENT, Grid, Row, Vector, is_present};
 use super::{Evaluated, Evaluator, Result_, misplaced};
@@ -45,7 +45,7 @@ impl Evaluator<'_> {
             }
             (Evaluated::Vector(left), Evaluated::Vector(right)) => {
                 let vector = if binary.op.is_set() {
-                    set_operation(binary.op, &binary.matching, left, &right)
+                    set_operation(binary.op, &binary.matching, left, right)
                 } else {
                     self.between_vectors(binary, &left, &right)?
                 };
@@ -88,6 +88,9 @@ impl Evaluator<'_> {
         if !op.keeps_name() || binary.returns_bool {
             vector.drop_all_names();
         }
+        if op.is_comparison() && !binary.returns_bool {
+            vector = vector.without_empty_rows();
+        }
         self.named(vector)
     }
 
@@ -124,15 +127,18 @@ impl Evaluator<'_> {
         self.check_histograms(right)?;
         let many_side = binary.matching.group.as_ref().map_or(Side::Left, |group| group.many);
         let (many, one) = if many_side == Side::Left { (left, right) } else { (right, left) };
-        let mut signatures = Signatures::default();
-        let many_ids = signatures.of(many, &binary.matching);
-        let one_ids = signatures.of(one, &binary.matching);
-        let many_rows = rows_by_signature(&many_ids, signatures.count());
-        let one_rows = rows_by_signature(&one_ids, signatures.count());
+        let mut signatures = Signatures::new(&binary.matching);
+        let many_ids = signatures.of(many);
+        let one_ids = signatures.of(one);
+        let many_rows = RowsOf::new(&many_ids, signatures.count());
+        let one_rows = RowsOf::new(&one_ids, signatures.count());
         check_one_side(many, one, &one_rows, &binary.matching, many_side)?;
         let (annotations, vector) = (&mut self.annotations, Vector::new(left.steps));
         let mut join = Join { binary, many_side, vector, taken: Vec::new(), annotations };
-        for (many_rows, one_rows) in many_rows.iter().zip(&one_rows) {
+        for (number, (many_rows, one_rows)) in many_rows.iter().zip(one_rows.iter()).enumerate() {
+            if number.is_multiple_of(256) {
+                self.params.deadline.check()?;
+            }
             join.group(many, many_rows, one, one_rows)?;
         }
         Ok(join.vector)
@@ -256,14 +262,22 @@ impl Join<'_> {
     }
 
     fn check_unique_labels(&self, results: std::ops::Range<usize>) -> Result_<()> {
-        let mut rows_before: HashMap<&Labels, Vec<usize>> = HashMap::new();
-        for row in results {
-            let rows = rows_before.entry(&self.vector.labels[row]).or_default();
-            if rows.iter().any(|&other| overlap(self.vector.full_row(other), self.vector.full_row(row))) {
-                let message = "multiple matches for labels: grouping labels must ensure unique matches";
-                return Err(EvalError::execution(message));
+        let mut known = Interner::default();
+        let numbers: Vec<usize> =
+            self.vector.labels[results.clone()].iter().map(|labels| known.number_shared(labels)).collect();
+        if known.count() == numbers.len() {
+            return Ok(());
+        }
+        let steps = self.vector.steps;
+        let mut taken = vec![false; known.count() * steps];
+        for (row, number) in results.zip(numbers) {
+            let row = self.vector.full_row(row);
+            for (step, taken) in taken[number * steps..(number + 1) * steps].iter_mut().enumerate() {
+                if row.has_sample(step) && std::mem::replace(taken, true) {
+                    let message = "multiple matches for labels: grouping labels must ensure unique matches";
+                    return Err(EvalError::execution(message));
+                }
             }
-            rows.push(row);
         }
         Ok(())
     }
@@ -275,10 +289,6 @@ fn missing(vector: &Vector, rows: &[usize], fill: f64) -> Vec<f64> {
     (0..vector.steps).map(|step| if has_sample(step) { ABSENT } else { fill }).collect()
 }
 
-fn overlap(left: Row<'_>, right: Row<'_>) -> bool {
-    (0..left.values.len()).any(|step| left.has_sample(step) && right.has_sample(step))
-}
-
 /// What a row has at a step.
 fn operand(row: Row<'_>, step: usize) -> Option<Operand<'_>> {
     let number = row.values[step];
@@ -286,26 +296,44 @@ fn operand(row: Row<'_>, step: usize) -> Option<Operand<'_>> {
 }
 
 /// Refuses two series of the one side with the same signature at a step, as soon as the other side has any series.
-fn check_one_side(
-    many: &Vector,
-    one: &Vector,
-    one_rows: &[Vec<usize>],
-    matching: &Matching,
-    many_side: Side,
-) -> Result_<()> {
+fn check_one_side(many: &Vector, one: &Vector, one_rows: &RowsOf, matching: &Matching, many_side: Side) -> Result_<()> {
+    if !one_rows.iter().any(|rows| rows.len() > 1) {
+        return Ok(());
+    }
+    let any_many = any_sample(many);
+    // The first row of the signature with a sample at each step.
+    let mut owners: Vec<Option<usize>> = Vec::new();
     for rows in one_rows.iter().filter(|rows| rows.len() > 1) {
-        for (position, &row) in rows.iter().enumerate() {
-            for &other in &rows[..position] {
-                let has = |row: usize, step: usize| one.full_row(row).has_sample(step);
-                let both = |step: &usize| has(row, *step) && has(other, *step);
-                let any_many = |step: usize| (0..many.rows()).any(|row| many.full_row(row).has_sample(step));
-                if (0..one.steps).filter(both).any(any_many) {
-                    return Err(duplicates(&one.labels[other], &one.labels[row], matching, many_side));
+        owners.clear();
+        owners.resize(one.steps, None);
+        for &row in rows {
+            let samples = one.full_row(row);
+            let mut other: Option<usize> = None;
+            for (step, owner) in owners.iter_mut().enumerate().filter(|(step, _)| samples.has_sample(*step)) {
+                match *owner {
+                    Some(owner) if any_many[step] => other = Some(other.map_or(owner, |other| other.min(owner))),
+                    Some(_) => {}
+                    None => *owner = Some(row),
                 }
+            }
+            if let Some(other) = other {
+                return Err(duplicates(&one.labels[other], &one.labels[row], matching, many_side));
             }
         }
     }
     Ok(())
+}
+
+/// For each step whether any series has a sample.
+fn any_sample(vector: &Vector) -> Vec<bool> {
+    let mut any = vec![false; vector.steps];
+    for row in 0..vector.rows() {
+        let row = vector.full_row(row);
+        for (step, any) in any.iter_mut().enumerate() {
+            *any |= row.has_sample(step);
+        }
+    }
+    any
 }
 
 fn duplicates(first: &Labels, second: &Labels, matching: &Matching, many_side: Side) -> EvalError {
@@ -327,44 +355,87 @@ fn full_labels(labels: &Labels) -> String {
     format!("{{{}}}", written.join(", "))
 }
 
-/// Numbers for the label sets that decide about matching.
-#[derive(Default)]
-struct Signatures {
-    known: HashMap<Labels, usize>,
+/// The labels that decide about matching; a name that is to be dropped at the end is still one of them.
+struct Deciding<'a> {
+    is_on: bool,
+    names: Vec<&'a str>,
 }
 
-impl Signatures {
-    fn of(&mut self, vector: &Vector, matching: &Matching) -> Vec<usize> {
-        let signature = |labels: &Labels| {
-            let next = self.known.len();
-            *self.known.entry(signature_labels(labels, matching)).or_insert(next)
+impl<'a> Deciding<'a> {
+    fn new(matching: &'a Matching) -> Self {
+        let (is_on, names): (bool, Vec<&str>) = match &matching.labels {
+            Some(MatchingLabels::On(on)) => (true, on.iter().map(String::as_str).collect()),
+            Some(MatchingLabels::Ignoring(ignored)) => {
+                (false, ignored.iter().map(String::as_str).chain([METRIC_NAME]).collect())
+            }
+            None => (false, vec![METRIC_NAME]),
         };
-        vector.labels.iter().map(signature).collect()
+        Self { is_on, names }
+    }
+
+    /// Those of a series.
+    fn of<'set>(&self, labels: &'set Labels, buffer: &'set mut LabelsBuffer) -> LabelsRef<'set> {
+        match self.is_on {
+            true => buffer.with_only(labels.as_ref(), &self.names),
+            false => buffer.without(labels.as_ref(), &self.names),
+        }
+    }
+}
+
+/// Those of one series, as a set.
+fn signature_labels(labels: &Labels, matching: &Matching) -> Labels {
+    Deciding::new(matching).of(labels, &mut LabelsBuffer::default()).to_labels()
+}
+
+/// Numbers for the label sets that decide about matching.
+struct Signatures<'a> {
+    deciding: Deciding<'a>,
+    known: Interner,
+    buffer: LabelsBuffer,
+}
+
+impl<'a> Signatures<'a> {
+    fn new(matching: &'a Matching) -> Self {
+        Self { deciding: Deciding::new(matching), known: Interner::default(), buffer: LabelsBuffer::default() }
+    }
+
+    /// The number of each row.
+    fn of(&mut self, vector: &Vector) -> Vec<usize> {
+        let Self { deciding, known, buffer } = self;
+        vector.labels.iter().map(|labels| known.number(deciding.of(labels, buffer))).collect()
     }
 
     fn count(&self) -> usize {
-        self.known.len()
+        self.known.count()
     }
 }
 
-/// The labels that decide about matching; a name that is to be dropped at the end is still one of them.
-fn signature_labels(labels: &Labels, matching: &Matching) -> Labels {
-    match &matching.labels {
-        Some(MatchingLabels::On(on)) => labels.with_only(&on.iter().map(String::as_str).collect::<Vec<&str>>()),
-        Some(MatchingLabels::Ignoring(ignored)) => {
-            let names: Vec<&str> = ignored.iter().map(String::as_str).chain([METRIC_NAME]).collect();
-            labels.without(&names)
+/// The rows of each signature, in order.
+struct RowsOf {
+    /// Where the rows of each signature start, and at last their number.
+    starts: Vec<usize>,
+    rows: Vec<usize>,
+}
+
+impl RowsOf {
+    fn new(ids: &[usize], count: usize) -> Self {
+        let mut starts = vec![0; count + 1];
+        ids.iter().for_each(|&id| starts[id + 1] += 1);
+        for id in 0..count {
+            starts[id + 1] += starts[id];
         }
-        None => labels.without(&[METRIC_NAME]),
+        let (mut next, mut rows) = (starts.clone(), vec![0; ids.len()]);
+        for (row, &id) in ids.iter().enumerate() {
+            rows[next[id]] = row;
+            next[id] += 1;
+        }
+        Self { starts, rows }
     }
-}
 
-fn rows_by_signature(ids: &[usize], count: usize) -> Vec<Vec<usize>> {
-    let mut rows = vec![Vec::new(); count];
-    for (row, &id) in ids.iter().enumerate() {
-        rows[id].push(row);
+    /// The rows of one signature after the other.
+    fn iter(&self) -> impl Iterator<Item = &[usize]> {
+        self.starts.windows(2).map(|ends| &self.rows[ends[0]..ends[1]])
     }
-    rows
 }
 
 /// The labels of the many side, as the operator and the matching leave them.
@@ -390,10 +461,10 @@ fn result_labels<'a>(binary: &'a Binary, many: &Labels, one: &Labels) -> Result_
 }
 
 /// `and`, `or`, `unless`.
-fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Vector) -> Vector {
-    let mut signatures = Signatures::default();
-    let left_ids = signatures.of(&left, matching);
-    let right_ids = signatures.of(right, matching);
+fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: Vector) -> Vector {
+    let mut signatures = Signatures::new(matching);
+    let left_ids = signatures.of(&left);
+    let right_ids = signatures.of(&right);
     let steps = left.steps;
     let presence = |vector: &Vector, ids: &[usize], count: usize| {
         let mut present = vec![false; count * steps];
@@ -405,7 +476,7 @@ fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Ve
         }
         present
     };
-    let keep = |vector: &mut Vector, ids: &[usize], present: &[bool], wanted: bool| {
+    let keep = |mut vector: Vector, ids: &[usize], present: &[bool], wanted: bool| {
         for (row, &id) in ids.iter().enumerate() {
             for step in 0..steps {
                 if present[id * steps + step] != wanted {
@@ -413,26 +484,20 @@ fn set_operation(op: BinaryOp, matching: &Matching, mut left: Vector, right: &Ve
                 }
             }
         }
-        without_empty_rows(vector)
+        vector.without_empty_rows()
     };
     match op {
         BinaryOp::Or => {
             let present = presence(&left, &left_ids, signatures.count());
-            let rest = keep(&mut right.clone(), &right_ids, &present, false);
+            let rest = keep(right, &right_ids, &present, false);
             left.append(rest);
             left
         }
         _ => {
-            let present = presence(right, &right_ids, signatures.count());
-            keep(&mut left, &left_ids, &present, op == BinaryOp::And)
+            let present = presence(&right, &right_ids, signatures.count());
+            keep(left, &left_ids, &present, op == BinaryOp::And)
         }
     }
-}
-
-fn without_empty_rows(vector: &Vector) -> Vector {
-    let has_samples = |row: &usize| vector.full_row(*row).has_samples();
-    let kept: Vec<usize> = (0..vector.rows()).filter(has_samples).collect();
-    vector.select_rows(&kept)
 }
 
 /// What two numbers give: of a comparison the kept value or nothing, or 0 and 1.

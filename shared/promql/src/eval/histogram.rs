@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use hashbrown::HashMap;
-use model::{Histogram as Native, Labels, METRIC_NAME};
+use model::{Histogram as Native, Labels, LabelsBuffer, METRIC_NAME};
 
+use super::interner::Interner;
 use super::native::quantile::{Skew, fraction as native_fraction, quantile as native_quantile, variance};
 use super::vector::{Grid, Vector, is_present};
 use super::{Evaluator, Result_};
@@ -204,7 +204,7 @@ impl Evaluator<'_> {
 
     /// Finds the series of each histogram, in the order they appear.
     fn histograms(&mut self, buckets: &Vector, expr: &Expr) -> Vec<Histogram> {
-        let mut known: HashMap<Labels, usize> = HashMap::new();
+        let (mut known, mut buffer) = (Interner::default(), LabelsBuffer::default());
         let mut histograms: Vec<Histogram> = Vec::new();
         let all_numbers = !buckets.has_histograms();
         let numbers = |row: usize| all_numbers || buckets.row(row).iter().copied().any(is_present);
@@ -218,10 +218,10 @@ impl Evaluator<'_> {
                 self.annotations.warn(expr.span, &message);
                 continue;
             };
-            let rest = labels.without(&[BUCKET_LABEL]);
-            let index = *known.entry_ref(&rest).or_insert(histograms.len());
+            let index = known.number(buffer.without(labels.as_ref(), &[BUCKET_LABEL]));
             if index == histograms.len() {
-                histograms.push(Histogram { labels: rest, rows: Vec::new(), native_rows: Vec::new() });
+                let labels = known.set(index).clone();
+                histograms.push(Histogram { labels, rows: Vec::new(), native_rows: Vec::new() });
             }
             histograms[index].rows.push((upper_bound, row));
         }
@@ -229,8 +229,8 @@ impl Evaluator<'_> {
             histogram.rows.sort_by(|left, right| left.0.total_cmp(&right.0));
         }
         for (row, labels) in buckets.labels.iter().enumerate().filter(|(row, _)| buckets.histograms[*row].is_some()) {
-            if let Some(index) = known.get(&labels.without(&[BUCKET_LABEL])) {
-                histograms[*index].native_rows.push(row);
+            if let Some(index) = known.find(buffer.without(labels.as_ref(), &[BUCKET_LABEL])) {
+                histograms[index].native_rows.push(row);
             }
         }
         histograms

@@ -61,13 +61,11 @@ impl Evaluator<'_> {
 
     fn info_series(&mut self, selector: &Selector, grid: Grid) -> Result_<InfoSeries> {
         let times = self.shifted(grid, &selector.shift)?;
-        let loaded = self.load(selector)?;
-        self.check_size(loaded.len(), grid.count)?;
         let mut layouts = Layouts::default();
         let mut found = InfoSeries { labels: Vec::new(), times: Vec::new(), by_target: HashMap::new() };
-        for series in loaded {
-            refuse_histograms(&series)?;
-            let layout = layouts.of(&series.timestamps, times, millis(self.params.lookback));
+        self.each_series(selector, &mut |evaluator, series| {
+            refuse_histograms(series)?;
+            let layout = layouts.of(&series.timestamps, times, millis(evaluator.params.lookback));
             let newest = |&(first, end): &(u32, u32)| {
                 let index = (first < end).then(|| end as usize - 1)?;
                 (!is_stale(series.values[index])).then(|| series.timestamps[index].as_millis())
@@ -75,8 +73,9 @@ impl Evaluator<'_> {
             found.times.push(layout.bounds.iter().map(newest).collect());
             let target = series.labels.with_only(&IDENTIFYING);
             found.by_target.entry(target).or_default().push(found.labels.len());
-            found.labels.push(series.labels);
-        }
+            found.labels.push(series.labels.clone());
+            evaluator.check_live(found.labels.len().saturating_mul(grid.count))
+        })?;
         Ok(found)
     }
 }

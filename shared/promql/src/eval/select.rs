@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use model::{CounterReset, HistogramSamples, Series, Timestamp, is_stale};
 
-use super::vector::{Grid, Vector, is_present};
+use super::stream::Sink;
+use super::vector::{ABSENT, Grid, Vector, is_present};
 use super::window::Reach;
 use super::{Evaluator, Result_, misplaced, present_samples, query_grid};
 use crate::ast::{DurationExpr, Expr, ExprKind, Extent, RangeSelector, Selector, Shift, Span, Subquery};
@@ -26,11 +27,9 @@ pub(super) enum Pick {
 }
 
 /// A window of samples for each series and step.
-pub(super) struct Windows {
-    /// The series, without staleness markers.
-    pub(super) series: Vec<Series>,
-    /// Whether the metric name is to be dropped anyway.
-    pub(super) drop_names: Vec<bool>,
+pub(super) struct Windows<'e> {
+    /// Where the samples come from.
+    pub(super) samples: WindowSamples<'e>,
     /// The last moment of each window.
     pub(super) ends: Grid,
     /// How far each window reaches back; its first moment is excluded.
@@ -39,6 +38,14 @@ pub(super) struct Windows {
     pub(super) span: Span,
     /// How samples around the windows matter.
     pub(super) extent: Option<Extent>,
+}
+
+/// The samples in windows.
+pub(super) enum WindowSamples<'e> {
+    /// Those of a selector, to be loaded.
+    Selected(&'e Selector),
+    /// The points of a subquery: each series, and whether its metric name is to be dropped.
+    Points(Vec<(Series, bool)>),
 }
 
 /// Where the samples of each window lie. Series of one scrape share their timestamps, so they share this too.
@@ -113,7 +120,7 @@ fn advance(times: &[Timestamp], ends: Grid, range: i64) -> Vec<(u32, u32)> {
         .collect()
 }
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     /// The newest sample of each series within the lookback, at each step.
     pub(super) fn selector(&mut self, selector: &Selector, grid: Grid) -> Result_<Vector> {
         self.pick(selector, grid, Pick::Value)
@@ -127,32 +134,43 @@ impl Evaluator<'_> {
             Some(Extent::Smoothed) if pick == Pick::Value => return self.smoothed_selector(selector, times),
             Some(extent) => return Err(EvalError::execution(instant_extent(extent))),
         }
-        let series = self.load(selector)?;
-        self.check_size(series.len(), grid.count)?;
-        let mut vector = Vector::new(grid.count);
-        vector.values.reserve(series.len() * grid.count);
+        self.collect(grid, |evaluator, sink| evaluator.picked_rows(selector, times, pick, sink))
+    }
+
+    /// As [`Self::pick`], row by row.
+    pub(super) fn selector_rows(
+        &mut self,
+        selector: &Selector,
+        grid: Grid,
+        pick: Pick,
+        sink: &mut Sink<'_, 'a>,
+    ) -> Result_<()> {
+        let times = self.shifted(grid, &selector.shift)?;
+        self.picked_rows(selector, times, pick, sink)
+    }
+
+    fn picked_rows(&mut self, selector: &Selector, times: Grid, pick: Pick, sink: &mut Sink<'_, 'a>) -> Result_<()> {
         let mut layouts = Layouts::default();
-        for (number, series) in series.iter().enumerate() {
-            self.check_deadline(number)?;
-            let lookback = millis(self.params.lookback).max(twice(series.resolution));
+        let mut scratch = Vector::of_one_row(times.count);
+        self.each_series(selector, &mut |evaluator, series| {
+            let lookback = millis(evaluator.params.lookback).max(twice(series.resolution));
             let layout = layouts.of(&series.timestamps, times, lookback);
-            let row = vector.push_absent(series.labels.clone(), false);
-            for (value, &(first, end)) in row.iter_mut().zip(&layout.bounds) {
-                if first != end {
-                    *value = picked(series, end as usize - 1, pick);
-                }
-            }
+            pick_numbers(&mut scratch.values, series, &layout.bounds, pick);
             if let Some(histograms) = &series.histograms {
                 let bounds = &layouts.of(&histograms.timestamps, times, lookback).bounds;
-                pick_histograms(&mut vector, series, histograms, [&layout.bounds, bounds], pick);
+                pick_histograms(&mut scratch, series, histograms, [&layout.bounds, bounds], pick);
             }
-            vector.pop_if_empty();
-        }
-        Ok(vector)
+            let row = scratch.full_row(0);
+            if row.has_samples() {
+                sink(evaluator, &series.labels, false, row)?;
+            }
+            scratch.histograms[0] = None;
+            Ok(())
+        })
     }
 
     /// The windows of a range selector or a subquery.
-    pub(super) fn windows(&mut self, expr: &Expr, grid: Grid) -> Result_<Windows> {
+    pub(super) fn windows<'e>(&mut self, expr: &'e Expr, grid: Grid) -> Result_<Windows<'e>> {
         self.params.deadline.check()?;
         match &expr.kind {
             ExprKind::Range(range) => self.range_windows(range, expr.span, grid),
@@ -168,16 +186,37 @@ impl Evaluator<'_> {
         }
     }
 
-    fn range_windows(&mut self, range: &RangeSelector, span: Span, grid: Grid) -> Result_<Windows> {
-        let series: Vec<Series> = self.load(&range.selector)?.into_iter().map(without_markers).collect();
-        self.check_size(series.len(), grid.count)?;
+    fn range_windows<'e>(&mut self, range: &'e RangeSelector, span: Span, grid: Grid) -> Result_<Windows<'e>> {
         let ends = self.shifted(grid, &range.selector.shift)?;
-        let drop_names = vec![false; series.len()];
         let length = self.positive(&range.range)?;
-        Ok(Windows { series, drop_names, ends, range: length, span, extent: range.selector.extent })
+        let samples = WindowSamples::Selected(&range.selector);
+        Ok(Windows { samples, ends, range: length, span, extent: range.selector.extent })
     }
 
-    fn subquery_windows(&mut self, subquery: &Subquery, span: Span, grid: Grid) -> Result_<Windows> {
+    /// Shows each series of windows, without staleness markers, and whether its metric name is to be dropped.
+    pub(super) fn each_windowed(
+        &mut self,
+        windows: &Windows<'_>,
+        visit: &mut dyn FnMut(&mut Self, &Series, bool) -> Result_<()>,
+    ) -> Result_<()> {
+        match &windows.samples {
+            WindowSamples::Selected(selector) => {
+                self.each_series(selector, &mut |evaluator, series| match without_markers(series) {
+                    None => visit(evaluator, series, false),
+                    Some(series) => visit(evaluator, &series, false),
+                })
+            }
+            WindowSamples::Points(points) => {
+                for (number, (series, drop_name)) in points.iter().enumerate() {
+                    self.check_deadline(number)?;
+                    visit(self, series, *drop_name)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn subquery_windows(&mut self, subquery: &Subquery, span: Span, grid: Grid) -> Result_<Windows<'static>> {
         let range = self.positive(&subquery.range)?;
         let step = match &subquery.step {
             Some(step) => self.positive(step)?,
@@ -195,8 +234,8 @@ impl Evaluator<'_> {
             let series = present_samples(vector.labels[row].clone(), vector.full_row(row), &times)?;
             Some((without_hints(series), vector.drop_names[row]))
         });
-        let (series, drop_names) = rows.unzip();
-        Ok(Windows { series, drop_names, ends, range, span, extent: None })
+        let samples = WindowSamples::Points(rows.collect());
+        Ok(Windows { samples, ends, range, span, extent: None })
     }
 
     /// The multiples of the step in all windows.
@@ -205,12 +244,8 @@ impl Evaluator<'_> {
         let after = ends.start.saturating_sub(range);
         let start = after.div_euclid(step).saturating_add(1).saturating_mul(step);
         let count = if last_end < start { 0 } else { last_end.saturating_sub(start) / step + 1 };
-        let limit = self.params.limits.query_samples_max;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if count > limit {
-            let what = format!("subquery of {count} steps");
-            return Err(EvalError::Limit { what, limit_name: "query_samples_max", limit });
-        }
+        self.check_live(count)?;
         Ok(Grid { start, step, count })
     }
 
@@ -249,7 +284,7 @@ impl Evaluator<'_> {
             let (first, end) = advance(times, windows.ends, windows.range)[0];
             first as usize..end as usize
         };
-        for (series, &drop_name) in windows.series.iter().zip(&windows.drop_names) {
+        self.each_windowed(&windows, &mut |evaluator, series, drop_name| {
             let within = bounds(&series.timestamps);
             let histograms = series.histograms.as_ref().and_then(|histograms| {
                 let within = bounds(&histograms.timestamps);
@@ -258,18 +293,29 @@ impl Evaluator<'_> {
                 (!samples.values.is_empty()).then(|| Box::new(samples))
             });
             if within.is_empty() && histograms.is_none() {
-                continue;
+                return Ok(());
             }
             let labels = if drop_name { series.labels.without(&[model::METRIC_NAME]) } else { series.labels.clone() };
             let values = series.values[within.clone()].to_vec();
             let timestamps = series.timestamps[within].into();
-            answer.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms });
-        }
+            let found = Series { labels, timestamps, values, weights: None, resolution: None, histograms };
+            evaluator.count_samples(found.len())?;
+            answer.push(found);
+            Ok(())
+        })?;
         Ok(Value::Matrix(answer))
     }
 }
 
+/// The newest sample of each window, or nothing.
+fn pick_numbers(row: &mut [f64], series: &Series, bounds: &[(u32, u32)], pick: Pick) {
+    for (value, &(first, end)) in row.iter_mut().zip(bounds) {
+        *value = if first == end { ABSENT } else { picked(series, end as usize - 1, pick) };
+    }
+}
+
 /// A sample, or its time in seconds.
+#[inline]
 fn picked(series: &Series, index: usize, pick: Pick) -> f64 {
     let found = series.values[index];
     match pick {
@@ -323,18 +369,21 @@ pub(super) fn twice(resolution: Option<Duration>) -> i64 {
     resolution.map_or(0, |resolution| millis(resolution).saturating_mul(2))
 }
 
-fn without_markers(series: Series) -> Series {
+/// A series without its staleness markers; `None` when it has none.
+fn without_markers(series: &Series) -> Option<Series> {
     if series.values.iter().copied().all(is_present) {
-        return series;
+        return None;
     }
     let keep = |index: &usize| is_present(series.values[*index]);
     let kept: Vec<usize> = (0..series.values.len()).filter(keep).collect();
-    Series {
+    Some(Series {
+        labels: series.labels.clone(),
         timestamps: kept.iter().map(|&index| series.timestamps[index]).collect(),
         values: kept.iter().map(|&index| series.values[index]).collect(),
-        weights: series.weights.map(|weights| kept.iter().map(|&index| weights[index]).collect()),
-        ..series
-    }
+        weights: series.weights.as_ref().map(|weights| kept.iter().map(|&index| weights[index]).collect()),
+        resolution: series.resolution,
+        histograms: series.histograms.clone(),
+    })
 }
 
 /// What senders said about resets was about other neighbours than the steps of a subquery have.

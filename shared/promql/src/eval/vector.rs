@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use model::{Histogram, Labels, METRIC_NAME, STALE_NAN_BITS, is_stale};
 
+use super::interner::Interner;
 use super::native::Outcome;
 use crate::error::EvalError;
 
@@ -105,6 +105,13 @@ impl Vector {
         Self { steps, ..Self::default() }
     }
 
+    /// A row without labels, to be filled again and again.
+    pub(crate) fn of_one_row(steps: usize) -> Self {
+        let mut vector = Self::new(steps);
+        vector.push_absent(Labels::empty(), false);
+        vector
+    }
+
     /// How many series there are.
     pub(crate) fn rows(&self) -> usize {
         self.labels.len()
@@ -193,6 +200,29 @@ impl Vector {
         }
     }
 
+    /// Leaves only series that have a sample.
+    pub(crate) fn without_empty_rows(mut self) -> Self {
+        let steps = self.steps;
+        let mut kept = 0;
+        for row in 0..self.rows() {
+            if !self.full_row(row).has_samples() {
+                continue;
+            }
+            if kept < row {
+                self.labels.swap(kept, row);
+                self.histograms.swap(kept, row);
+                self.drop_names[kept] = self.drop_names[row];
+                self.values.copy_within(row * steps..(row + 1) * steps, kept * steps);
+            }
+            kept += 1;
+        }
+        self.labels.truncate(kept);
+        self.histograms.truncate(kept);
+        self.drop_names.truncate(kept);
+        self.values.truncate(kept * steps);
+        self
+    }
+
     /// Appends all series of another vector.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.labels.append(&mut other.labels);
@@ -257,14 +287,9 @@ impl Vector {
     /// # Errors
     /// When two of them have a sample at the same step.
     pub(crate) fn merge_same_labels(self) -> Result<Self, EvalError> {
-        let mut first_rows: HashMap<Labels, usize> = HashMap::with_capacity(self.rows());
-        let targets: Vec<usize> = (0..self.rows())
-            .map(|row| {
-                let next = first_rows.len();
-                *first_rows.entry_ref(&self.labels[row]).or_insert(next)
-            })
-            .collect();
-        if first_rows.len() == self.rows() {
+        let mut first_rows = Interner::default();
+        let targets: Vec<usize> = self.labels.iter().map(|labels| first_rows.number_shared(labels)).collect();
+        if first_rows.count() == self.rows() {
             return Ok(self);
         }
         let mut merged = Self::new(self.steps);

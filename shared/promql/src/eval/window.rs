@@ -10,14 +10,15 @@ mod trend;
 
 use std::collections::VecDeque;
 
-use model::{METRIC_NAME, Series, Timestamp};
+use model::{Labels, METRIC_NAME, Series, Timestamp};
 
 pub(super) use self::counter::Reach;
 use self::counter::{Counter, extrapolated, instant};
 pub(super) use self::extended::check_extent;
 use super::float::{Sum, quantile};
 use super::select::{Layout, Layouts, Windows, twice};
-use super::vector::{Grid, Vector, is_present};
+use super::stream::Sink;
+use super::vector::{ABSENT, Grid, Row, Vector, is_present};
 use super::{Evaluator, Result_};
 use crate::ast::{Call, Span};
 use crate::error::EvalError;
@@ -104,30 +105,44 @@ pub(super) fn is_over_time(id: FunctionId) -> bool {
         )
 }
 
-impl Evaluator<'_> {
+/// Fills the row of a series from its windows.
+type Filler<'p> = Box<dyn FnMut(&Windowed<'_>, &mut [f64]) + 'p>;
+
+impl<'a> Evaluator<'a> {
     /// A function of a window.
     pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
+        let vector = self.collect(grid, |evaluator, sink| evaluator.over_time_rows(call, grid, sink))?;
+        self.named(vector)
+    }
+
+    /// As [`Self::over_time`], row by row, with names still to be dropped.
+    pub(super) fn over_time_rows(&mut self, call: &Call, grid: Grid, sink: &mut Sink<'_, 'a>) -> Result_<()> {
         let (mut windows, parameters) = self.window_arguments(call, grid)?;
         let id = call.function.id;
         if id == FunctionId::QuantileOverTime {
             // Prometheus points at the first argument, whatever it is.
             windows.span = call.arguments[0].span;
         }
-        let vector = if windows.extent.is_some() {
-            self.over_extended(call.function, &windows, grid)?
-        } else if windows.series.iter().all(|series| series.histograms.is_none()) {
-            self.over_windows(id, &windows, &parameters, grid)?
-        } else {
-            self.over_mixed(id, &windows, &parameters, grid)?
-        };
-        if matches!(id, FunctionId::Rate | FunctionId::Increase) {
-            self.check_counters(&vector, windows.span);
-        }
         let keeps_names = matches!(id, FunctionId::LastOverTime | FunctionId::FirstOverTime);
-        self.finish(vector, keeps_names)
+        let is_counter = matches!(id, FunctionId::Rate | FunctionId::Increase);
+        let mut previous = None;
+        let sink: &mut Sink<'_, 'a> = &mut |evaluator, labels, drop_name, row| {
+            if is_counter {
+                evaluator.check_counter(labels, row, windows.span, &mut previous);
+            }
+            sink(evaluator, labels, drop_name || !keeps_names, row)
+        };
+        if windows.extent.is_none() {
+            return self.over_windows(id, &windows, &parameters, grid, sink);
+        }
+        let vector = self.over_extended(call.function, &windows, grid)?;
+        for row in 0..vector.rows() {
+            sink(self, &vector.labels[row], vector.drop_names[row], vector.full_row(row))?;
+        }
+        Ok(())
     }
 
-    fn window_arguments(&mut self, call: &Call, grid: Grid) -> Result_<(Windows, Vec<Vec<f64>>)> {
+    fn window_arguments<'e>(&mut self, call: &'e Call, grid: Grid) -> Result_<(Windows<'e>, Vec<Vec<f64>>)> {
         let (window_at, parameters_at): (usize, &[usize]) = match call.function.id {
             FunctionId::QuantileOverTime => (1, &[0]),
             FunctionId::PredictLinear => (0, &[1]),
@@ -141,67 +156,48 @@ impl Evaluator<'_> {
         Ok((self.windows(&call.arguments[window_at], grid)?, parameters))
     }
 
+    /// One row a series that has a value anywhere.
     fn over_windows(
         &mut self,
         id: FunctionId,
-        windows: &Windows,
+        windows: &Windows<'_>,
         parameters: &[Vec<f64>],
         grid: Grid,
-    ) -> Result_<Vector> {
-        match id {
-            FunctionId::Rate => self.counter(windows, grid, Counter::Rate),
-            FunctionId::Increase => self.counter(windows, grid, Counter::Increase),
-            FunctionId::Delta => self.counter(windows, grid, Counter::Delta),
-            FunctionId::Irate => self.each(windows, grid, |window| instant(window, true)),
-            FunctionId::Idelta => self.each(windows, grid, |window| instant(window, false)),
-            FunctionId::MinOverTime => self.extreme(windows, grid, |new, old| new <= old),
-            FunctionId::MaxOverTime => self.extreme(windows, grid, |new, old| new >= old),
-            FunctionId::SumOverTime => self.rows(windows, grid, |windowed, row| {
-                sums::fill(windowed, row, |sum, _| sum.total() * windowed.asked);
-            }),
-            FunctionId::AvgOverTime => self.rows(windows, grid, |windowed, row| sums::fill(windowed, row, sums::mean)),
-            FunctionId::CountOverTime => {
-                self.rows(windows, grid, |windowed, row| windowed.fill(row, |window| count(window) * windowed.asked))
+        sink: &mut Sink<'_, 'a>,
+    ) -> Result_<()> {
+        let mut used = vec![false; if id == FunctionId::QuantileOverTime { grid.count } else { 0 }];
+        let mut fill = filler(id, parameters, &mut used)?;
+        let mut layouts = Layouts::default();
+        let mut scratch = Vector::of_one_row(grid.count);
+        let deadline = &self.params.deadline;
+        self.each_windowed(windows, &mut |evaluator, series, drop_name| {
+            let range = windows.range.max(twice(series.resolution));
+            let layout = layouts.of(&series.timestamps, windows.ends, range);
+            #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ms")]
+            let asked = windows.range as f64 / range as f64;
+            scratch.values.fill(ABSENT);
+            let windowed = Windowed { series, layout: &layout, ends: windows.ends, range, asked, grid, deadline };
+            fill(&windowed, &mut scratch.values);
+            if series.len().saturating_mul(grid.count) > VISITS_MAX {
+                deadline.check()?;
             }
-            FunctionId::QuantileOverTime => self.quantiles_over_time(windows, &parameters[0], grid),
-            FunctionId::PredictLinear => {
-                self.each(windows, grid, |window| trend::predict(window, parameters[0][window.step]))
+            if series.histograms.is_some() {
+                evaluator.add_mixed(id, windows, series, &mut scratch)?;
             }
-            FunctionId::DoubleExponentialSmoothing => {
-                let [smoothing, trend] = [&parameters[0], &parameters[1]];
-                check_factor(smoothing, "smoothing", "sf")?;
-                check_factor(trend, "trend", "tf")?;
-                self.each(windows, grid, |window| {
-                    trend::double_exponential(window, smoothing[window.step], trend[window.step])
-                })
+            let row = scratch.full_row(0);
+            if row.has_samples() {
+                sink(evaluator, &series.labels, drop_name, row)?;
             }
-            _ => match simple(id) {
-                Some(function) => self.each(windows, grid, function),
-                None => Err(EvalError::execution("no function of a window")),
-            },
-        }
-    }
-
-    /// Only quantiles of windows that have numbers are looked at, and warned of where they are none.
-    fn quantiles_over_time(&mut self, windows: &Windows, asked: &[f64], grid: Grid) -> Result_<Vector> {
-        let mut sorted = Vec::new();
-        let mut used = vec![false; grid.count];
-        let vector = self.each(windows, grid, |window| {
-            used[window.step] = true;
-            sorted.clear();
-            sorted.extend_from_slice(window.values);
-            quantile(asked[window.step], &mut sorted)
+            scratch.histograms[0] = None;
+            Ok(())
         })?;
-        let used: Vec<f64> = asked.iter().zip(used).filter(|(_, used)| *used).map(|(asked, _)| *asked).collect();
-        self.check_quantiles(&used, windows.span);
-        Ok(vector)
-    }
-
-    fn finish(&self, mut vector: Vector, keeps_names: bool) -> Result_<Vector> {
-        if !keeps_names {
-            vector.drop_all_names();
+        drop(fill);
+        // Only quantiles of windows that have numbers are looked at, and warned of where they are none.
+        if let (FunctionId::QuantileOverTime, Some(asked)) = (id, parameters.first()) {
+            let used: Vec<f64> = asked.iter().zip(used).filter(|(_, used)| *used).map(|(asked, _)| *asked).collect();
+            self.check_quantiles(&used, windows.span);
         }
-        self.named(vector)
+        Ok(())
     }
 
     /// Warns of quantiles that are none.
@@ -214,91 +210,26 @@ impl Evaluator<'_> {
         }
     }
 
-    fn each(&self, windows: &Windows, grid: Grid, mut value: impl FnMut(Window<'_>) -> f64) -> Result_<Vector> {
-        self.rows(windows, grid, |windowed, row| windowed.fill(row, &mut value))
-    }
-
-    fn counter(&self, windows: &Windows, grid: Grid, kind: Counter) -> Result_<Vector> {
-        self.rows(windows, grid, |windowed, row| extrapolated(windowed, kind, row))
-    }
-
     /// Informs of metrics whose names no counter has.
-    fn check_counters(&mut self, vector: &Vector, span: Span) {
-        let mut previous = "";
-        for (row, labels) in vector.labels.iter().enumerate() {
-            let name = labels.get(METRIC_NAME).unwrap_or("");
-            let has_numbers = || vector.row(row).iter().copied().any(is_present);
-            if name == previous || (vector.histograms[row].is_some() && !has_numbers()) {
-                continue;
-            }
-            previous = name;
-            if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
-                let quoted = crate::quote::quote(name);
-                let message = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-                self.annotations.inform(span, &format!("{message}: {quoted}"));
-            }
+    fn check_counter(&mut self, labels: &Labels, row: Row<'_>, span: Span, previous: &mut Option<String>) {
+        let name = labels.get(METRIC_NAME).unwrap_or("");
+        let has_numbers = || row.values.iter().copied().any(is_present);
+        if previous.as_deref().unwrap_or("") == name || (row.histograms.is_some() && !has_numbers()) {
+            return;
         }
-    }
-
-    /// The least or greatest value of each window, kept while the window moves on.
-    fn extreme(&self, windows: &Windows, grid: Grid, displaces: impl Fn(f64, f64) -> bool) -> Result_<Vector> {
-        // Indices of candidates, the best one first; each is displaced by a better one that comes later.
-        let mut candidates: VecDeque<usize> = VecDeque::new();
-        self.rows(windows, grid, |windowed, row| {
-            candidates.clear();
-            let values = &windowed.series.values;
-            let mut taken = 0;
-            for (slot, &(first, end)) in row.iter_mut().zip(&windowed.layout.bounds) {
-                let (first, end) = (first as usize, end as usize);
-                for index in taken.max(first)..end {
-                    let new = values[index];
-                    // What is not a number counts only while there is nothing else.
-                    while let Some(&last) = candidates.back()
-                        && (displaces(new, values[last]) || values[last].is_nan())
-                    {
-                        candidates.pop_back();
-                    }
-                    candidates.push_back(index);
-                }
-                taken = taken.max(end);
-                while candidates.front().is_some_and(|&index| index < first) {
-                    candidates.pop_front();
-                }
-                if let Some(&index) = candidates.front() {
-                    *slot = values[index];
-                }
-            }
-        })
-    }
-
-    /// One row a series that has a value anywhere.
-    fn rows(&self, windows: &Windows, grid: Grid, mut fill: impl FnMut(&Windowed<'_>, &mut [f64])) -> Result_<Vector> {
-        let mut vector = Vector::new(grid.count);
-        vector.values.reserve(windows.series.len() * grid.count);
-        let mut layouts = Layouts::default();
-        for (number, series) in windows.series.iter().enumerate() {
-            self.check_deadline(number)?;
-            let range = windows.range.max(twice(series.resolution));
-            let layout = layouts.of(&series.timestamps, windows.ends, range);
-            #[expect(clippy::cast_precision_loss, reason = "durations are far below 2^53 ms")]
-            let asked = windows.range as f64 / range as f64;
-            let deadline = &self.params.deadline;
-            let windowed = Windowed { series, layout: &layout, ends: windows.ends, range, asked, grid, deadline };
-            fill(&windowed, vector.push_absent(series.labels.clone(), windows.drop_names[number]));
-            if series.len().saturating_mul(grid.count) > VISITS_MAX {
-                deadline.check()?;
-            }
-            vector.pop_if_empty();
+        *previous = Some(name.to_owned());
+        if !["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix)) {
+            let quoted = crate::quote::quote(name);
+            let message = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+            self.annotations.inform(span, &format!("{message}: {quoted}"));
         }
-        Ok(vector)
     }
 
     /// For each step, whether any series has a sample in its window.
-    pub(super) fn any_in_windows(&mut self, windows: &Windows, grid: Grid) -> Result_<Vec<bool>> {
+    pub(super) fn any_in_windows(&mut self, windows: &Windows<'_>, grid: Grid) -> Result_<Vec<bool>> {
         let mut any = vec![false; grid.count];
         let mut layouts = Layouts::default();
-        for (number, series) in windows.series.iter().enumerate() {
-            self.check_deadline(number)?;
+        self.each_windowed(windows, &mut |_, series, _| {
             let range = windows.range.max(twice(series.resolution));
             let histograms = series.histograms.as_ref().map(|histograms| &histograms.timestamps);
             for times in [Some(&series.timestamps), histograms].into_iter().flatten() {
@@ -307,9 +238,89 @@ impl Evaluator<'_> {
                     *any |= first < end;
                 }
             }
-        }
+            Ok(())
+        })?;
         Ok(any)
     }
+}
+
+/// What fills the rows of a function; refuses parameters that mean nothing. Notes which steps of quantiles it used.
+fn filler<'p>(id: FunctionId, parameters: &'p [Vec<f64>], used: &'p mut [bool]) -> Result_<Filler<'p>> {
+    Ok(match id {
+        FunctionId::Rate => counter(Counter::Rate),
+        FunctionId::Increase => counter(Counter::Increase),
+        FunctionId::Delta => counter(Counter::Delta),
+        FunctionId::Irate => each(|window| instant(window, true)),
+        FunctionId::Idelta => each(|window| instant(window, false)),
+        FunctionId::MinOverTime => extreme(|new, old| new <= old),
+        FunctionId::MaxOverTime => extreme(|new, old| new >= old),
+        FunctionId::SumOverTime => {
+            Box::new(|windowed, row| sums::fill(windowed, row, |sum, _| sum.total() * windowed.asked))
+        }
+        FunctionId::AvgOverTime => Box::new(|windowed, row| sums::fill(windowed, row, sums::mean)),
+        FunctionId::CountOverTime => {
+            Box::new(|windowed, row| windowed.fill(row, |window| count(window) * windowed.asked))
+        }
+        FunctionId::QuantileOverTime => {
+            let mut sorted = Vec::new();
+            each(move |window| {
+                used[window.step] = true;
+                sorted.clear();
+                sorted.extend_from_slice(window.values);
+                quantile(parameters[0][window.step], &mut sorted)
+            })
+        }
+        FunctionId::PredictLinear => each(|window| trend::predict(window, parameters[0][window.step])),
+        FunctionId::DoubleExponentialSmoothing => {
+            let [smoothing, trend] = [&parameters[0], &parameters[1]];
+            check_factor(smoothing, "smoothing", "sf")?;
+            check_factor(trend, "trend", "tf")?;
+            each(|window| trend::double_exponential(window, smoothing[window.step], trend[window.step]))
+        }
+        _ => match simple(id) {
+            Some(function) => each(function),
+            None => return Err(EvalError::execution("no function of a window")),
+        },
+    })
+}
+
+fn each<'p>(mut value: impl FnMut(Window<'_>) -> f64 + 'p) -> Filler<'p> {
+    Box::new(move |windowed, row| windowed.fill(row, &mut value))
+}
+
+fn counter(kind: Counter) -> Filler<'static> {
+    Box::new(move |windowed, row| extrapolated(windowed, kind, row))
+}
+
+/// The least or greatest value of each window, kept while the window moves on.
+fn extreme(displaces: impl Fn(f64, f64) -> bool + 'static) -> Filler<'static> {
+    // Indices of candidates, the best one first; each is displaced by a better one that comes later.
+    let mut candidates: VecDeque<usize> = VecDeque::new();
+    Box::new(move |windowed, row| {
+        candidates.clear();
+        let values = &windowed.series.values;
+        let mut taken = 0;
+        for (slot, &(first, end)) in row.iter_mut().zip(&windowed.layout.bounds) {
+            let (first, end) = (first as usize, end as usize);
+            for index in taken.max(first)..end {
+                let new = values[index];
+                // What is not a number counts only while there is nothing else.
+                while let Some(&last) = candidates.back()
+                    && (displaces(new, values[last]) || values[last].is_nan())
+                {
+                    candidates.pop_back();
+                }
+                candidates.push_back(index);
+            }
+            taken = taken.max(end);
+            while candidates.front().is_some_and(|&index| index < first) {
+                candidates.pop_front();
+            }
+            if let Some(&index) = candidates.front() {
+                *slot = values[index];
+            }
+        }
+    })
 }
 
 /// The functions that need nothing but the window.

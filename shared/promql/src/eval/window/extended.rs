@@ -93,15 +93,15 @@ impl<'a> Extended<'a> {
 
 impl Evaluator<'_> {
     /// A function of such windows.
-    pub(super) fn over_extended(&mut self, function: &Function, windows: &Windows, grid: Grid) -> Result_<Vector> {
+    pub(super) fn over_extended(&mut self, function: &Function, windows: &Windows<'_>, grid: Grid) -> Result_<Vector> {
         check_extent(function, windows)?;
         let smoothed = windows.extent == Some(Extent::Smoothed);
         let lookback = millis(self.params.lookback);
         let mut vector = Vector::new(grid.count);
-        for (number, series) in windows.series.iter().enumerate() {
-            self.check_deadline(number)?;
+        self.each_windowed(windows, &mut |evaluator, series, drop_name| {
             refuse_histograms(series)?;
-            let row = vector.push_absent(series.labels.clone(), windows.drop_names[number]);
+            evaluator.check_live(vector.values.len() + grid.count)?;
+            let row = vector.push_absent(series.labels.clone(), drop_name);
             for (slot, end) in row.iter_mut().zip(windows.ends.times()) {
                 let window = [end.saturating_sub(windows.range), end];
                 if let Some(extended) = Extended::new(series, window, lookback, smoothed) {
@@ -109,24 +109,30 @@ impl Evaluator<'_> {
                 }
             }
             vector.pop_if_empty();
-        }
+            Ok(())
+        })?;
         Ok(vector)
     }
 
     /// The points of such windows, with one at each end.
-    pub(in crate::eval) fn extended_answer(&mut self, windows: &Windows, extent: Extent) -> Result_<Value> {
+    pub(in crate::eval) fn extended_answer(&mut self, windows: &Windows<'_>, extent: Extent) -> Result_<Value> {
         let lookback = millis(self.params.lookback);
         let window = [windows.ends.start.saturating_sub(windows.range), windows.ends.start];
         let mut answer = Vec::new();
-        for series in &windows.series {
+        self.each_windowed(windows, &mut |evaluator, series, _| {
             refuse_histograms(series)?;
             if let Some(extended) = Extended::new(series, window, lookback, extent == Extent::Smoothed) {
                 let [start, end] = window.map(Timestamp::from_millis);
                 let inner = extended.inner().0.iter().copied();
                 let times: Arc<[Timestamp]> = std::iter::once(start).chain(inner).chain([end]).collect();
-                answer.push(Series { timestamps: times, values: extended.values(false), ..series.clone() });
+                evaluator.count_samples(times.len())?;
+                let labels = series.labels.clone();
+                let values = extended.values(false);
+                let (weights, resolution) = (series.weights.clone(), series.resolution);
+                answer.push(Series { labels, timestamps: times, values, weights, resolution, histograms: None });
             }
-        }
+            Ok(())
+        })?;
         Ok(Value::Matrix(answer))
     }
 
@@ -134,9 +140,9 @@ impl Evaluator<'_> {
     pub(in crate::eval) fn smoothed_selector(&mut self, selector: &Selector, times: Grid) -> Result_<Vector> {
         let lookback = millis(self.params.lookback);
         let mut vector = Vector::new(times.count);
-        for (number, series) in self.load(selector)?.iter().enumerate() {
-            self.check_deadline(number)?;
+        self.each_series(selector, &mut |evaluator, series| {
             refuse_histograms(series)?;
+            evaluator.check_live(vector.values.len() + times.count)?;
             let row = vector.push_absent(series.labels.clone(), false);
             for (slot, time) in row.iter_mut().zip(times.times()) {
                 if let Some(value) = smoothed(series, time, lookback) {
@@ -144,7 +150,8 @@ impl Evaluator<'_> {
                 }
             }
             vector.pop_if_empty();
-        }
+            Ok(())
+        })?;
         Ok(vector)
     }
 }
@@ -184,7 +191,7 @@ fn of_extended(id: FunctionId, extended: &Extended<'_>, range: i64) -> f64 {
 }
 
 /// Refuses windows that look beyond themselves where a function does not take them.
-pub(in crate::eval) fn check_extent(function: &Function, windows: &Windows) -> Result_<()> {
+pub(in crate::eval) fn check_extent(function: &Function, windows: &Windows<'_>) -> Result_<()> {
     let (modifier, allowed) = match windows.extent {
         None => return Ok(()),
         Some(Extent::Anchored) => ("anchored", "changes, delta, increase, rate, resets"),

@@ -8,7 +8,7 @@ use model::{CounterReset, Histogram, METRIC_NAME, MixedSchemas, Series, Timestam
 
 use super::super::native::{Fold, Operand, Outcome, Purpose, combined, folded, remark, warn_of_mix, warn_of_schemas};
 use super::super::select::{Layouts, Windows, twice};
-use super::super::vector::{Grid, Vector};
+use super::super::vector::Vector;
 use super::super::{Evaluator, Result_, room};
 use super::in_seconds;
 use crate::ast::Span;
@@ -49,44 +49,12 @@ impl<'a> Mixed<'a> {
 }
 
 impl Evaluator<'_> {
-    /// A function of windows in which there are histograms.
-    pub(super) fn over_mixed(
+    /// What the histograms of a series change about the only row of a vector, which holds what its numbers alone give.
+    pub(super) fn add_mixed(
         &mut self,
         id: FunctionId,
-        windows: &Windows,
-        parameters: &[Vec<f64>],
-        grid: Grid,
-    ) -> Result_<Vector> {
-        // Parameters are checked even if no series has numbers.
-        let nothing = Windows { series: Vec::new(), drop_names: Vec::new(), ..*windows };
-        let mut vector = self.over_windows(id, &nothing, parameters, grid)?;
-        for (number, series) in windows.series.iter().enumerate() {
-            self.check_deadline(number)?;
-            let drop_name = windows.drop_names[number];
-            let numbers = if series.values.is_empty() {
-                Vector::new(grid.count)
-            } else {
-                let one = Windows { series: vec![series.clone()], drop_names: vec![drop_name], ..*windows };
-                self.over_windows(id, &one, parameters, grid)?
-            };
-            if series.histograms.is_none() {
-                vector.append(numbers);
-                continue;
-            }
-            let row = if numbers.rows() == 0 { None } else { Some(numbers.row(0)) };
-            self.push_mixed(id, windows, series, drop_name, row, &mut vector)?;
-        }
-        Ok(vector)
-    }
-
-    /// Appends a series that has histograms; `numbers` is what its numbers alone give.
-    fn push_mixed(
-        &mut self,
-        id: FunctionId,
-        windows: &Windows,
+        windows: &Windows<'_>,
         series: &Series,
-        drop_name: bool,
-        numbers: Option<&[f64]>,
         vector: &mut Vector,
     ) -> Result_<()> {
         let Some(samples) = &series.histograms else { return Ok(()) };
@@ -94,11 +62,6 @@ impl Evaluator<'_> {
         let mut layouts = Layouts::default();
         let of_numbers = layouts.of(&series.timestamps, windows.ends, range);
         let of_histograms = layouts.of(&samples.timestamps, windows.ends, range);
-        let slots = vector.push_absent(series.labels.clone(), drop_name);
-        if let Some(numbers) = numbers {
-            slots.copy_from_slice(numbers);
-        }
-        let row = vector.rows() - 1;
         let is_counter = matches!(id, FunctionId::Rate | FunctionId::Increase);
         let resets = if is_counter { resets(&samples.values) } else { Vec::new() };
         for (step, (numbers, histograms)) in of_numbers.bounds.iter().zip(&of_histograms.bounds).enumerate() {
@@ -122,10 +85,9 @@ impl Evaluator<'_> {
                 if let Outcome::Histogram(histogram) = &outcome {
                     self.count_samples(room(histogram))?;
                 }
-                vector.put_outcome(row, step, outcome);
+                vector.put_outcome(0, step, outcome);
             }
         }
-        vector.pop_if_empty();
         Ok(())
     }
 
