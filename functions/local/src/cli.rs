@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use promql::Profile;
+
 use crate::demo;
 
 /// Where a server listens unless told otherwise.
@@ -78,6 +80,10 @@ pub(crate) struct ServeArgs {
     /// How long raw samples are kept; rollups are kept a year.
     #[arg(long, env = "MIHARI_RAW_RETENTION", default_value = "7d", value_parser = duration, value_name = "DURATION")]
     pub(crate) raw_retention: Duration,
+    /// The PromQL that queries and rules are written in: `extended` is all of it, experiments included; `prometheus` is
+    /// what a stock Prometheus takes.
+    #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
+    pub(crate) promql_profile: Profile,
     /// The address people reach the pages at; stands in notifications. http://ADDR:PORT unless told otherwise, with
     /// this machine's name for 0.0.0.0.
     #[arg(long, env = "MIHARI_EXTERNAL_URL", value_name = "URL")]
@@ -174,6 +180,9 @@ pub(crate) enum RulesCommand {
         /// Files, or folders whose *.yml and *.yaml files are read.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// The PromQL they are written in: that of the server, extended or prometheus.
+        #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
+        promql_profile: Profile,
         /// Print JSON instead of text for people.
         #[arg(long)]
         json: bool,

@@ -57,7 +57,7 @@ pub(crate) async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let ports = cost::metered(ports, &ledger);
     let session_key = SessionKey::load_or_create(ports.state.as_ref(), random()?, now).await?;
     let access = if any_token { Access::Tokens } else { Access::Open };
-    let (folder, config) = ConfigFolder::open(args.config.clone())?;
+    let (folder, config) = ConfigFolder::open(args.config.clone(), args.promql_profile)?;
     let app = Arc::new(App::new(ports, settings, limits, clock::stopwatch(), config, (access, session_key)));
     config_store::refresh(&app, now).await?;
     app.require_config().context("start with --config DIR to use files instead")?;
@@ -111,7 +111,15 @@ fn settings(args: &ServeArgs, address: SocketAddr) -> anyhow::Result<Settings> {
     let takes_pushed_config = args.config.is_none();
     // The log of a machine may be older than layouts live, when it was off for days: it stands alone.
     let layouts = false;
-    Ok(Settings { external_url, language, time_zone, takes_pushed_config, layouts, ..Settings::default() })
+    Ok(Settings {
+        external_url,
+        language,
+        time_zone,
+        takes_pushed_config,
+        promql_profile: args.promql_profile,
+        layouts,
+        ..Settings::default()
+    })
 }
 
 /// What other machines, and the links in notifications, reach an address by: `0.0.0.0` means all of this machine's.

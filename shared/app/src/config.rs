@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use alerting::ConfigError;
 use alerting::notify;
 use alerting::rule::{self, RuleGroup};
-use model::TenantId;
-use promql::Expr;
+use model::{Limits, TenantId};
+use promql::{Expr, Profile};
 
 use crate::collect::config::CloudWatchConfig;
 use crate::report::Schedule;
@@ -65,6 +65,17 @@ impl Config {
     /// # Errors
     /// All that is wrong with any of the files.
     pub fn parse<P: AsRef<str>, T: AsRef<str>>(files: &[(P, T)]) -> Result<Self, Vec<ConfigError>> {
+        Self::parse_as(Profile::Extended, files)
+    }
+
+    /// Reads configuration files whose rules are written in a profile of PromQL.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_as<P: AsRef<str>, T: AsRef<str>>(
+        profile: Profile,
+        files: &[(P, T)],
+    ) -> Result<Self, Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut config = Self::default();
         for (path, text) in files {
@@ -86,7 +97,7 @@ impl Config {
             match place(path) {
                 Ok(Some((tenant, part))) => {
                     let tenant = config.tenants.entry(tenant).or_insert_with(TenantConfig::empty);
-                    tenant.add(part, path, text, &mut errors);
+                    tenant.add(profile, part, (path, text), &mut errors);
                 }
                 Ok(None) => {}
                 Err(error) => errors.push(error),
@@ -130,9 +141,9 @@ impl TenantConfig {
         Self { rule_groups: Vec::new(), notify, exprs: BTreeMap::new() }
     }
 
-    fn add(&mut self, part: Part, path: &str, text: &str, errors: &mut Vec<ConfigError>) {
+    fn add(&mut self, profile: Profile, part: Part, (path, text): (&str, &str), errors: &mut Vec<ConfigError>) {
         match part {
-            Part::Rules => match rule::parse(path, text, &check_expr) {
+            Part::Rules => match rule::parse(path, text, &|expr| check_expr(profile, expr)) {
                 Ok(mut groups) => {
                     self.keep_exprs(&mut groups);
                     self.rule_groups.extend(groups);
@@ -161,8 +172,8 @@ impl TenantConfig {
     }
 }
 
-fn check_expr(text: &str) -> Result<(), String> {
-    promql::parse(text).map(|_| ()).map_err(|error| error.to_string())
+fn check_expr(profile: Profile, text: &str) -> Result<(), String> {
+    promql::parse_as(text, profile, &Limits::default()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// Whose configuration a file is, and of what.
@@ -199,6 +210,15 @@ mod tests {
         let embedded: Vec<&str> =
             DEFAULT_FILES.iter().map(|(name, _)| *name).filter(|name| name.starts_with("rules/")).collect();
         assert_eq!(embedded, names);
+    }
+
+    #[test]
+    fn a_stock_server_takes_the_default_rules_and_refuses_experiments() {
+        assert!(Config::parse_as(Profile::Prometheus, &DEFAULT_FILES).is_ok());
+        let file = [("rules/a.yml", "groups: [{ name: g, rules: [{ record: a, expr: 'limitk(1, b)' }] }]")];
+        assert!(Config::parse(&file).is_ok());
+        let errors = Config::parse_as(Profile::Prometheus, &file).unwrap_err();
+        assert!(errors[0].reason.contains("--enable-feature=promql-experimental-functions"), "{}", errors[0]);
     }
 
     #[test]

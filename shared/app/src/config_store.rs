@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use model::{TenantId, Timestamp};
+use promql::Profile;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -86,7 +87,7 @@ struct Object {
 ///
 /// # Errors
 /// All that is wrong with them, a line each: `file:line:column: reason`.
-pub fn check(files: &Files) -> Result<Config, Vec<String>> {
+pub fn check(profile: Profile, files: &Files) -> Result<Config, Vec<String>> {
     let mut problems: Vec<String> = files.keys().filter_map(|name| bad_name(name)).collect();
     if files.len() > CONFIG_FILES_MAX {
         problems.push(format!("{} files are over the limit of {CONFIG_FILES_MAX} (CONFIG_FILES_MAX)", files.len()));
@@ -102,7 +103,7 @@ pub fn check(files: &Files) -> Result<Config, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    parse(files)
+    parse(profile, files)
 }
 
 /// The files that nothing reads: misspelt, or of another program.
@@ -121,7 +122,8 @@ pub async fn push(app: &App, files: Files, author: &str, now: Timestamp) -> Resu
         let reason = "this server reads its configuration from a folder (--config): change the files there";
         return Err(AppError::Invalid(reason.to_owned()));
     }
-    let config = check(&files).map_err(|problems| AppError::Invalid(problems.join("\n")))?;
+    let config =
+        check(app.settings.promql_profile, &files).map_err(|problems| AppError::Invalid(problems.join("\n")))?;
     let (objects, state) = (app.ports.objects.as_ref(), app.ports.state.as_ref());
     let (version, pushed) = save(objects, state, &app.settings.default_tenant, files, author, now).await?;
     app.set_config(config);
@@ -219,7 +221,7 @@ async fn look(app: &App, now: Timestamp) -> Result<Refreshed, AppError> {
         return Ok(Refreshed::Unchanged);
     }
     let stored = open(app.ports.objects.as_ref(), &row).await?;
-    match parse(&stored.files) {
+    match parse(app.settings.promql_profile, &stored.files) {
         Ok(config) => {
             app.set_config(config);
             seen.has_taken(row.version, now.minute());
@@ -235,9 +237,9 @@ async fn look(app: &App, now: Timestamp) -> Result<Refreshed, AppError> {
     }
 }
 
-fn parse(files: &Files) -> Result<Config, Vec<String>> {
+fn parse(profile: Profile, files: &Files) -> Result<Config, Vec<String>> {
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    Config::parse(&files).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    Config::parse_as(profile, &files).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 /// What is wrong with a file's name, if something is.

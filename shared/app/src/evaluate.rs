@@ -138,6 +138,7 @@ fn circumstances(app: &App, now: Timestamp) -> Circumstances {
         query_offset: app.settings.query_offset,
         resend_delay: app.settings.resend_delay,
         lookback: app.settings.lookback,
+        promql_profile: app.settings.promql_profile,
         external_url: app.settings.external_url.clone(),
         limits: app.limits.clone(),
         deadline: Deadline::when(move || stopwatch.read() > end),

@@ -85,15 +85,12 @@ async fn run(
     options: Options,
     now: Timestamp,
 ) -> Result<Output, AppError> {
-    if text.len() > app.limits.query_text_bytes_max {
-        let limit = app.limits.query_text_bytes_max;
-        return Err(AppError::Invalid(format!("query is over the limit of {limit} bytes (query_text_bytes_max)")));
-    }
-    let expr = promql::parse(text)?;
+    let expr = promql::parse_as(text, app.settings.promql_profile, &app.limits)?;
     let waiting = Waiting::default();
     let params = Params {
         lookback: options.lookback.unwrap_or(app.settings.lookback),
         limits: app.limits.clone(),
+        profile: app.settings.promql_profile,
         deadline: deadline(app, options.timeout, &waiting),
         ..params
     };

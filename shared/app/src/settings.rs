@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use model::{Language, TenantId};
+use promql::Profile;
 
 /// The settings of one deployment.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub resend_delay: Duration,
     /// How far back an instant selector looks.
     pub lookback: Duration,
+    /// Which PromQL queries and rules are written in.
+    pub promql_profile: Profile,
     /// Whether requests name the labels they share instead of repeating them. Brings most where the log is paid by the
     /// KB. Where it may grow older than `tick_row::WAL_RETENTION`, since nothing runs for days, it must be off.
     pub layouts: bool,
@@ -42,6 +45,7 @@ impl Default for Settings {
             query_offset: Duration::from_secs(30),
             resend_delay: Duration::from_secs(60),
             lookback: Duration::from_secs(300),
+            promql_profile: Profile::default(),
             layouts: true,
             cache_bytes: 256 << 20,
         }

@@ -456,6 +456,11 @@ impl AggregateOp {
         }
     }
 
+    /// Whether a stock Prometheus has it only behind its feature flag `promql-experimental-functions`.
+    pub const fn is_experimental(self) -> bool {
+        matches!(self, Self::LimitK | Self::LimitRatio)
+    }
+
     /// Whether it takes a parameter before the vector.
     pub const fn has_parameter(self) -> bool {
         matches!(

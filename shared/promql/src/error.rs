@@ -37,6 +37,11 @@ pub(crate) fn line_column(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
+/// A name that no [`crate::Profile`] has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no profile of PromQL: extended or prometheus")]
+pub struct ProfileError(pub(crate) String);
+
 /// Why a [`crate::Source`] could not deliver series.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

@@ -75,6 +75,29 @@ impl Function {
         }
     }
 
+    /// Whether a stock Prometheus has it only behind its feature flag `promql-experimental-functions`.
+    pub const fn is_experimental(&self) -> bool {
+        matches!(
+            self.id,
+            FunctionId::DoubleExponentialSmoothing
+                | FunctionId::End
+                | FunctionId::HistogramQuantiles
+                | FunctionId::Info
+                | FunctionId::MadOverTime
+                | FunctionId::MaxOf
+                | FunctionId::MinOf
+                | FunctionId::Range
+                | FunctionId::SortByLabel
+                | FunctionId::SortByLabelDesc
+                | FunctionId::Start
+                | FunctionId::Step
+                | FunctionId::TsOfFirstOverTime
+                | FunctionId::TsOfLastOverTime
+                | FunctionId::TsOfMaxOverTime
+                | FunctionId::TsOfMinOverTime
+        )
+    }
+
     /// The type its argument at `index` must have.
     pub fn argument(&self, index: usize) -> Option<ValueType> {
         self.arguments.get(index).or(self.arguments.last()).copied()

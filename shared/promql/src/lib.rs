@@ -47,9 +47,9 @@ pub use ast::{
     AggregateOp, Aggregation, At, Binary, BinaryOp, Call, DurationExpr, Expr, ExprKind, Extent, Group, Grouping,
     Matching, MatchingLabels, Number, RangeSelector, Selector, Shift, Side, Span, Subquery, TextLiteral,
 };
-pub use error::{EvalError, ParseError, SourceError};
+pub use error::{EvalError, ParseError, ProfileError, SourceError};
 pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
-pub use parser::{parse, parse_limited};
+pub use parser::{parse, parse_as};
 pub use selection::{Deadline, Params, Profile, Selection, Stop, selections};
 pub use value::{HistogramSample, Output, Value, format_float};

@@ -14,6 +14,7 @@ use crate::error::ParseError;
 use crate::functions::{self, FunctionId};
 use crate::lexer::{Mode, Token, TokenKind, lex};
 use crate::quote::{quote, quote_bytes};
+use crate::selection::Profile;
 
 /// How deep expressions may lie within each other; reading and evaluating them takes stack.
 pub(crate) const NESTING_MAX: usize = 100;
@@ -21,26 +22,26 @@ pub(crate) const NESTING_MAX: usize = 100;
 /// How deep the tree may be: a chain of operators makes it as deep as the chain is long, though nothing is nested.
 const DEPTH_MAX: usize = 400;
 
-/// Reads an expression.
+/// Reads an expression of the whole language.
 ///
 /// # Errors
 /// When the text is none, is longer than [`Limits::query_text_bytes_max`] by default, or nests too deeply; says where
 /// and why.
 pub fn parse(text: &str) -> Result<Expr, ParseError> {
-    parse_limited(text, &Limits::default())
+    parse_as(text, Profile::Extended, &Limits::default())
 }
 
-/// Reads an expression under other limits.
+/// Reads an expression as a profile has it, under other limits.
 ///
 /// # Errors
-/// As [`parse`].
-pub fn parse_limited(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
+/// As [`parse`], and when the expression needs what the profile leaves out.
+pub fn parse_as(text: &str, profile: Profile, limits: &Limits) -> Result<Expr, ParseError> {
     if text.len() > limits.query_text_bytes_max {
         let limit = limits.query_text_bytes_max;
         let message = format!("expression of {} bytes is over the limit query_text_bytes_max of {limit}", text.len());
         return Err(ParseError::at(text, 0, message));
     }
-    let mut parser = Parser::new(text)?;
+    let mut parser = Parser::new(text, profile)?;
     if parser.token.kind == TokenKind::End {
         return Err(parser.error("no expression found in input"));
     }
@@ -55,6 +56,7 @@ pub fn parse_limited(text: &str, limits: &Limits) -> Result<Expr, ParseError> {
 /// The state of reading: one token ahead.
 struct Parser<'a> {
     text: &'a str,
+    profile: Profile,
     token: Token,
     /// Where each line begins; the first entry is 0.
     line_starts: Vec<usize>,
@@ -72,11 +74,21 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, ParseError>;
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Parsed<Self> {
+    fn new(text: &'a str, profile: Profile) -> Parsed<Self> {
         let token = lex(text, 0, Mode::Expression)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
         let mode = Mode::Expression;
-        Ok(Self { text, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
+        Ok(Self {
+            text,
+            profile,
+            token,
+            line_starts,
+            previous_end: 0,
+            mode,
+            parens: 0,
+            nesting: 0,
+            selectors: 0,
+        })
     }
 
     /// Operators of at least that precedence, and what they stand between.
@@ -130,6 +142,9 @@ impl<'a> Parser<'a> {
         let right_min = if op == BinaryOp::Pow { precedence } else { precedence + 1 };
         let right = self.expression(right_min)?;
         let start = left.span.start;
+        if matching.fill_left.is_some() || matching.fill_right.is_some() {
+            self.experimental(start, || "binop fill modifiers are experimental and not enabled".to_owned())?;
+        }
         let binary = Binary { op, left, right, returns_bool, matching };
         self.build(ExprKind::Binary(Box::new(binary)), start)
     }
@@ -257,6 +272,12 @@ impl<'a> Parser<'a> {
         if got == 0 {
             return Err(self.error_at(start, "no arguments for aggregate expression provided"));
         }
+        if op.is_experimental() {
+            self.experimental(start, || {
+                let flag = "--enable-feature=promql-experimental-functions";
+                format!("{}() is experimental and must be enabled with {flag}", op.as_str())
+            })?;
+        }
         if got != expected {
             let message =
                 format!("wrong number of arguments for aggregate expression provided, expected {expected}, got {got}");
@@ -310,6 +331,9 @@ impl<'a> Parser<'a> {
         let Some(function) = functions::find(name) else {
             return Err(self.error_at(start, format!("unknown function with name {}", quote(name))));
         };
+        if function.is_experimental() {
+            self.experimental(start, || format!("function {} is not enabled", quote(name)))?;
+        }
         if function.id == FunctionId::Info && arguments.len() == 1 {
             arguments.push(self.target_info()?);
         }
@@ -440,6 +464,14 @@ impl<'a> Parser<'a> {
 
     // Errors.
 
+    /// Refuses what a stock Prometheus takes only behind a feature flag, unless the profile takes all there is.
+    fn experimental(&self, offset: usize, message: impl FnOnce() -> String) -> Parsed<()> {
+        match self.profile {
+            Profile::Extended => Ok(()),
+            Profile::Prometheus => Err(self.error_at(offset, format!("{}{SWITCHED_OFF}", message()))),
+        }
+    }
+
     fn error(&self, message: impl Into<String>) -> ParseError {
         self.error_at(self.token.start, message)
     }
@@ -490,9 +522,15 @@ pub(crate) fn is_reserved(word: &str) -> bool {
     matches!(word, "on" | "ignoring" | "group_left" | "group_right" | "bool" | "atan2" | "inf" | "nan")
 }
 
+/// What an error adds to Prometheus's words about a feature that is off: Mihari has one flag for all of them.
+const SWITCHED_OFF: &str = " (Mihari takes it with --promql-profile=extended)";
+
 /// Words that are neither operators nor aggregations.
 const KEYWORDS: [&str; 9] = ["offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "start"];
 
 fn too_deep() -> String {
     format!("expression is nested more than {NESTING_MAX} levels deep")
 }
+
+#[cfg(test)]
+mod tests;

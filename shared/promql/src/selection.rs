@@ -1,6 +1,7 @@
 //! What a query is to be answered for, and what must be loaded for it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use model::{Aggregate, Limits, METRIC_NAME, Matcher, TimeRange, Timestamp};
 
 use crate::ast::{At, DurationExpr, Expr, ExprKind, Extent, Selector, Shift};
 use crate::duration;
-use crate::error::EvalError;
+use crate::error::{EvalError, ProfileError};
 use crate::functions::FunctionId;
 
 /// When, how finely and within which limits a query is answered.
@@ -61,11 +62,37 @@ impl Params {
 /// Whose rules hold where there is a choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Metric names are dropped when the query ends, so that functions can still see them.
+    /// Everything the language has, experiments included. Metric names are dropped when the query ends, so that functions
+    /// can still see them.
     #[default]
     Extended,
-    /// A stock Prometheus: metric names are dropped by each function.
+    /// A stock Prometheus: what it has behind feature flags is refused, and metric names are dropped by each function.
     Prometheus,
+}
+
+impl Profile {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Extended => "extended",
+            Self::Prometheus => "prometheus",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = ProfileError;
+
+    fn from_str(name: &str) -> Result<Self, ProfileError> {
+        let found = [Self::Extended, Self::Prometheus].into_iter().find(|profile| profile.as_str() == name);
+        found.ok_or_else(|| ProfileError(name.to_owned()))
+    }
 }
 
 /// Why an evaluation is to end before it has an answer.

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use app::config::Config;
 use app::config_store::{self, Files, Pushed};
 use model::TenantId;
+use promql::Profile;
 use serde_json::{Value, json};
 
 use super::{client, client_of, folder, hint, now, print};
@@ -30,8 +31,8 @@ pub(crate) async fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 
 async fn push(dir: &Path, author: Option<&str>, place: &Place) -> anyhow::Result<ExitCode> {
     let files: Files = config_folder::read(dir)?.into_iter().collect();
-    // The server checks again; what this machine knows already need not travel.
-    if let Err(problems) = config_store::check(&files) {
+    // The server checks again, with its own profile of PromQL; what this machine knows already need not travel.
+    if let Err(problems) = config_store::check(Profile::Extended, &files) {
         if place.server.json {
             print(&json!({ "ok": false, "errors": problems }).to_string())?;
         }
@@ -138,7 +139,7 @@ async fn current(place: &Place) -> anyhow::Result<Value> {
     match config_store::load_from(store.objects.as_ref(), store.state.as_ref(), now()).await? {
         Some(stored) => {
             let mut answer = as_json(&stored.pushed);
-            let errors = config_store::check(&stored.files).err().unwrap_or_default();
+            let errors = config_store::check(Profile::Extended, &stored.files).err().unwrap_or_default();
             answer["source"] = json!("pushed");
             answer["errors"] = json!(errors);
             answer["files"] = json!(stored.files);

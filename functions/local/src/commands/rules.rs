@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use alerting::rule;
 use anyhow::Context as _;
+use model::Limits;
+use promql::Profile;
 use serde_json::json;
 
 use super::print;
@@ -16,13 +18,13 @@ use crate::cli::RulesCommand;
 /// # Errors
 /// When a file or folder cannot be read.
 pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
-    let RulesCommand::Check { files, json } = command;
+    let RulesCommand::Check { files, promql_profile, json } = command;
     let mut problems = Vec::new();
     let mut checked = Vec::new();
     for file in expand(files)? {
         let name = file.display().to_string();
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-        match rule::parse(&name, &text, &check_expr) {
+        match rule::parse(&name, &text, &|expr| check_expr(*promql_profile, expr)) {
             Ok(groups) => checked.push((name, groups.iter().map(|group| group.rules.len()).sum::<usize>())),
             Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
         }
@@ -41,8 +43,8 @@ pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn check_expr(text: &str) -> Result<(), String> {
-    promql::parse(text).map(|_| ()).map_err(|error| error.to_string())
+fn check_expr(profile: Profile, text: &str) -> Result<(), String> {
+    promql::parse_as(text, profile, &Limits::default()).map(|_| ()).map_err(|error| error.to_string())
 }
 
 /// The files that are named, and the YAML files of the folders that are.

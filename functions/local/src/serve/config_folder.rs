@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use app::config::Config;
+use promql::Profile;
 
 /// The most a configuration file may have.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -16,6 +17,7 @@ type Files = Vec<(String, String)>;
 #[derive(Debug)]
 pub(crate) struct ConfigFolder {
     dir: Option<PathBuf>,
+    profile: Profile,
     last_seen: Files,
 }
 
@@ -35,13 +37,13 @@ impl ConfigFolder {
     ///
     /// # Errors
     /// When it cannot be read or something in it is wrong: at the start there is no last good one to fall back to.
-    pub(crate) fn open(dir: Option<PathBuf>) -> anyhow::Result<(Self, Config)> {
+    pub(crate) fn open(dir: Option<PathBuf>, profile: Profile) -> anyhow::Result<(Self, Config)> {
         let Some(dir) = dir else {
-            return Ok((Self { dir: None, last_seen: Files::new() }, Config::defaults()));
+            return Ok((Self { dir: None, profile, last_seen: Files::new() }, Config::defaults()));
         };
         let files = read(&dir)?;
-        match Config::parse(&files) {
-            Ok(config) => Ok((Self { dir: Some(dir), last_seen: files }, config)),
+        match Config::parse_as(profile, &files) {
+            Ok(config) => Ok((Self { dir: Some(dir), profile, last_seen: files }, config)),
             Err(errors) => {
                 bail!("the configuration in {} is refused:\n  {}", dir.display(), lines(&errors).join("\n  "))
             }
@@ -64,7 +66,7 @@ impl ConfigFolder {
             return Look::Unchanged;
         }
         self.last_seen = files;
-        match Config::parse(&self.last_seen) {
+        match Config::parse_as(self.profile, &self.last_seen) {
             Ok(config) => Look::Changed(Box::new(config)),
             Err(errors) => Look::Broken(lines(&errors)),
         }

@@ -108,15 +108,15 @@ fn a_folder_that_is_none_of_ours_is_refused() {
         ((0..1001).map(|n| (format!("rules/{n}.yml"), "groups: []".to_owned())).collect(), "CONFIG_FILES_MAX"),
     ];
     for (files, expected) in cases {
-        let problems = check(&files).unwrap_err();
+        let problems = check(Profile::Extended, &files).unwrap_err();
         assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
     }
     let defaults = Config::default_files().iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect();
-    check(&defaults).unwrap();
+    check(Profile::Extended, &defaults).unwrap();
     assert_eq!(unread(&defaults), [""; 0]);
     let mut some = rules("g");
     some.insert("alertmanger.yml".to_owned(), String::new());
-    check(&some).unwrap();
+    check(Profile::Extended, &some).unwrap();
     assert_eq!(unread(&some), ["alertmanger.yml"]);
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use alerting::Alert;
 use alerting::rule::{self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, Transition};
 use model::{Labels, Limits, Sample, Series, TenantId, TimeRange, Timestamp, matches_all};
-use promql::{Deadline, Params, Selection, Source, SourceError, Value};
+use promql::{Deadline, Params, Profile, Selection, Source, SourceError, Value};
 
 use crate::Stopwatch;
 use crate::config::{Config, TenantConfig};
@@ -24,6 +24,7 @@ pub(super) struct Circumstances {
     pub(super) query_offset: Duration,
     pub(super) resend_delay: Duration,
     pub(super) lookback: Duration,
+    pub(super) promql_profile: Profile,
     pub(super) external_url: String,
     pub(super) limits: Limits,
     pub(super) deadline: Deadline,
@@ -162,6 +163,7 @@ impl Work {
         let offset = group.query_offset.unwrap_or(self.circumstances.query_offset);
         Params {
             lookback: self.circumstances.lookback,
+            profile: self.circumstances.promql_profile,
             limits: self.circumstances.limits.clone(),
             deadline: self.circumstances.deadline.clone(),
             ..Params::instant(slot - offset)

@@ -453,6 +453,9 @@ async fn memory_amounts(app: &App, tenant: &TenantId, reader: &Reader) -> Result
 
 #[cfg(test)]
 mod tests {
+    use model::Limits;
+    use promql::Profile;
+
     use super::*;
 
     #[test]
@@ -461,7 +464,8 @@ mod tests {
             for target in panel.targets {
                 let text = with_window(target.expression, Duration::from_secs(15));
                 assert!(text.contains("[2m]") || !target.expression.contains("$window"), "{text}");
-                promql::parse(&text).unwrap_or_else(|error| panic!("{}: {error}: {text}", panel.key));
+                promql::parse_as(&text, Profile::Prometheus, &Limits::default())
+                    .unwrap_or_else(|error| panic!("{}: {error}: {text}", panel.key));
             }
         }
     }

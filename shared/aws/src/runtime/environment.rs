@@ -24,6 +24,7 @@ const QUERY_TIME_MAX: Duration = Duration::from_secs(25);
 /// | `MIHARI_TOPIC_ARN` | the alert topic | must be set for `evaluate` |
 /// | `MIHARI_TIME_ZONE` | IANA name of the zone of notifications, reports and pages | `Asia/Tokyo` |
 /// | `MIHARI_LANGUAGE` | `ja` or `en`, where nothing else says | `ja` |
+/// | `MIHARI_PROMQL_PROFILE` | the PromQL of queries and rules: `extended` or `prometheus` | `extended` |
 /// | `MIHARI_MAIL_FROM` | sender of mail, verified in SES | no mail by SES |
 /// | `MIHARI_SMS_SENDER_ID` | sender of text messages, where countries show one | none |
 /// | `MIHARI_SMS_MAX_PRICE` | most USD one text message may cost | the account's limit |
@@ -175,8 +176,13 @@ fn settings(get: Lookup<'_>) -> Result<Settings, EnvironmentError> {
         None => defaults.language,
         Some(tag) => Language::from_tag(&tag).ok_or_else(|| invalid("MIHARI_LANGUAGE", &tag, "ja or en"))?,
     };
+    let promql_profile = match get("MIHARI_PROMQL_PROFILE") {
+        None => defaults.promql_profile,
+        Some(name) => name.parse().map_err(|_| invalid("MIHARI_PROMQL_PROFILE", &name, "extended or prometheus"))?,
+    };
     let external_url = external_url.trim_end_matches('/').to_owned();
-    Ok(Settings { external_url, language, time_zone, takes_pushed_config: true, ..Settings::default() })
+    let takes_pushed_config = true;
+    Ok(Settings { external_url, language, time_zone, promql_profile, takes_pushed_config, ..Settings::default() })
 }
 
 fn limits(get: Lookup<'_>, memory_mb: u32) -> Result<Limits, EnvironmentError> {
@@ -282,6 +288,7 @@ mod tests {
             ("MIHARI_TOPIC_ARN", "arn:aws:sns:ap-northeast-1:123456789012:t"),
             ("MIHARI_TIME_ZONE", "Europe/Berlin"),
             ("MIHARI_LANGUAGE", "en"),
+            ("MIHARI_PROMQL_PROFILE", "prometheus"),
             ("MIHARI_RAW_RETENTION", "3d"),
             ("MIHARI_MAIL_FROM", "mihari@example.com"),
             ("MIHARI_SMS_MAX_PRICE", "0.25"),
@@ -291,6 +298,7 @@ mod tests {
         assert_eq!(found.topic_arn().unwrap(), "arn:aws:sns:ap-northeast-1:123456789012:t");
         assert_eq!(found.account().as_deref(), Some("123456789012"));
         assert_eq!(found.settings.language, Language::English);
+        assert_eq!(found.settings.promql_profile.as_str(), "prometheus");
         let three_days = Duration::from_secs(3 * 24 * 3600);
         assert_eq!((found.limits.raw_retention, found.limits.sample_age_max), (three_days, three_days));
         assert_eq!(found.messages.mail_from.as_deref(), Some("mihari@example.com"));
@@ -306,6 +314,7 @@ mod tests {
             (("MIHARI_EXTERNAL_URL", "m.example.com"), "not an address that starts with https://"),
             (("MIHARI_TIME_ZONE", "Nowhere"), "not an IANA time zone"),
             (("MIHARI_LANGUAGE", "fr"), "not ja or en"),
+            (("MIHARI_PROMQL_PROFILE", "stock"), "not extended or prometheus"),
             (("MIHARI_RAW_RETENTION", "0s"), "not a duration"),
             (("MIHARI_MAX_SAMPLE_AGE", "8d"), "not at most MIHARI_RAW_RETENTION"),
             (("MIHARI_SMS_MAX_PRICE", "-1"), "not a price in USD"),

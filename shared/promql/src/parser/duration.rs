@@ -15,6 +15,7 @@ impl Parser<'_> {
         let start = self.token.start;
         let duration = self.duration_expression(0, "subquery or range selector")?;
         let duration = self.literal_to_millis(duration, start)?;
+        self.experimental_duration(&duration, start)?;
         if matches!(duration, DurationExpr::Millis(millis) if millis <= 0) {
             return Err(self.error_at(start, "duration must be greater than 0"));
         }
@@ -27,7 +28,17 @@ impl Parser<'_> {
         let mode = std::mem::replace(&mut self.mode, Mode::Expression);
         let duration = self.duration_operand("offset")?;
         self.mode = mode;
-        self.literal_to_millis(duration, start)
+        let duration = self.literal_to_millis(duration, start)?;
+        self.experimental_duration(&duration, start)?;
+        Ok(duration)
+    }
+
+    /// Calculations with durations are experimental; a literal with a sign is none.
+    fn experimental_duration(&self, duration: &DurationExpr, start: usize) -> Parsed<()> {
+        match duration {
+            DurationExpr::Millis(_) | DurationExpr::Number(_) => Ok(()),
+            _ => self.experimental(start, || "experimental duration expression is not enabled".to_owned()),
+        }
     }
 
     /// A number that stands alone means seconds.

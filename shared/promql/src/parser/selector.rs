@@ -187,6 +187,7 @@ impl Parser<'_> {
                     _ => None,
                 };
                 let name = if extent == Extent::Anchored { "anchored" } else { "smoothed" };
+                self.experimental(start, || format!("{name} modifier is experimental and not enabled"))?;
                 let place = place.ok_or_else(|| {
                     self.error_at(start, format!("{name} modifier must be preceded by a vector selector"))
                 })?;
