@@ -159,7 +159,19 @@ pub struct Selector {
 
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
-        (&self.matchers, &self.shift, self.extent) == (&other.matchers, &other.shift, other.extent)
+        (self.sorted_matchers(), &self.shift, self.extent) == (other.sorted_matchers(), &other.shift, other.extent)
+    }
+}
+
+impl Selector {
+    /// The conditions in an order that does not depend on how they were written.
+    fn sorted_matchers(&self) -> Vec<&Matcher> {
+        let mut matchers: Vec<&Matcher> = self.matchers.iter().collect();
+        matchers.sort_by(|one, two| {
+            let key = |matcher: &Matcher| matcher.op().as_str();
+            (one.name(), one.value(), key(one)).cmp(&(two.name(), two.value(), key(two)))
+        });
+        matchers
     }
 }
 

@@ -37,6 +37,7 @@ mod eval;
 mod functions;
 mod lexer;
 mod parser;
+mod pretty;
 mod print;
 mod quote;
 mod selection;

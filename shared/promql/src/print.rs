@@ -65,6 +65,8 @@ impl fmt::Display for Selector {
             let name = label(matcher.name());
             format!("{name}{}{}", matcher.op().as_str(), quote(matcher.value()))
         });
+        let mut written: Vec<String> = written.collect();
+        written.sort_unstable();
         let parts: Vec<String> = quoted_name.map(quote).into_iter().chain(written).collect();
         f.write_str(plain_name.unwrap_or(""))?;
         if parts.is_empty() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
@@ -86,11 +88,15 @@ impl fmt::Display for Shift {
 
 impl fmt::Display for Subquery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}:", self.expr, self.range)?;
-        if let Some(step) = &self.step {
-            step.fmt(f)?;
-        }
-        write!(f, "]{}", self.shift)
+        write!(f, "{}{}", self.expr, self.window())
+    }
+}
+
+impl Subquery {
+    /// The brackets and the modifiers behind the expression.
+    pub(crate) fn window(&self) -> String {
+        let step = self.step.as_ref().map(DurationExpr::to_string).unwrap_or_default();
+        format!("[{}:{step}]{}", self.range, self.shift)
     }
 }
 
@@ -118,46 +124,61 @@ impl fmt::Display for Binary {
         let left = self.left.to_string();
         // A sign before a power would be read as the sign of the power.
         let left = if self.op == BinaryOp::Pow { left.trim_start_matches('+') } else { &left };
-        write!(f, "{left} {}", self.op.as_str())?;
+        write!(f, "{left} {} {}", self.middle(), self.right)
+    }
+}
+
+impl Binary {
+    /// The operator and all that stands between it and the right side.
+    pub(crate) fn middle(&self) -> String {
+        let mut text = self.op.as_str().to_owned();
         if self.returns_bool {
-            f.write_str(" bool")?;
+            text.push_str(" bool");
         }
         match &self.matching.labels {
-            Some(MatchingLabels::On(labels)) => write!(f, " on ({})", list(labels))?,
+            Some(MatchingLabels::On(labels)) => text.push_str(&format!(" on ({})", list(labels))),
             Some(MatchingLabels::Ignoring(labels)) if !labels.is_empty() || self.matching.group.is_some() => {
-                write!(f, " ignoring ({})", list(labels))?;
+                text.push_str(&format!(" ignoring ({})", list(labels)));
             }
             Some(MatchingLabels::Ignoring(_)) | None => {}
         }
         if let Some(group) = &self.matching.group {
             let word = if group.many == Side::Left { "group_left" } else { "group_right" };
-            write!(f, " {word} ({})", list(&group.include))?;
+            text.push_str(&format!(" {word} ({})", list(&group.include)));
         }
         match (self.matching.fill_left, self.matching.fill_right) {
             (None, None) => {}
-            (Some(left), Some(right)) if left == right => write!(f, " fill ({left})")?,
+            (Some(left), Some(right)) if left == right => text.push_str(&format!(" fill ({left})")),
             (left, right) => {
-                left.map_or(Ok(()), |left| write!(f, " fill_left ({left})"))?;
-                right.map_or(Ok(()), |right| write!(f, " fill_right ({right})"))?;
+                let sides = [("fill_left", left), ("fill_right", right)];
+                let filled = sides.into_iter().filter_map(|(word, value)| Some(format!(" {word} ({})", value?)));
+                text.extend(filled);
             }
         }
-        write!(f, " {}", self.right)
+        text
     }
 }
 
 impl fmt::Display for Aggregation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        match &self.grouping {
-            Grouping::By(labels) if labels.is_empty() => {}
-            Grouping::By(labels) => write!(f, " by ({}) ", list(labels))?,
-            Grouping::Without(labels) => write!(f, " without ({}) ", list(labels))?,
-        }
+        f.write_str(&self.head())?;
         f.write_str("(")?;
         if let Some(parameter) = &self.parameter {
             write!(f, "{parameter}, ")?;
         }
         write!(f, "{})", self.expr)
+    }
+}
+
+impl Aggregation {
+    /// All that stands before the parentheses.
+    pub(crate) fn head(&self) -> String {
+        let op = self.op.as_str();
+        match &self.grouping {
+            Grouping::By(labels) if labels.is_empty() => op.to_owned(),
+            Grouping::By(labels) => format!("{op} by ({}) ", list(labels)),
+            Grouping::Without(labels) => format!("{op} without ({}) ", list(labels)),
+        }
     }
 }
 

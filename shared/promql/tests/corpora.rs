@@ -17,7 +17,8 @@ fn main() {
         let unset = Trial::test("corpora", || Ok(())).with_ignored_flag(true);
         libtest_mimic::run(&arguments, vec![unset]).exit();
     };
-    let collected = [facts(&folder), printed(&folder), lezer(&folder), compliance(&folder), wild(&folder)];
+    let collected =
+        [facts(&folder), printed(&folder), prettier(&folder), lezer(&folder), compliance(&folder), wild(&folder)];
     for trials in &collected {
         assert!(!trials.is_empty(), "a corpus in {} has no cases", folder.display());
     }
@@ -60,6 +61,19 @@ fn printed(folder: &Path) -> Vec<Trial> {
                 if again == expr { Ok(()) } else { Err(format!("{again:?} is not {expr:?}").into()) }
             }) as Check,
         ))
+    })
+}
+
+/// What the text over several lines is; the table was taken with lines of ten bytes.
+fn prettier(folder: &Path) -> Vec<Trial> {
+    trials(&json(&folder.join("facts/promql_prettier.json"))["cases"], "pretty", |case| {
+        let query = case["in"].as_str()?.to_owned();
+        let expected = case["out"].as_str()?.to_owned();
+        let check = move || {
+            let expr = promql::parse(&query).map_err(|error| error.to_string())?;
+            equal(&expr.pretty_within(10), &expected)
+        };
+        Some((case["in"].as_str()?.to_owned(), Box::new(check) as Check))
     })
 }
 
