@@ -78,17 +78,7 @@ impl<'a> Parser<'a> {
         let token = lex(text, 0, Mode::Expression)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
         let mode = Mode::Expression;
-        Ok(Self {
-            text,
-            profile,
-            token,
-            line_starts,
-            previous_end: 0,
-            mode,
-            parens: 0,
-            nesting: 0,
-            selectors: 0,
-        })
+        Ok(Self { text, profile, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
     }
 
     /// Operators of at least that precedence, and what they stand between.
