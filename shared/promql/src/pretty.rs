@@ -55,7 +55,14 @@ impl Writer {
                 let inner = self.text[start..].trim().to_owned();
                 self.text.replace_range(start.., &inner);
             }
-            _ => {
+            ExprKind::Number(_)
+            | ExprKind::Text(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Range(_)
+            | ExprKind::Aggregate(_)
+            | ExprKind::Binary(_)
+            | ExprKind::Call(_)
+            | ExprKind::Paren(_) => {
                 self.indent(level);
                 self.text.push_str(&flat);
             }
