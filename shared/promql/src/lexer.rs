@@ -95,6 +95,7 @@ fn lex_symbol(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError>
     let found = symbols.iter().copied().find(|symbol| rest.starts_with(symbol));
     let first = rest.chars().next().unwrap_or(' ');
     let message = match (mode, found) {
+        (Mode::Expression, Some("}")) => "unexpected character: '}'".to_owned(),
         (Mode::Expression, Some(symbol @ ("=~" | "!~"))) => {
             format!("unexpected character after '{}': '~'", &symbol[..1])
         }
@@ -104,8 +105,9 @@ fn lex_symbol(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError>
         (Mode::Braces, None) => format!("unexpected character inside braces: '{first}'"),
         (Mode::Brackets, None) => format!("unexpected character in duration expression: '{first}'"),
         (Mode::Expression, None) if first == '!' => {
-            let after = rest[1..].chars().next().map_or("EOF".to_owned(), |c| format!("'{c}'"));
-            format!("unexpected character after '!': {after}")
+            // Prometheus shows the end of the text as a character, too.
+            let after = rest[1..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+            format!("unexpected character after '!': '{after}'")
         }
         (Mode::Expression, None) => format!("unexpected character: '{first}'"),
     };
@@ -122,8 +124,8 @@ fn lex_text(text: &str, start: usize, quote_char: char) -> Result<Token, ParseEr
     let mut escaped = false;
     for (length, c) in inside.char_indices() {
         if c == quote_char && !escaped {
-            let bytes = unescape(&inside[..length], quote_char)
-                .map_err(|(offset, message)| ParseError::at(text, start + 1 + offset, message))?;
+            let bytes =
+                unescape(&inside[..length], quote_char).map_err(|(_, message)| ParseError::at(text, start, message))?;
             return Ok(Token { kind: TokenKind::Text(bytes), start, end: start + length + 2 });
         }
         if c == '\n' {
@@ -138,35 +140,62 @@ fn lex_text(text: &str, start: usize, quote_char: char) -> Result<Token, ParseEr
 fn lex_number(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError> {
     let rest = &text[start..];
     let length = number_length(rest);
-    let followed_by_name =
-        |length: usize| rest[length..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.');
-    if !followed_by_name(length) {
-        let written = &rest[..length];
-        let value = read_number(written)
-            .ok_or_else(|| ParseError::at(text, start, format!("error parsing number: {}", quote(written))))?;
-        return Ok(Token { kind: TokenKind::Number(value), start, end: start + length });
-    }
-    let length = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
-    let written = &rest[..length];
-    let looks_like_duration = written.ends_with(|c: char| c.is_ascii_alphabetic()) && !followed_by_name(length);
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_misplaced = ["__", "_e", "_E", "_.", "._"].iter().any(|pair| rest[..length].contains(pair));
     let bad = |message: String| Err(ParseError::at(text, start, message));
-    if !looks_like_duration {
-        let shown = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(rest.len());
-        return bad(format!("bad number or duration syntax: {}", quote(&rest[..shown])));
+    if !rest[length..].starts_with(|c| is_word(c) || c == '.') && !rest[..length].ends_with('_') && !is_misplaced {
+        let written = &rest[..length];
+        return match read_number(written) {
+            Some(value) if value.is_infinite() => {
+                // Worded as the number parser of Prometheus words it.
+                bad(format!("error parsing number: strconv.ParseFloat: parsing {}: value out of range", quote(written)))
+            }
+            Some(value) => Ok(Token { kind: TokenKind::Number(value), start, end: start + length }),
+            None => {
+                bad(format!("error parsing number: strconv.ParseFloat: parsing {}: invalid syntax", quote(written)))
+            }
+        };
     }
-    match read_duration(written) {
-        Ok(millis) => Ok(Token { kind: TokenKind::Duration(millis), start, end: start + length }),
-        Err(_) if mode == Mode::Expression && bad_unit_end(written) < length => {
-            bad(format!("bad number or duration syntax: {}", quote(&written[..bad_unit_end(written)])))
-        }
-        Err(message) => bad(message),
+    let (end, is_duration) = duration_end(rest, length);
+    let written = &rest[..end];
+    if is_duration {
+        return match read_duration(written) {
+            Ok(millis) => Ok(Token { kind: TokenKind::Duration(millis), start, end: start + end }),
+            Err(message) => bad(message),
+        };
     }
+    // Between brackets whole words are named.
+    let word = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    if mode == Mode::Brackets
+        && rest[..word].ends_with(|c: char| c.is_ascii_alphabetic())
+        && let Err(message) = read_duration(&rest[..word])
+    {
+        return bad(message);
+    }
+    bad(format!("bad number or duration syntax: {}", quote(written)))
 }
 
-/// One past the first character that is no part of a duration.
-fn bad_unit_end(written: &str) -> usize {
-    let is_part = |c: char| c.is_ascii_digit() || "smhdwy".contains(c);
-    written.find(|c| !is_part(c)).map_or(written.len(), |index| index + 1)
+/// How far a text that begins with digits may be a duration, and whether it is one to that end: units between numbers,
+/// and no letter behind them. What fails is counted too.
+fn duration_end(rest: &str, number: usize) -> (usize, bool) {
+    let bytes = rest.as_bytes();
+    let is_unit = |at: usize| bytes.get(at).is_some_and(|byte| b"smhdwy".contains(byte));
+    let mut end = number;
+    loop {
+        let behind = |at: usize| rest[at..].chars().next().map_or(0, char::len_utf8);
+        if !is_unit(end) {
+            // The exponent of a number that has none, or a point too many, is named too.
+            let named = if bytes.get(end).is_some_and(|byte| b".eE".contains(byte)) { behind(end) } else { 0 };
+            return (end + named, false);
+        }
+        end += 1 + usize::from(bytes.get(end + 1) == Some(&b's'));
+        let digits = bytes[end..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            let continues = rest[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            return (if continues { end + behind(end) } else { end }, !continues);
+        }
+        end += digits;
+    }
 }
 
 fn number_length(rest: &str) -> usize {
@@ -174,7 +203,7 @@ fn number_length(rest: &str) -> usize {
     let run = |from: usize, allowed: fn(&u8) -> bool| {
         from + bytes[from..].iter().take_while(|byte| allowed(byte) || **byte == b'_').count()
     };
-    if bytes.len() > 2 && bytes[0] == b'0' && matches!(bytes[1], b'x' | b'X') {
+    if bytes.len() > 1 && bytes[0] == b'0' && matches!(bytes[1], b'x' | b'X') {
         return run(2, u8::is_ascii_hexdigit);
     }
     let mut length = run(0, u8::is_ascii_digit);
@@ -205,8 +234,11 @@ pub(crate) fn read_number(written: &str) -> Option<f64> {
 
 /// Milliseconds of a duration.
 fn read_duration(written: &str) -> Result<i64, String> {
+    /// As many nanoseconds as 63 bits can count.
+    const MILLIS_MAX: i64 = i64::MAX / 1_000_000;
     if let Ok(duration) = model::duration::parse(written) {
-        return i64::try_from(duration.as_millis()).map_err(|_| "duration out of range".to_owned());
+        let millis = i64::try_from(duration.as_millis()).ok().filter(|millis| *millis <= MILLIS_MAX);
+        return millis.ok_or_else(|| "duration out of range".to_owned());
     }
     let mut rest = written;
     while !rest.is_empty() {

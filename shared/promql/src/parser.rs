@@ -43,7 +43,7 @@ pub fn parse_as(text: &str, profile: Profile, limits: &Limits) -> Result<Expr, P
     }
     let mut parser = Parser::new(text, profile)?;
     if parser.token.kind == TokenKind::End {
-        return Err(parser.error("no expression found in input"));
+        return Err(parser.error_at(0, "no expression found in input"));
     }
     let expr = parser.expression(0)?;
     if parser.token.kind != TokenKind::End {
@@ -67,6 +67,8 @@ struct Parser<'a> {
     parens: usize,
     /// Calls of [`Parser::expression`] within each other.
     nesting: usize,
+    /// Aggregations within each other: what is misplaced in one is said to be so.
+    aggregations: usize,
     /// Selectors so far.
     selectors: usize,
 }
@@ -78,7 +80,18 @@ impl<'a> Parser<'a> {
         let token = lex(text, 0, Mode::Expression)?;
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
         let mode = Mode::Expression;
-        Ok(Self { text, profile, token, line_starts, previous_end: 0, mode, parens: 0, nesting: 0, selectors: 0 })
+        Ok(Self {
+            text,
+            profile,
+            token,
+            line_starts,
+            previous_end: 0,
+            mode,
+            parens: 0,
+            nesting: 0,
+            aggregations: 0,
+            selectors: 0,
+        })
     }
 
     /// Operators of at least that precedence, and what they stand between.
@@ -199,7 +212,7 @@ impl<'a> Parser<'a> {
             return self.build(ExprKind::Unary { negative, operand: Box::new(operand) }, start);
         }
         let mut expr = self.primary()?;
-        while let Some(next) = self.attachment()? {
+        while let Some(next) = self.attachment(start)? {
             expr = self.attach(expr, next)?;
         }
         Ok(expr)
@@ -253,8 +266,10 @@ impl<'a> Parser<'a> {
     }
 
     fn aggregation(&mut self, op: AggregateOp, start: usize) -> Parsed<Expr> {
+        self.aggregations += 1;
         let mut grouping = self.grouping()?;
         let mut arguments = self.arguments()?;
+        self.aggregations -= 1;
         if grouping.is_none() {
             grouping = self.grouping()?;
         }
@@ -299,7 +314,10 @@ impl<'a> Parser<'a> {
         self.open_paren(CONTEXT)?;
         while !self.is_symbol(")") {
             labels.push(match &self.token.kind {
-                TokenKind::Name if !self.written().contains(':') => self.written().to_owned(),
+                TokenKind::Name if !matches!(self.number_token(), TokenKind::Number(_)) => self.written().to_owned(),
+                TokenKind::Text(bytes) if bytes.is_empty() => {
+                    return Err(self.error("invalid label name for grouping: \"\""));
+                }
                 TokenKind::Text(bytes) => self.utf8(bytes.clone())?,
                 TokenKind::Name
                 | TokenKind::End
@@ -349,8 +367,9 @@ impl<'a> Parser<'a> {
         self.open_paren("")?;
         while !self.is_symbol(")") {
             arguments.push(self.expression(0)?);
+            let comma = self.token.start;
             if self.take_symbol(",")? && self.is_symbol(")") {
-                return Err(self.error("trailing commas not allowed in function call args"));
+                return Err(self.error_at(comma, "trailing commas not allowed in function call args"));
             }
             if !self.is_symbol(")") && !self.text[..self.token.start].trim_end().ends_with(',') {
                 return Err(self.unexpected("", ""));
@@ -387,7 +406,7 @@ impl<'a> Parser<'a> {
     fn number_token(&self) -> TokenKind {
         let next = self.text[self.token.end..].trim_start();
         match &self.token.kind {
-            TokenKind::Name if !next.starts_with(['{', '(']) => match self.written().to_ascii_lowercase().as_str() {
+            TokenKind::Name if !next.starts_with('(') => match self.written().to_ascii_lowercase().as_str() {
                 "inf" => TokenKind::Number(f64::INFINITY),
                 "nan" => TokenKind::Number(f64::NAN),
                 _ => TokenKind::Name,
@@ -435,8 +454,11 @@ impl<'a> Parser<'a> {
     }
 
     fn open_paren(&mut self, context: &str) -> Parsed<()> {
+        if !self.is_symbol("(") {
+            return Err(self.unexpected(context, "\"(\""));
+        }
         self.parens += 1;
-        if self.take_symbol("(")? { Ok(()) } else { Err(self.unexpected(context, "\"(\"")) }
+        self.advance()
     }
 
     fn close_paren(&mut self, context: &str) -> Parsed<()> {
@@ -475,6 +497,13 @@ impl<'a> Parser<'a> {
         if self.token.kind == TokenKind::End && self.parens > 0 {
             return self.error("unclosed left parenthesis");
         }
+        if self.is_symbol(")") && self.parens == 0 {
+            return self.error_at(self.token.end, "unexpected right parenthesis ')'");
+        }
+        if self.is_symbol("]") && self.mode != Mode::Brackets {
+            return self.error("unexpected right bracket ']'");
+        }
+        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
         let mut message = format!("unexpected {}", self.describe());
         if !context.is_empty() {
             message.push_str(" in ");
@@ -492,6 +521,8 @@ impl<'a> Parser<'a> {
         let lower = written.to_ascii_lowercase();
         match &self.token.kind {
             TokenKind::End => "end of input".to_owned(),
+            TokenKind::Name if self.mode == Mode::Braces => format!("identifier {}", quote(written)),
+            TokenKind::Name if matches!(lower.as_str(), "inf" | "nan") => format!("number {}", quote(written)),
             TokenKind::Name if KEYWORDS.contains(&lower.as_str()) => format!("<{written}>"),
             TokenKind::Name if matches!(lower.as_str(), "and" | "or" | "unless" | "atan2") => {
                 format!("<op:{written}>")

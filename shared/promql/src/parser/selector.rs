@@ -12,7 +12,12 @@ use crate::quote::quote;
 
 /// What may follow an expression.
 pub(super) enum Attachment {
-    Window { range: DurationExpr, step: Option<Option<DurationExpr>> },
+    /// Between brackets, the first of which is at `start`.
+    Window {
+        start: usize,
+        range: DurationExpr,
+        step: Option<Option<DurationExpr>>,
+    },
     Offset(DurationExpr),
     At(At),
     Extent(Extent),
@@ -50,7 +55,7 @@ impl Parser<'_> {
     fn matchers(&mut self, matchers: &mut Vec<Matcher>, quoted_name: &mut Option<String>) -> Parsed<()> {
         const CONTEXT: &str = "label matching";
         while !self.is_symbol("}") {
-            let quoted = matches!(self.token.kind, TokenKind::Text(_));
+            let (start, quoted) = (self.token.start, matches!(self.token.kind, TokenKind::Text(_)));
             let name = match &self.token.kind {
                 TokenKind::Name => self.written().to_owned(),
                 TokenKind::Text(bytes) => self.utf8(bytes.clone())?,
@@ -65,8 +70,10 @@ impl Parser<'_> {
                     return Err(self.error(message));
                 }
                 *quoted_name = Some(name);
+            } else if quoted && matches!(self.token.kind, TokenKind::Text(_) | TokenKind::Name) {
+                return Err(self.unexpected(CONTEXT, "\",\" or \"}\""));
             } else {
-                matchers.push(self.matcher(&name)?);
+                matchers.push(self.matcher(&name, start)?);
             }
             if !self.is_symbol("}") && !self.take_symbol(",")? {
                 return Err(self.unexpected(CONTEXT, "\",\" or \"}\""));
@@ -75,7 +82,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn matcher(&mut self, name: &str) -> Parsed<Matcher> {
+    fn matcher(&mut self, name: &str, start: usize) -> Parsed<Matcher> {
         const CONTEXT: &str = "label matching";
         let op = match &self.token.kind {
             TokenKind::Symbol("=") => MatchOp::Equal,
@@ -89,13 +96,13 @@ impl Parser<'_> {
             return Err(self.unexpected(CONTEXT, "string"));
         };
         let value = self.utf8(bytes.clone())?;
-        let matcher = Matcher::new(name, op, &value).map_err(|error| self.error(error.to_string()))?;
+        let matcher = Matcher::new(name, op, &value).map_err(|_| self.error_at(start, pattern_error(&value)))?;
         self.advance()?;
         Ok(matcher)
     }
 
     /// Reads what is attached to the expression before, if anything is.
-    pub(super) fn attachment(&mut self) -> Parsed<Option<Attachment>> {
+    pub(super) fn attachment(&mut self, start: usize) -> Parsed<Option<Attachment>> {
         if self.is_symbol("[") {
             return self.window().map(Some);
         }
@@ -103,7 +110,7 @@ impl Parser<'_> {
             return self.offset_duration().map(|offset| Some(Attachment::Offset(offset)));
         }
         if self.take_symbol("@")? {
-            return self.at().map(|at| Some(Attachment::At(at)));
+            return self.at(start).map(|at| Some(Attachment::At(at)));
         }
         if self.take_word("anchored")? {
             return Ok(Some(Attachment::Extent(Extent::Anchored)));
@@ -115,6 +122,7 @@ impl Parser<'_> {
     }
 
     fn window(&mut self) -> Parsed<Attachment> {
+        let start = self.token.start;
         self.mode = Mode::Brackets;
         self.advance()?;
         let range = self.window_duration()?;
@@ -128,23 +136,26 @@ impl Parser<'_> {
                     let first = self.written().chars().next().unwrap_or(' ');
                     self.error(format!("unexpected character: '{first}', expected ':'"))
                 }
+                TokenKind::Symbol(":") => self.error("unexpected colon ':'"),
                 _ => self.unexpected("subquery or range selector", "\"]\""),
             });
         }
         self.mode = Mode::Expression;
         self.advance()?;
-        Ok(Attachment::Window { range, step })
+        Ok(Attachment::Window { start, range, step })
     }
 
-    fn at(&mut self) -> Parsed<At> {
+    fn at(&mut self, start: usize) -> Parsed<At> {
         for (word, at) in [("start", At::Start), ("end", At::End)] {
             if self.take_word(word)? {
+                if !self.is_symbol("(") {
+                    return Err(self.unexpected("@", "timestamp"));
+                }
                 self.open_paren("@")?;
                 self.close_paren("@")?;
                 return Ok(at);
             }
         }
-        let offset = self.token.start;
         let negative = self.sign()?;
         let seconds = match self.number_token() {
             TokenKind::Number(value) => value,
@@ -158,7 +169,7 @@ impl Parser<'_> {
         let seconds = if negative { -seconds } else { seconds };
         whole_millis(seconds).filter(|_| seconds.is_finite()).map(At::Millis).ok_or_else(|| {
             let shown = if seconds.is_finite() { format!("{seconds:.6}") } else { crate::format_float(seconds) };
-            self.error_at(offset, format!("timestamp out of bounds for @ modifier: {shown}"))
+            self.error_at(start, format!("timestamp out of bounds for @ modifier: {shown}"))
         })
     }
 
@@ -166,8 +177,8 @@ impl Parser<'_> {
     pub(super) fn attach(&mut self, mut expr: Expr, attachment: Attachment) -> Parsed<Expr> {
         let start = expr.span.start;
         match attachment {
-            Attachment::Window { range, step: None } => return self.range_selector(expr, range),
-            Attachment::Window { range, step: Some(step) } => return self.subquery(expr, range, step),
+            Attachment::Window { start, range, step: None } => return self.range_selector(expr, start, range),
+            Attachment::Window { range, step: Some(step), .. } => return self.subquery(expr, range, step),
             Attachment::Offset(offset) => {
                 let shift = shift_of(&mut expr).ok_or_else(|| self.misplaced("offset", start))?;
                 if shift.offset.replace(offset).is_some() {
@@ -199,16 +210,17 @@ impl Parser<'_> {
         self.build(expr.kind, start)
     }
 
-    fn range_selector(&mut self, expr: Expr, range: DurationExpr) -> Parsed<Expr> {
+    /// A selector with a window, the bracket of which is at an offset.
+    fn range_selector(&mut self, expr: Expr, bracket: usize, range: DurationExpr) -> Parsed<Expr> {
         let start = expr.span.start;
         let ExprKind::Selector(selector) = expr.kind else {
-            return Err(self.error_at(start, "ranges only allowed for vector selectors"));
+            return Err(self.error_at(bracket, "ranges only allowed for vector selectors"));
         };
         if selector.shift.offset.is_some() {
-            return Err(self.error_at(start, "no offset modifiers allowed before range"));
+            return Err(self.error_at(bracket, "no offset modifiers allowed before range"));
         }
         if selector.shift.at.is_some() {
-            return Err(self.error_at(start, "no @ modifiers allowed before range"));
+            return Err(self.error_at(bracket, "no @ modifiers allowed before range"));
         }
         self.build(ExprKind::Range(Box::new(RangeSelector { selector: *selector, range })), start)
     }
@@ -224,6 +236,26 @@ impl Parser<'_> {
         );
         self.error_at(start, message)
     }
+}
+
+/// What is wrong with a pattern, as Prometheus says it.
+fn pattern_error(pattern: &str) -> String {
+    let reason = regex::Regex::new(pattern).err().map_or(String::new(), |error| error.to_string());
+    let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ");
+    let said = match reason {
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        "repetition operator missing expression" => {
+            let operator = pattern.find(['*', '+', '?', '{']).map_or("", |at| &pattern[at..=at]);
+            format!("missing argument to repetition operator: `{operator}`")
+        }
+        "unclosed character class" => {
+            let class = pattern.rfind('[').map_or("", |at| &pattern[at..]);
+            format!("missing closing ]: `{class}`")
+        }
+        other => format!("{other}: `{pattern}`"),
+    };
+    format!("error parsing regexp: {said}")
 }
 
 fn shift_of(expr: &mut Expr) -> Option<&mut Shift> {
