@@ -17,7 +17,6 @@ pub mod queue;
 pub mod runtime;
 
 mod cloudwatch;
-mod error;
 mod failure;
 mod messenger;
 mod objects;

@@ -22,7 +22,7 @@ use model::ErrorKind;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::client::{ATTEMPT_TIME_MAX, CALL_TIME_MAX, Clients};
-use crate::error::port_error;
+use crate::failure;
 use crate::pause::{TRIES_MAX, pause};
 
 /// Most bytes of one put: what S3 takes without parts.
@@ -90,8 +90,8 @@ impl S3Objects {
         };
         match error.as_service_error().and_then(|refused| refused.code()) {
             Some("PreconditionFailed") => Ok(Put::Taken),
-            Some("ConditionalRequestConflict" | "OperationAborted") => Ok(Put::Again(port_error(PUT, &error))),
-            _ => Err(port_error(PUT, &error)),
+            Some("ConditionalRequestConflict" | "OperationAborted") => Ok(Put::Again(failure::of_store(PUT, &error))),
+            _ => Err(failure::of_store(PUT, &error)),
         }
     }
 
@@ -114,7 +114,7 @@ impl S3Objects {
         match self.s3.head_object().bucket(self.bucket()).key(key).send().await {
             Ok(found) => Ok(Some(found)),
             Err(error) if matches!(error.as_service_error(), Some(HeadObjectError::NotFound(_))) => Ok(None),
-            Err(error) => Err(port_error(operation, &error)),
+            Err(error) => Err(failure::of_store(operation, &error)),
         }
     }
 
@@ -129,7 +129,7 @@ impl S3Objects {
                     Some("NoSuchKey") => Err(not_found(key)),
                     // The range begins after the end.
                     Some("InvalidRange") => Ok(Bytes::new()),
-                    _ => Err(port_error(GET, &error)),
+                    _ => Err(failure::of_store(GET, &error)),
                 });
             }
         };
@@ -206,7 +206,7 @@ impl ObjectStore for S3Objects {
         let call = self.s3.list_objects_v2().bucket(self.bucket()).prefix(prefix);
         let call = call.max_keys(i32::try_from(OBJECT_PAGE_MAX).expect("a thousand"));
         let answer = call.set_start_after(cursor.map(str::to_owned)).send().await;
-        let answer = answer.map_err(|error| port_error(LIST, &error))?;
+        let answer = answer.map_err(|error| failure::of_store(LIST, &error))?;
         let is_last = answer.is_truncated() != Some(true);
         let entry = |object: aws_sdk_s3::types::Object| {
             let size_bytes = object.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
@@ -222,7 +222,7 @@ impl ObjectStore for S3Objects {
             return Ok(());
         }
         let answer = self.s3.delete_object().bucket(self.bucket()).key(key).send().await;
-        answer.map(drop).map_err(|error| port_error(DELETE, &error))
+        answer.map(drop).map_err(|error| failure::of_store(DELETE, &error))
     }
 
     async fn link(&self, key: &str, lifetime: Duration) -> PortResult<Option<String>> {
@@ -234,7 +234,7 @@ impl ObjectStore for S3Objects {
         let signing = PresigningConfig::builder().start_time(self.clients.settings().clock.now()).expires_in(lifetime);
         let signing = signing.build().map_err(|error| refuse(error.to_string()))?;
         let link = self.s3.get_object().bucket(self.bucket()).key(key).presigned(signing).await;
-        Ok(Some(link.map_err(|error| port_error(LINK, &error))?.uri().to_owned()))
+        Ok(Some(link.map_err(|error| failure::of_store(LINK, &error))?.uri().to_owned()))
     }
 }
 

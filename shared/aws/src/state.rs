@@ -33,7 +33,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use model::{ErrorKind, Timestamp};
 
 use crate::client::Clients;
-use crate::error::port_error;
+use crate::failure;
 use crate::pause::{TRIES_MAX, pause};
 use item::{Condition, Stored};
 use version::Versions;
@@ -118,8 +118,8 @@ impl DynamoState {
                 let found = failed.item().map(|item| item::stored(WRITE, item.clone())).transpose()?;
                 self.judge_put(row, found, &stored, now)
             }
-            Some(PutItemError::TransactionConflictException(_)) => Ok(Outcome::Again(port_error(WRITE, &error))),
-            _ => Err(port_error(WRITE, &error)),
+            Some(PutItemError::TransactionConflictException(_)) => Ok(Outcome::Again(failure::of_store(WRITE, &error))),
+            _ => Err(failure::of_store(WRITE, &error)),
         }
     }
 
@@ -157,8 +157,10 @@ impl DynamoState {
                 check_expectation(WRITE, row, found.and_then(|found| found.live_version(now)))?;
                 Err(PortError::new(ErrorKind::Bug, WRITE, "DynamoDB refused a delete whose expectation holds"))
             }
-            Some(DeleteItemError::TransactionConflictException(_)) => Ok(Outcome::Again(port_error(WRITE, &error))),
-            _ => Err(port_error(WRITE, &error)),
+            Some(DeleteItemError::TransactionConflictException(_)) => {
+                Ok(Outcome::Again(failure::of_store(WRITE, &error)))
+            }
+            _ => Err(failure::of_store(WRITE, &error)),
         }
     }
 
@@ -168,7 +170,7 @@ impl DynamoState {
         let mut left = rows;
         for tries in 1..=TRIES_MAX {
             let call = self.dynamo.batch_write_item().request_items(self.table(), left);
-            let answer = call.send().await.map_err(|error| port_error(PUT_MANY, &error))?;
+            let answer = call.send().await.map_err(|error| failure::of_store(PUT_MANY, &error))?;
             left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, rows)| rows).collect();
             if left.is_empty() {
                 return Ok(());

@@ -36,7 +36,7 @@ use tokio::sync::OnceCell;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::client::Clients;
-use crate::error::port_error;
+use crate::failure;
 use crate::objects::S3Objects;
 
 /// Reads of at most so many minutes ask for each; wider ones look into the index first.
@@ -128,7 +128,7 @@ impl DynamoWal {
             .item("s", AttributeValue::S(sort))
             .item("v", AttributeValue::B(Blob::new(value)))
             .item("e", AttributeValue::N(expiry_seconds(minute).to_string()));
-        call.send().await.map(drop).map_err(|error| port_error(APPEND, &error))
+        call.send().await.map(drop).map_err(|error| failure::of_store(APPEND, &error))
     }
 
     /// The minutes of a range that may have entries.
@@ -169,7 +169,7 @@ impl DynamoWal {
                     .expression_attribute_values(":a", AttributeValue::S(first.clone()))
                     .expression_attribute_values(":b", AttributeValue::S(last.clone()));
             }
-            let answer = call.send().await.map_err(|error| port_error(READ, &error))?;
+            let answer = call.send().await.map_err(|error| failure::of_store(READ, &error))?;
             for mut item in answer.items.into_iter().flatten() {
                 let (Some(AttributeValue::S(sort)), Some(AttributeValue::B(value))) =
                     (item.remove("s"), item.remove("v"))

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use model::Timestamp;
 
 use super::{DynamoState, item};
-use crate::error::port_error;
+use crate::failure;
 
 const GET: &str = "state get";
 const RANGE: &str = "state range";
@@ -21,7 +21,7 @@ pub(super) async fn get(state: &DynamoState, key: &RowKey) -> PortResult<Option<
     for (name, value) in item::key_attributes(key) {
         call = call.key(name, value);
     }
-    let answer = call.send().await.map_err(|error| port_error(GET, &error))?;
+    let answer = call.send().await.map_err(|error| failure::of_store(GET, &error))?;
     answer.item.map(|item| item::row(GET, item)).transpose()
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn range(state: &DynamoState, range: &RowRange, now: Timestamp)
     let mut cursor = range.cursor.clone();
     loop {
         let call = keys.query(state.dynamo.query().table_name(state.table()), cursor.take());
-        let answer = call.send().await.map_err(|error| port_error(RANGE, &error))?;
+        let answer = call.send().await.map_err(|error| failure::of_store(RANGE, &error))?;
         let mut rows = Vec::new();
         for found in answer.items.into_iter().flatten() {
             let row = item::row(RANGE, found)?;

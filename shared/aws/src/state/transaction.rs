@@ -10,7 +10,7 @@ use model::{ErrorKind, Timestamp};
 
 use super::item::{self, Condition, Stored};
 use super::{DynamoState, Outcome, WRITE};
-use crate::error::{kind_of, port_error};
+use crate::failure;
 
 const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
 
@@ -27,7 +27,7 @@ impl DynamoState {
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                 self.judge_cancellation(rows, cancelled.cancellation_reasons(), now)
             }
-            _ => Err(port_error(WRITE, &error)),
+            _ => Err(failure::of_store(WRITE, &error)),
         }
     }
 
@@ -110,7 +110,7 @@ impl DynamoState {
                 "TransactionConflict" => again = Some(PortError::new(ErrorKind::Throttled, WRITE, text)),
                 code => {
                     let code = if code == "ValidationError" { "ValidationException" } else { code };
-                    failure = Some(PortError::new(kind_of(code, message, 400), WRITE, text));
+                    failure = Some(PortError::new(failure::store_kind(code, message, 400), WRITE, text));
                 }
             }
         }
