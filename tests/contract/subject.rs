@@ -30,6 +30,13 @@ impl<P: ?Sized> Subject<P> {
         drop(self.port.take());
         self.port = Some((self.open)());
     }
+
+    /// Closes the adapter, lets something happen to what it has stored, then opens it again.
+    pub async fn reopen_after(&mut self, change: impl Future<Output = ()>) {
+        drop(self.port.take());
+        change.await;
+        self.port = Some((self.open)());
+    }
 }
 
 impl<P: ?Sized> fmt::Debug for Subject<P> {

@@ -1,9 +1,11 @@
 //! The contract of `Wal`.
 
-use app::ports::{Minute, Shard, Wal, WalEntry};
+use std::fmt;
+
+use app::ports::{DamagedEntry, Minute, Shard, Wal, WalEntry, WalRead};
 use app::refusals::BLOB_BYTES_MAX;
 use bytes::Bytes;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use model::{ErrorKind, TenantId};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -36,6 +38,30 @@ macro_rules! wal_contract {
     };
 }
 
+/// Makes a test of each check of what a log does about damage, for the [`Damageable`] that the expression gives.
+#[macro_export]
+macro_rules! wal_damage_contract {
+    ($damageable:expr) => {
+        $crate::checks!($damageable, wal, [damage_hides_nothing_else, a_damaged_log_takes_new_entries]);
+    };
+}
+
+/// A log, and a way to harm what it has stored.
+pub struct Damageable {
+    /// The log.
+    pub subject: Subject<dyn Wal>,
+    /// Harms one entry of shard 0 where it lies; the log is closed meanwhile.
+    pub damage: Box<dyn Fn(WalEntry) -> BoxFuture<'static, ()> + Send + Sync>,
+    /// The size of blobs that this can be done to.
+    pub blob_bytes: usize,
+}
+
+impl fmt::Debug for Damageable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Damageable")
+    }
+}
+
 const SHARD: Shard = Shard(0);
 const ALL: std::ops::Range<Minute> = Minute::MIN..Minute::MAX;
 
@@ -59,7 +85,9 @@ async fn append_all(wal: &dyn Wal, entries: &[WalEntry]) {
 }
 
 async fn read(wal: &dyn Wal, minutes: std::ops::Range<Minute>) -> Vec<WalEntry> {
-    wal.read(SHARD, minutes).await.expect("a read")
+    let WalRead { entries, damaged } = wal.read(SHARD, minutes).await.expect("a read");
+    assert_eq!(damaged, [], "nothing is damaged");
+    entries
 }
 
 /// Minute, tenant, hash (XXH3-128 of the bytes) and bytes come back as they were given.
@@ -107,8 +135,8 @@ pub async fn minute_tenant_and_shard_tell_equal_bytes_apart(subject: Subject<dyn
     append_all(subject.port(), &entries).await;
     subject.port().append(Shard(7), 5, &tenant("a"), Bytes::from_static(b"blob")).await.expect("an append");
     assert_eq!(read(subject.port(), ALL).await, entries);
-    assert_eq!(subject.port().read(Shard(7), ALL).await.expect("a read"), entries[..1]);
-    assert_eq!(subject.port().read(Shard(8), ALL).await.expect("a read"), []);
+    assert_eq!(subject.port().read(Shard(7), ALL).await.expect("a read").entries, entries[..1]);
+    assert_eq!(subject.port().read(Shard(8), ALL).await.expect("a read"), WalRead::default());
 }
 
 /// Whatever the order of the appends.
@@ -196,7 +224,7 @@ pub async fn forgetting_keeps_all_from_the_minute_on(mut subject: Subject<dyn Wa
         let found = read(subject.port(), forgotten..300).await;
         assert_eq!((found.len(), &found[0]), (entries.iter().filter(|entry| entry.minute >= forgotten).count(), &kept));
     }
-    assert_eq!(subject.port().read(Shard(1), ALL).await.expect("a read").len(), 1, "the other shard's entry");
+    assert_eq!(subject.port().read(Shard(1), ALL).await.expect("a read").entries.len(), 1, "the other shard's entry");
     subject.reopen();
     assert_eq!(read(subject.port(), 299..300).await, entries[299..]);
     subject.port().forget_before(SHARD, 1000).await.expect("forgetting more than there is");
@@ -210,4 +238,51 @@ pub async fn a_forgotten_minute_takes_new_entries(subject: Subject<dyn Wal>) {
     let late = entry(5, "t", "late");
     append(subject.port(), &late).await;
     assert!(read(subject.port(), ALL).await.contains(&late));
+}
+
+/// Entries in five minutes, of which the one in minute 2 is harmed: those that are left.
+async fn harmed(damageable: &mut Damageable) -> Vec<WalEntry> {
+    let blob = |minute: Minute| {
+        let mut random = Random::new(minute.unsigned_abs() + 1);
+        Bytes::from_iter((0..damageable.blob_bytes).map(|_| random.next().to_le_bytes()[0]))
+    };
+    let entry = |minute| {
+        let blob = blob(minute);
+        WalEntry { minute, tenant: tenant("t"), hash: xxh3_128(&blob), blob }
+    };
+    let entries: Vec<WalEntry> = (0..5).map(entry).collect();
+    append_all(damageable.subject.port(), &entries).await;
+    damageable.subject.reopen_after((damageable.damage)(entries[2].clone())).await;
+    entries.into_iter().filter(|entry| entry.minute != 2).collect()
+}
+
+/// The other entries come as they were, also those of a read that goes around it; what is damaged has its minute, a
+/// place that stays the same, and a reason.
+pub async fn damage_hides_nothing_else(mut damageable: Damageable) {
+    let whole = harmed(&mut damageable).await;
+    let port = damageable.subject.port();
+    let WalRead { entries, damaged } = port.read(SHARD, ALL).await.expect("a read");
+    assert!(entries == whole, "{} entries, {damaged:?}", entries.len());
+    let [DamagedEntry { minute: 2, place, reason }] = &damaged[..] else { panic!("{damaged:?}") };
+    assert!(!place.is_empty() && !reason.is_empty(), "{damaged:?}");
+    for (minutes, expected) in [(0..2, &[][..]), (3..5, &[]), (2..3, &damaged), (1..3, &damaged), (0..5, &damaged)] {
+        let read = port.read(SHARD, minutes.clone()).await.expect("a read");
+        assert_eq!(read.damaged, expected, "{minutes:?}");
+        let entries = usize::try_from(minutes.end - minutes.start).expect("a few") - expected.len();
+        assert_eq!(read.entries.len(), entries, "{minutes:?}");
+    }
+    assert_eq!(port.read(Shard(1), ALL).await.expect("a read"), WalRead::default());
+}
+
+/// Also in the minute that is damaged.
+pub async fn a_damaged_log_takes_new_entries(mut damageable: Damageable) {
+    let whole = harmed(&mut damageable).await;
+    let new = [entry(2, "t", "new"), entry(7, "t", "new")];
+    append_all(damageable.subject.port(), &new).await;
+    for _ in 0..2 {
+        let read = damageable.subject.port().read(SHARD, ALL).await.expect("a read");
+        assert_eq!((read.entries.len(), read.damaged.len()), (whole.len() + new.len(), 1));
+        assert!(new.iter().chain(&whole).all(|entry| read.entries.contains(entry)));
+        damageable.subject.reopen();
+    }
 }

@@ -69,6 +69,7 @@ mod embedded {
     use tempfile::TempDir;
     use tests::Subject;
     use tests::topic::TopicSubject;
+    use tests::wal::Damageable;
 
     /// A data folder of its own, which lives as long as what opens it.
     fn folder() -> TempDir {
@@ -82,6 +83,32 @@ mod embedded {
     fn wal() -> Subject<dyn Wal> {
         let dir = folder();
         Subject::new(move || -> Arc<dyn Wal> { open(&dir).wal })
+    }
+
+    /// A bit of the blob turns over in the file.
+    fn harmed_wal() -> Damageable {
+        let dir = Arc::new(folder());
+        let files = Arc::clone(&dir);
+        let damage = move |blob: &[u8]| {
+            for file in std::fs::read_dir(files.path().join("wal")).expect("the folder of the log") {
+                let path = file.expect("a file").path();
+                let mut bytes = std::fs::read(&path).expect("a segment");
+                if let Some(place) = bytes.windows(blob.len()).position(|window| window == blob) {
+                    bytes[place] ^= 1;
+                    std::fs::write(path, bytes).expect("a segment");
+                    return;
+                }
+            }
+            panic!("no file has the blob");
+        };
+        Damageable {
+            subject: Subject::new(move || -> Arc<dyn Wal> { open(&dir).wal }),
+            damage: Box::new(move |entry| {
+                damage(&entry.blob);
+                Box::pin(std::future::ready(()))
+            }),
+            blob_bytes: 1000,
+        }
     }
 
     fn objects() -> Subject<dyn ObjectStore> {
@@ -101,6 +128,9 @@ mod embedded {
 
     mod wal {
         tests::wal_contract!(super::wal());
+    }
+    mod harmed_wal {
+        tests::wal_damage_contract!(super::harmed_wal());
     }
     mod objects {
         tests::object_store_contract!(super::objects());

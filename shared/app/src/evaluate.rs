@@ -46,6 +46,10 @@ pub struct TickSummary {
     pub samples_taken: usize,
     /// The last arrival minute that is in chunks from now on.
     pub watermark: Minute,
+    /// How many minutes of the log it took, from the watermark before to this one.
+    pub minutes_taken: i64,
+    /// Parts of the log in these minutes that were left out, since they are damaged, lost or cannot be decoded.
+    pub entries_unreadable: usize,
     /// Evaluations of rules, late ones included.
     pub rules_evaluated: usize,
     /// Those that failed.
@@ -85,8 +89,13 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
     app.close(load::next_watermark(now, row.watermark));
     let log = app.loader.log(shard, row.watermark, now).await?;
     let drained = load::drain(&log, now).await?;
-    let mut summary =
-        TickSummary { watermark: drained.watermark, samples_taken: drained.samples, ..TickSummary::default() };
+    let mut summary = TickSummary {
+        watermark: drained.watermark,
+        minutes_taken: drained.watermark - row.watermark,
+        entries_unreadable: drained.unreadable.len() + drained.damaged.len(),
+        samples_taken: drained.samples,
+        ..TickSummary::default()
+    };
     let decided = decide(app, &row, &log, now, &mut summary).await?;
     drop(log);
     app.metrics.rules(summary.rules_evaluated, summary.rules_failed, summary.slots_missed);
@@ -101,6 +110,7 @@ pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary
         return Ok(summary);
     }
     app.remember_watermark(now.minute(), next.watermark);
+    app.metrics.unreadable(summary.entries_unreadable);
     publish(app, &decided.messages).await?;
     forget(app, shard, (row.watermark, version), next.watermark).await?;
     Ok(summary)

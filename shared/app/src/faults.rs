@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ports::{
     ByteRange, Delivery, Message, Messenger, Minute, ObjectPage, ObjectStore, PortError, PortResult, Receipt, Row,
-    RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry,
+    RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalRead,
 };
 
 /// What goes wrong with one call.
@@ -228,7 +228,7 @@ impl<P: Wal + ?Sized> Wal for Faulty<P> {
         self.plan.call("wal append", || self.inner.append(shard, minute, tenant, blob.clone())).await
     }
 
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead> {
         self.plan.call("wal read", || self.inner.read(shard, minutes.clone())).await
     }
 

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ports::{
     ByteRange, Change, Delivery, Message, Messenger, Minute, ObjectEntry, ObjectPage, ObjectStore, PortError,
-    PortResult, Receipt, Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry,
+    PortResult, Receipt, Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry, WalRead,
 };
 use crate::refusals::{
     OBJECT_PAGE_MAX, ROW_PAGE_BYTES_MAX, check_blob, check_delivery, check_expectation, check_messages,
@@ -37,18 +37,17 @@ impl Wal for MemoryWal {
         Ok(())
     }
 
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead> {
         let inside = |key: &(Shard, Minute, TenantId, u128)| key.0 == shard && minutes.contains(&key.1);
         let entries = lock(&self.entries);
         let found = entries.iter().filter(|(key, _)| inside(key));
-        Ok(found
-            .map(|((_, minute, tenant, hash), blob)| WalEntry {
-                minute: *minute,
-                tenant: tenant.clone(),
-                hash: *hash,
-                blob: blob.clone(),
-            })
-            .collect())
+        let entry = |((_, minute, tenant, hash), blob): (&(_, Minute, TenantId, u128), &Bytes)| WalEntry {
+            minute: *minute,
+            tenant: tenant.clone(),
+            hash: *hash,
+            blob: blob.clone(),
+        };
+        Ok(WalRead { entries: found.map(entry).collect(), damaged: Vec::new() })
     }
 
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {

@@ -28,6 +28,10 @@ const SKIPPED: Counter = Counter {
     name: "mihari_ingest_skipped_total",
     help: "Native histograms and exemplars in accepted requests that are not stored yet, by kind.",
 };
+const UNREADABLE: Counter = Counter {
+    name: "mihari_wal_unreadable_entries_total",
+    help: "Parts of the write-ahead log that a tick left out, since they are damaged, lost or cannot be decoded.",
+};
 const FLOW_RUNS: Counter = Counter { name: "mihari_flow_runs_total", help: "Runs of a flow, by flow and outcome." };
 const RULES: Counter = Counter { name: "mihari_rule_evaluations_total", help: "Rules evaluated." };
 const RULE_FAILURES: Counter =
@@ -39,12 +43,13 @@ const MISSED: Counter = Counter {
 const NOTIFICATIONS: Counter =
     Counter { name: "mihari_notifications_total", help: "Deliveries tried, by integration and outcome." };
 
-const COUNTERS: [&Counter; 10] = [
+const COUNTERS: [&Counter; 11] = [
     &HTTP_REQUESTS,
     &SAMPLES,
     &WAL_BYTES,
     &REFUSED,
     &SKIPPED,
+    &UNREADABLE,
     &FLOW_RUNS,
     &RULES,
     &RULE_FAILURES,
@@ -122,6 +127,11 @@ impl Metrics {
     pub fn skipped(&self, histograms: usize, exemplars: usize) {
         self.add(&SKIPPED, vec![("kind", "histogram".to_owned())], histograms);
         self.add(&SKIPPED, vec![("kind", "exemplar".to_owned())], exemplars);
+    }
+
+    /// A tick left out parts of the log.
+    pub fn unreadable(&self, entries: usize) {
+        self.add(&UNREADABLE, Vec::new(), entries);
     }
 
     /// A flow ran.

@@ -59,6 +59,27 @@ pub struct WalEntry {
     pub blob: Bytes,
 }
 
+/// A part of the write-ahead log that is there no more, or not as it was appended, and stays so: reading it again gives
+/// nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamagedEntry {
+    /// When it arrived; the latest minute where it holds entries of several.
+    pub minute: Minute,
+    /// Where it lies, in the words of the adapter: for a person who looks after it, and the same at every read.
+    pub place: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What lies in some minutes of the write-ahead log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalRead {
+    /// The entries, ordered by minute, then tenant, then hash.
+    pub entries: Vec<WalEntry>,
+    /// What cannot be read, ordered by minute, then place.
+    pub damaged: Vec<DamagedEntry>,
+}
+
 /// The write-ahead log: accepted requests until the tick has taken them.
 #[async_trait]
 pub trait Wal: Send + Sync + fmt::Debug {
@@ -70,11 +91,11 @@ pub trait Wal: Send + Sync + fmt::Debug {
     /// `Unavailable` when there is no room or no answer: the blob may or may not be there, and may be sent again.
     async fn append(&self, shard: Shard, minute: Minute, tenant: &TenantId, blob: Bytes) -> PortResult<()>;
 
-    /// All entries that arrived in these minutes, ordered by minute, then tenant, then hash.
+    /// All entries that arrived in these minutes. One that is damaged or lost hides no other: it is named beside them.
     ///
     /// # Errors
-    /// `Corrupt` when an entry fails its checksum; `Unavailable` when there is no answer.
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>>;
+    /// `Unavailable` or `Throttled` when there is no answer: what another try may find is never taken for damaged.
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead>;
 
     /// Removes all entries that arrived before a minute. May be lazy: entries may stay readable for a while.
     ///

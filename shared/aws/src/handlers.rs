@@ -15,6 +15,7 @@ use app::error::consequence;
 use app::http::operator::OperatorEvent;
 use app::http::{Reply, Route};
 use app::ports::Shard;
+use app::tick_row::WAL_RETENTION;
 use app::{App, AppError};
 use http::StatusCode;
 use model::Timestamp;
@@ -28,6 +29,8 @@ use crate::queue;
 /// How far behind the tick may be before its function fails, so that the alarm on its failures tells: 10 minutes, when
 /// 2 are normal.
 pub const MINUTES_BEHIND_MAX: i64 = 10;
+/// How long entries of the log live.
+const LOG_MINUTES: i64 = WAL_RETENTION.as_secs().cast_signed() / 60;
 
 /// One event, and what the host adds to it.
 #[derive(Debug)]
@@ -138,6 +141,12 @@ pub async fn evaluate(app: Arc<App>, invocation: Invocation) -> Result<Outcome, 
     if !summary.errors.is_empty() {
         tracing::warn!(errors = ?summary.errors, "the tick has something to tell");
     }
+    if summary.minutes_taken > LOG_MINUTES {
+        tracing::error!(
+            minutes = summary.minutes_taken,
+            "no tick ran for longer than the log lives: what it forgot meanwhile is lost"
+        );
+    }
     let minutes = invocation.now.minute() - summary.watermark;
     if minutes > MINUTES_BEHIND_MAX {
         return Err(FunctionError::Behind { minutes });
@@ -146,6 +155,7 @@ pub async fn evaluate(app: Arc<App>, invocation: Invocation) -> Result<Outcome, 
         "committed": summary.committed,
         "watermark": summary.watermark,
         "samples_taken": summary.samples_taken,
+        "entries_unreadable": summary.entries_unreadable,
         "rules_evaluated": summary.rules_evaluated,
         "rules_failed": summary.rules_failed,
         "alerts_published": summary.alerts_published,

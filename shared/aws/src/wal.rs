@@ -15,13 +15,19 @@
 //! and minute, the minute is entered into the index; both are awaited before the append returns, so whatever was
 //! acknowledged is found by wide reads too. Narrow reads, those of every tick and query, ask for each minute and need no
 //! index. No clock: minutes are arguments.
+//!
+//! What is damaged or gone (a row of another form, an object that is not there, other bytes than the hash says) is told
+//! beside the entries that are whole, since no retry brings it back. What S3 or DynamoDB may answer at another try, such
+//! as throttling, a time-out or missing rights, fails the read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use app::catalogue::INLINE_BYTES_MAX;
-use app::ports::{ByteRange, Minute, ObjectStore as _, PortError, PortResult, Shard, Wal, WalEntry};
+use app::ports::{
+    ByteRange, DamagedEntry, Minute, ObjectStore as _, PortError, PortResult, Shard, Wal, WalEntry, WalRead,
+};
 use app::refusals::check_blob;
 use app::tick_row::WAL_RETENTION;
 use async_trait::async_trait;
@@ -79,6 +85,9 @@ enum Content {
     Blob(Bytes),
     Object(String),
 }
+
+/// What can be read of a row or an object, or why nothing can.
+type Readable<T> = Result<T, DamagedEntry>;
 
 impl DynamoWal {
     /// The log of the deployment. Opens no connection.
@@ -138,21 +147,28 @@ impl DynamoWal {
         }
         let sorts = (index_sort(range.start), index_sort(range.end - 1));
         let rows = self.query(index_partition(shard), Some(sorts)).await?;
-        rows.into_iter()
-            .map(|(sort, _)| minute_of(&sort).ok_or_else(|| corrupt(format!("index row {sort:?}"))))
-            .collect()
+        // A row that names no minute is none of ours: entries are found by the keys, which nothing damages alone.
+        Ok(rows.into_iter().filter_map(|(sort, _)| minute_of(&sort)).collect())
     }
 
-    async fn read_minute(&self, shard: Shard, minute: Minute) -> PortResult<Vec<Found>> {
-        let rows = self.query(partition(shard, minute), None).await?;
-        let found = |(sort, value): (String, Bytes)| {
-            found(minute, &sort, &value).ok_or_else(|| corrupt(format!("row {sort:?} of minute {minute}")))
+    async fn read_minute(&self, shard: Shard, minute: Minute) -> PortResult<Vec<Readable<Found>>> {
+        let partition = partition(shard, minute);
+        let rows = self.query(partition.clone(), None).await?;
+        let found = |(sort, value): (String, Option<Bytes>)| {
+            let found = value.and_then(|value| found(minute, &sort, &value));
+            let place = || format!("row {partition:?} {sort:?}");
+            found.ok_or_else(|| DamagedEntry { minute, place: place(), reason: "it is no row of the log".to_owned() })
         };
-        rows.into_iter().map(found).collect()
+        Ok(rows.into_iter().map(found).collect())
     }
 
-    /// Sort keys and values of a partition, with the sort keys from one to another where they are given.
-    async fn query(&self, partition: String, sorts: Option<(String, String)>) -> PortResult<Vec<(String, Bytes)>> {
+    /// Sort keys and values of a partition, with the sort keys from one to another where they are given. A row may have
+    /// no value, or one that is none.
+    async fn query(
+        &self,
+        partition: String,
+        sorts: Option<(String, String)>,
+    ) -> PortResult<Vec<(String, Option<Bytes>)>> {
         let mut rows = Vec::new();
         let mut after = None;
         loop {
@@ -171,12 +187,15 @@ impl DynamoWal {
             }
             let answer = call.send().await.map_err(|error| failure::of_store(READ, &error))?;
             for mut item in answer.items.into_iter().flatten() {
-                let (Some(AttributeValue::S(sort)), Some(AttributeValue::B(value))) =
-                    (item.remove("s"), item.remove("v"))
-                else {
-                    return Err(corrupt(format!("an item of {partition:?} that is no row")));
+                let Some(AttributeValue::S(sort)) = item.remove("s") else {
+                    // The table's schema says so; an answer without it is none.
+                    return Err(PortError::new(ErrorKind::Unavailable, READ, "an item comes without its key"));
                 };
-                rows.push((sort, Bytes::from(value.into_inner())));
+                let value = match item.remove("v") {
+                    Some(AttributeValue::B(value)) => Some(Bytes::from(value.into_inner())),
+                    _ => None,
+                };
+                rows.push((sort, value));
             }
             after = answer.last_evaluated_key;
             if after.is_none() {
@@ -186,21 +205,22 @@ impl DynamoWal {
     }
 
     /// Fetches the blob of a row where it is an object, and checks it.
-    async fn entry(&self, found: Found) -> PortResult<WalEntry> {
-        let Found { minute, tenant, hash, content } = found;
-        let blob = match content {
-            Content::Blob(blob) => blob,
-            Content::Object(key) => match self.objects.get(&key, ByteRange::All).await {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Err(corrupt(format!("the object {key:?} that a row names")));
-                }
-                answer => answer?,
-            },
+    async fn entry(&self, found: Readable<Found>) -> PortResult<Readable<WalEntry>> {
+        let Found { minute, tenant, hash, content } = match found {
+            Ok(found) => found,
+            Err(damaged) => return Ok(Err(damaged)),
         };
-        if xxh3_128(&blob) != hash {
-            return Err(corrupt(format!("the blob of {tenant} in minute {minute} with the hash {hash:032x}")));
-        }
-        Ok(WalEntry { minute, tenant, hash, blob })
+        let (place, blob) = match content {
+            Content::Blob(blob) => (format!("entry {tenant}#{hash:032x}"), Ok(blob)),
+            Content::Object(key) => (format!("object {key:?}"), self.objects.get(&key, ByteRange::All).await),
+        };
+        let reason = match blob {
+            Ok(blob) if xxh3_128(&blob) == hash => return Ok(Ok(WalEntry { minute, tenant, hash, blob })),
+            Ok(_) => "it holds other bytes than were appended".to_owned(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt) => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        Ok(Err(DamagedEntry { minute, place, reason }))
     }
 }
 
@@ -212,17 +232,25 @@ impl Wal for DynamoWal {
         Ok(())
     }
 
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead> {
         if minutes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(WalRead::default());
         }
         let minutes = self.minutes(shard, &minutes).await?;
         let reads: Vec<_> = minutes.into_iter().map(|minute| self.read_minute(shard, minute)).collect();
-        let found: Vec<Vec<Found>> = stream::iter(reads).buffered(MINUTES_AT_ONCE).try_collect().await?;
+        let found: Vec<Vec<Readable<Found>>> = stream::iter(reads).buffered(MINUTES_AT_ONCE).try_collect().await?;
         let entries: Vec<_> = found.into_iter().flatten().map(|found| self.entry(found)).collect();
-        let mut entries: Vec<WalEntry> = stream::iter(entries).buffered(OBJECTS_AT_ONCE).try_collect().await?;
+        let read: Vec<Readable<WalEntry>> = stream::iter(entries).buffered(OBJECTS_AT_ONCE).try_collect().await?;
+        let (mut entries, mut damaged) = (Vec::with_capacity(read.len()), Vec::new());
+        for entry in read {
+            match entry {
+                Ok(entry) => entries.push(entry),
+                Err(entry) => damaged.push(entry),
+            }
+        }
         entries.sort_by(|a, b| (a.minute, &a.tenant, a.hash).cmp(&(b.minute, &b.tenant, b.hash)));
-        Ok(entries)
+        damaged.sort_unstable();
+        Ok(WalRead { entries, damaged })
     }
 
     /// Nothing: rows and objects go by themselves once their time is over.
@@ -271,10 +299,6 @@ fn found(minute: Minute, sort: &str, value: &Bytes) -> Option<Found> {
         _ => return None,
     };
     Some(Found { minute, tenant: TenantId::new(tenant).ok()?, hash: u128::from_str_radix(hash, 16).ok()?, content })
-}
-
-fn corrupt(what: String) -> PortError {
-    PortError::new(ErrorKind::Corrupt, READ, format!("{what} is damaged or missing"))
 }
 
 #[cfg(test)]

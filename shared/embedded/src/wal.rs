@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
-use app::ports::{Minute, PortError, PortResult, Shard, Wal, WalEntry};
+use app::ports::{DamagedEntry, Minute, PortError, PortResult, Shard, Wal, WalEntry, WalRead};
 use app::refusals::check_blob;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::OpenError;
 use crate::folder::FolderLock;
 use recent::{KnownGroup, Recent};
-use segment::{FrameError, SegmentIndex, read_group, segment_path};
+use segment::{FrameError, SegmentIndex, next_good_group, read_group, segment_path};
 use writer::{Request, Writer};
 
 /// Most requests that wait for the writer; more wait for room in the queue.
@@ -111,7 +111,7 @@ impl Wal for SegmentWal {
         self.ask("wal append", |reply| Request::Append { entry, reply }).await
     }
 
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead> {
         let log = Arc::clone(&self.log);
         let task = tokio::task::spawn_blocking(move || log.read(shard, &minutes));
         task.await.unwrap_or_else(|error| Err(PortError::new(ErrorKind::Bug, "wal read", error)))
@@ -126,75 +126,110 @@ impl Wal for SegmentWal {
     }
 }
 
+/// A part of a segment that is damaged or gone.
+struct Hole {
+    /// From the bad frame to the next good one, or to the end of what was asked for.
+    bytes: Range<u64>,
+    reason: String,
+}
+
 impl Log {
-    fn read(&self, shard: Shard, minutes: &Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    fn read(&self, shard: Shard, minutes: &Range<Minute>) -> PortResult<WalRead> {
         if minutes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(WalRead::default());
         }
         let parts: Vec<(u64, Range<u64>)> =
             self.segments().iter().filter_map(|(&number, index)| Some((number, index.part(shard, minutes)?))).collect();
         // The same entry may stand in several frames: the map holds it once, in order.
         let mut entries: BTreeMap<(Minute, TenantId, u128), Bytes> = BTreeMap::new();
+        let mut damaged = Vec::new();
         for (number, part) in parts {
-            let read = self.read_part(number, part, |(of, entry)| {
+            let holes = self.read_part(number, part, |(of, entry)| {
                 if *of == shard && minutes.contains(&entry.minute) {
                     entries.insert((entry.minute, entry.tenant.clone(), entry.hash), entry.blob.clone());
                 }
-            });
-            match read {
-                Ok(()) => {}
-                Err(FrameError::Io(error)) if self.was_forgotten(number, &error) => {}
-                Err(error) => return Err(self.read_error(number, &error)),
-            }
+            })?;
+            damaged.extend(holes.into_iter().filter_map(|hole| self.damaged(number, hole, shard, minutes)));
         }
+        damaged.sort_unstable();
         let entry = |((minute, tenant, hash), blob)| WalEntry { minute, tenant, hash, blob };
-        Ok(entries.into_iter().map(entry).collect())
+        Ok(WalRead { entries: entries.into_iter().map(entry).collect(), damaged })
     }
 
+    /// Takes the entries of a part of a segment; gives back where it has none.
     fn read_part(
         &self,
         number: u64,
         part: Range<u64>,
         mut take: impl FnMut(&(Shard, WalEntry)),
-    ) -> Result<(), FrameError> {
+    ) -> PortResult<Vec<Hole>> {
         let mut file = None;
+        let mut holes = Vec::new();
         let mut offset = part.start;
         while offset < part.end {
-            let known = self.recent().get((number, offset));
-            let group = match known {
-                Some(group) => group,
-                None => {
-                    let file = match &mut file {
-                        Some(file) => file,
-                        none => none.insert(File::open(segment_path(&self.dir, number))?),
-                    };
-                    let group = read_group(file, number, offset, part.end)?;
-                    let group = Arc::new(KnownGroup::new(group.entries, group.end));
-                    self.recent().keep((number, offset), Arc::clone(&group));
-                    group
+            let group = match self.group(&mut file, number, offset, part.end) {
+                Ok(group) => group,
+                Err(error) => {
+                    let end = self.good_again(file.as_ref(), number, offset..part.end, &error)?;
+                    holes.push(Hole { bytes: offset..end, reason: error.to_string() });
+                    offset = end;
+                    continue;
                 }
             };
             group.entries.iter().for_each(&mut take);
             offset = group.end;
         }
-        Ok(())
+        Ok(holes)
     }
 
-    /// Whether a segment is missing because it was forgotten meanwhile.
-    fn was_forgotten(&self, number: u64, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::NotFound && !self.segments().contains_key(&number)
-    }
-
-    fn read_error(&self, number: u64, error: &FrameError) -> PortError {
-        let kind = match error {
-            FrameError::Damaged { .. } => ErrorKind::Corrupt,
-            // The index knows bytes that the file does not have.
-            FrameError::Io(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
-                ErrorKind::Corrupt
-            }
-            FrameError::Io(_) => ErrorKind::Unavailable,
+    /// The group at an offset, from memory or from the file, which is opened once.
+    fn group(
+        &self,
+        file: &mut Option<File>,
+        number: u64,
+        offset: u64,
+        end: u64,
+    ) -> Result<Arc<KnownGroup>, FrameError> {
+        if let Some(group) = self.recent().get((number, offset)) {
+            return Ok(group);
+        }
+        let file = match file {
+            Some(file) => file,
+            none => none.insert(File::open(segment_path(&self.dir, number))?),
         };
-        PortError::new(kind, "wal read", format!("{}: {error}", segment_path(&self.dir, number).display()))
+        let group = read_group(file, number, offset, end)?;
+        let group = Arc::new(KnownGroup::new(group.entries, group.end));
+        self.recent().keep((number, offset), Arc::clone(&group));
+        Ok(group)
+    }
+
+    /// Where reading goes on after a group that cannot be read; an error when another try may read it.
+    fn good_again(&self, file: Option<&File>, number: u64, rest: Range<u64>, error: &FrameError) -> PortResult<u64> {
+        let path = || segment_path(&self.dir, number);
+        let unavailable = |error: &dyn std::fmt::Display| {
+            PortError::new(ErrorKind::Unavailable, "wal read", format!("{}: {error}", path().display()))
+        };
+        match (error, file) {
+            (FrameError::Damaged { .. }, Some(file)) => {
+                let next = next_good_group(file, number, rest.start, rest.end).map_err(|error| unavailable(&error))?;
+                Ok(next.unwrap_or(rest.end))
+            }
+            // The index knows bytes that the file does not have.
+            (FrameError::Io(error), _)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) =>
+            {
+                Ok(rest.end)
+            }
+            (error, _) => Err(unavailable(error)),
+        }
+    }
+
+    /// A hole as readers of some minutes know it; `None` when it holds none of them, or was forgotten meanwhile.
+    fn damaged(&self, number: u64, hole: Hole, shard: Shard, minutes: &Range<Minute>) -> Option<DamagedEntry> {
+        let minute = self.segments().get(&number)?.newest_within(shard, minutes, &hole.bytes)?;
+        let (path, Range { start, end }) = (segment_path(&self.dir, number), hole.bytes);
+        let place = format!("{} from byte {start} to {end}", path.display());
+        Some(DamagedEntry { minute, place, reason: hole.reason })
     }
 }
 

@@ -70,7 +70,7 @@ async fn what_was_acknowledged_survives_a_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
         let store = embedded::open(dir.path()).unwrap();
-        let entries = store.wal.read(SHARD, 0..2).await.unwrap();
+        let entries = store.wal.read(SHARD, 0..2).await.unwrap().entries;
         for name in &acknowledged {
             assert!(entries.iter().any(|entry| entry.blob == name), "{name} is not in the log");
             let row = store.state.get(&RowKey::new("p", name.as_str()), NOW).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_full_disk_is_unavailable_and_leaves_nothing_half_written() {
     assert!(output.status.success() && text.contains("all as expected"), "{text}");
 
     let store = embedded::open(dir.path()).unwrap();
-    let entries = store.wal.read(SHARD, 0..9).await.unwrap();
+    let entries = store.wal.read(SHARD, 0..9).await.unwrap().entries;
     let found: Vec<(i64, &[u8])> = entries.iter().map(|entry| (entry.minute, &entry.blob[..])).collect();
     assert_eq!(found, [(1, &b"before"[..]), (3, b"after")]);
     let objects = store.objects.list("", None).await.unwrap().entries;

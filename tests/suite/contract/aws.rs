@@ -7,8 +7,12 @@ use std::sync::Arc;
 
 use ::aws::client::{AwsSettings, Clients, Credentials, SharedTimeSource, SystemTimeSource};
 use ::aws::{DynamoState, DynamoWal, S3Objects};
-use app::ports::{ObjectStore, StateStore, Wal};
+use app::catalogue::INLINE_BYTES_MAX;
+use app::ports::{ObjectStore, RowKey, StateStore, Wal, WalEntry};
+use bytes::Bytes;
+use model::Timestamp;
 use tests::Subject;
+use tests::wal::Damageable;
 
 /// Clients of whatever listens at an endpoint.
 pub(crate) fn clients(endpoint: String) -> Clients {
@@ -34,6 +38,48 @@ fn wal() -> Subject<dyn Wal> {
     })
 }
 
+/// How an entry of the log is harmed.
+#[derive(Clone, Copy)]
+enum Harm {
+    /// The item holds other bytes.
+    Item,
+    /// The object is gone.
+    Lost,
+    /// The object holds other bytes.
+    Replaced,
+}
+
+fn harmed_wal(harm: Harm) -> Damageable {
+    let (dynamo, s3) = (servers::dynamo(), servers::s3_in_memory());
+    let open = {
+        let (dynamo, s3) = (dynamo.clone(), s3.clone());
+        move || -> Arc<dyn Wal> {
+            Arc::new(DynamoWal::with_objects(&clients(dynamo.clone()), S3Objects::new(&clients(s3.clone()))))
+        }
+    };
+    let damage = move |entry: WalEntry| {
+        let (state, objects) = (DynamoState::new(&clients(dynamo.clone())), S3Objects::new(&clients(s3.clone())));
+        let future = async move {
+            let WalEntry { minute, tenant, hash, .. } = entry;
+            let key = format!("wal/tenant={tenant}/{minute}/{hash:032x}");
+            if let Harm::Item = harm {
+                let row = RowKey::new(format!("w#0#{minute}"), format!("{tenant}#{hash:032x}"));
+                let other = Bytes::from_static(b"\x01other bytes");
+                state.put_many(vec![(row, other, None)], Timestamp::from_secs(0)).await.expect("a put");
+                return;
+            }
+            assert!(objects.get(&key, app::ports::ByteRange::All).await.is_ok(), "there is such an object");
+            objects.delete(&key).await.expect("a delete");
+            if let Harm::Replaced = harm {
+                objects.put_new(&key, Bytes::from_static(b"other bytes")).await.expect("a put");
+            }
+        };
+        Box::pin(future) as _
+    };
+    let blob_bytes = if let Harm::Item = harm { 100 } else { INLINE_BYTES_MAX + 1 };
+    Damageable { subject: Subject::new(open), damage: Box::new(damage), blob_bytes }
+}
+
 fn objects() -> Subject<dyn ObjectStore> {
     let s3 = servers::s3_in_memory();
     Subject::new(move || -> Arc<dyn ObjectStore> { Arc::new(S3Objects::new(&clients(s3.clone()))) })
@@ -55,6 +101,15 @@ mod state {
 }
 mod wal {
     tests::wal_contract!(super::wal());
+}
+mod wal_with_another_item {
+    tests::wal_damage_contract!(super::harmed_wal(super::Harm::Item));
+}
+mod wal_without_an_object {
+    tests::wal_damage_contract!(super::harmed_wal(super::Harm::Lost));
+}
+mod wal_with_another_object {
+    tests::wal_damage_contract!(super::harmed_wal(super::Harm::Replaced));
 }
 mod objects {
     tests::object_store_contract!(super::objects());

@@ -410,7 +410,7 @@ async fn samples_that_are_not_durable_are_asked_for_again() {
     let world = World::new(CPU, FaultPlan::script([("wal append", 0, unavailable)]));
     world.observe("i-1", 12, 1.0);
     assert_eq!(world.run(20).await.unwrap().failed, 1);
-    assert_eq!(world.wal.read(Default::default(), 0..at(100).minute()).await.unwrap().len(), 0);
+    assert_eq!(world.wal.read(Default::default(), 0..at(100).minute()).await.unwrap().entries.len(), 0);
     world.run(21).await.unwrap();
     assert_eq!(world.samples("i-1", 21).await, [(15, 1.0)]);
 }

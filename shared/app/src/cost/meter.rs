@@ -16,7 +16,7 @@ use crate::Ports;
 use crate::catalogue::INLINE_BYTES_MAX;
 use crate::ports::{
     Address, ByteRange, Change, Delivery, Message, Messenger, Minute, ObjectPage, ObjectStore, PortResult, Receipt,
-    Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry,
+    Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry, WalRead,
 };
 
 /// Minutes of the log up to which a read asks for each of them; a wider one asks the index which there are.
@@ -118,9 +118,9 @@ impl Wal for MeteredWal {
         self.inner.append(shard, minute, tenant, blob).await
     }
 
-    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead> {
         let read = self.inner.read(shard, minutes.clone()).await;
-        self.count_read(&minutes, read.as_deref().unwrap_or_default());
+        self.count_read(&minutes, read.as_ref().map_or(&[], |read| &read.entries));
         read
     }
 

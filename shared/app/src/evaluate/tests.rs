@@ -543,7 +543,7 @@ impl Wal for SlowWal {
         &self,
         shard: Shard,
         minutes: std::ops::Range<Minute>,
-    ) -> crate::ports::PortResult<Vec<crate::ports::WalEntry>> {
+    ) -> crate::ports::PortResult<crate::ports::WalRead> {
         self.inner.read(shard, minutes).await
     }
 
@@ -600,7 +600,7 @@ async fn what_arrives_after_the_clock_went_back_is_seen_and_kept() {
             assert_eq!(found, expected, "{back} back, at minute {at}");
         }
         let (row, _) = tick_row::read(&app.ports, &app.tick_states, Shard::default(), minute(30)).await.unwrap();
-        let waiting = app.ports.wal.read(Shard::default(), row.watermark + 1..Minute::MAX).await.unwrap();
+        let waiting = app.ports.wal.read(Shard::default(), row.watermark + 1..Minute::MAX).await.unwrap().entries;
         assert!(back < 60 || waiting.len() <= 4, "{} entries wait {back} back", waiting.len());
         for later in [30, 60, 200] {
             ticked(&app, minute(later)).await;

@@ -8,7 +8,7 @@ use model::{TenantId, Timestamp};
 
 use super::Log;
 use crate::catalogue::{Entry, chunk_folder, chunk_key, tenant_key, tenant_value};
-use crate::ports::{Minute, RowKey, Shard, WalEntry};
+use crate::ports::{DamagedEntry, Minute, RowKey, Shard, WalEntry};
 use crate::{AppError, Ports, rollup};
 
 /// A minute is closed so long after its end: appends that began in it are in the log by then.
@@ -57,6 +57,8 @@ pub struct Drained {
     pub samples: usize,
     /// Entries of these minutes that cannot be decoded.
     pub unreadable: Vec<WalEntry>,
+    /// Parts of the log in these minutes that are damaged or lost.
+    pub damaged: Vec<DamagedEntry>,
 }
 
 /// Cuts the minutes that are closed by now, of what a tick found in the log, into chunks.
@@ -69,6 +71,7 @@ pub async fn drain(log: &Log, now: Timestamp) -> Result<Drained, AppError> {
     let watermark = next_watermark(now, log.watermark);
     let closed = |entry: &&WalEntry| entry.minute <= watermark;
     let unreadable = log.unreadable.iter().filter(closed).cloned().collect();
+    let damaged = log.damaged.iter().filter(|damaged| damaged.minute <= watermark).cloned().collect();
     let heads = log.heads.clone();
     let cutting = tokio::task::spawn_blocking(move || {
         let samples = heads.values().map(|head| head.count_through(watermark)).sum();
@@ -79,7 +82,7 @@ pub async fn drain(log: &Log, now: Timestamp) -> Result<Drained, AppError> {
         (chunks.collect(), samples)
     });
     let (chunks, samples) = cutting.await.map_err(|error| AppError::Bug(format!("cutting chunks ended: {error}")))?;
-    Ok(Drained { watermark, chunks, samples, unreadable })
+    Ok(Drained { watermark, chunks, samples, unreadable, damaged })
 }
 
 impl Drained {

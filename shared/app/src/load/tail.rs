@@ -17,7 +17,7 @@ use tsdb::wal::Layouts;
 
 use super::Loader;
 use crate::AppError;
-use crate::ports::{Minute, Shard, WalEntry};
+use crate::ports::{DamagedEntry, Minute, Shard, WalEntry, WalRead};
 
 /// A clock ahead of ours may have stamped entries a minute later.
 const MINUTES_AHEAD: i64 = 2;
@@ -38,6 +38,8 @@ pub(super) struct TailState {
     read_at: Timestamp,
     /// The entries that were decoded, by minute.
     known: BTreeMap<Minute, BTreeSet<(TenantId, u128)>>,
+    /// The places that were told to be unreadable, by minute.
+    reported: BTreeMap<Minute, BTreeSet<String>>,
     heads: BTreeMap<TenantId, Arc<Head>>,
 }
 
@@ -50,6 +52,19 @@ pub struct Log {
     pub(super) heads: BTreeMap<TenantId, Arc<Head>>,
     /// Entries that cannot be decoded.
     pub(super) unreadable: Vec<WalEntry>,
+    /// Parts of the log that are damaged or lost.
+    pub(super) damaged: Vec<DamagedEntry>,
+}
+
+/// What a read of the log brought.
+#[derive(Debug)]
+struct Arrived {
+    /// Entries that are new to the reader.
+    entries: Vec<WalEntry>,
+    /// The layouts they name.
+    layouts: Layouts,
+    /// What cannot be read.
+    damaged: Vec<DamagedEntry>,
 }
 
 impl Log {
@@ -67,6 +82,7 @@ impl TailState {
             settled: watermark,
             read_at: Timestamp::MIN,
             known: BTreeMap::new(),
+            reported: BTreeMap::new(),
             heads: BTreeMap::new(),
         }
     }
@@ -79,6 +95,7 @@ impl TailState {
         self.watermark = watermark;
         self.settled = self.settled.max(watermark);
         self.known = self.known.split_off(&(watermark + 1));
+        self.reported = self.reported.split_off(&(watermark + 1));
         self.heads.retain(|_, head| {
             Arc::make_mut(head).forget_through(watermark);
             head.series_count() > 0
@@ -95,18 +112,22 @@ impl TailState {
         entries
     }
 
-    /// Takes what is new in the minutes from `first` on, as they were read at a time. Gives back what cannot be read.
-    fn take(&mut self, first: Minute, (entries, layouts): (Vec<WalEntry>, Layouts), now: Timestamp) -> Vec<WalEntry> {
+    /// Takes what is new in the minutes from `first` on, as they were read at a time. Gives back what cannot be decoded.
+    fn take(&mut self, first: Minute, arrived: Arrived, now: Timestamp) -> Vec<WalEntry> {
         let mut unreadable = Vec::new();
-        for entry in self.unknown(entries) {
-            match tsdb::wal::decode_with(&entry.blob, &layouts) {
+        for damaged in arrived.damaged {
+            self.report(damaged);
+        }
+        for entry in self.unknown(arrived.entries) {
+            match tsdb::wal::decode_with(&entry.blob, &arrived.layouts) {
                 Ok(batch) => {
                     self.known.entry(entry.minute).or_default().insert((entry.tenant.clone(), entry.hash));
                     let head = self.heads.entry(entry.tenant).or_default();
                     Arc::make_mut(head).append_arrived(&batch, entry.minute);
                 }
                 Err(error) => {
-                    report(&entry, &error);
+                    let place = format!("{}/{:032x}", entry.tenant, entry.hash);
+                    self.report(DamagedEntry { minute: entry.minute, place, reason: error.to_string() });
                     unreadable.push(entry);
                 }
             }
@@ -118,6 +139,15 @@ impl TailState {
         unreadable
     }
 
+    /// Tells of what cannot be read, once: it is left out, since it must not stop the rest.
+    fn report(&mut self, DamagedEntry { minute, place, reason }: DamagedEntry) {
+        let reported = self.reported.entry(minute).or_default();
+        if !reported.contains(&place) {
+            tracing::error!(minute, place, reason, "a part of the log cannot be read");
+            reported.insert(place);
+        }
+    }
+
     /// The first minute that a reader has to look at.
     fn first_unsettled(&mut self, now: Timestamp) -> Minute {
         if now + CLOCK_BACK_MAX < self.read_at {
@@ -126,12 +156,6 @@ impl TailState {
         }
         self.settled + 1
     }
-}
-
-/// An entry that cannot be read is left out, since it must not stop the rest; a tick sets it aside.
-fn report(entry: &WalEntry, error: &tsdb::TsdbError) {
-    let (tenant, minute, hash) = (&entry.tenant, entry.minute, entry.hash);
-    tracing::error!(%tenant, minute, hash = format!("{hash:032x}"), %error, "entry of the log cannot be read");
 }
 
 impl Loader {
@@ -163,29 +187,30 @@ impl Loader {
             // A tick that another one overtook takes the same minutes again; its commit will fail.
             let mut overtaken = TailState::new(shard, watermark);
             let state = if state.watermark > watermark { &mut overtaken } else { state };
+            let damaged = new.damaged.clone();
             let unreadable = state.take(watermark + 1, new, now);
-            Log { watermark, heads: state.heads.clone(), unreadable }
+            Log { watermark, heads: state.heads.clone(), unreadable, damaged }
         }))
     }
 
-    /// Reads the minutes from `first` on: entries that are new, or were taken by an overtaken tick, and the layouts they
-    /// name.
+    /// Reads the minutes from `first` on: entries that are new, or were taken by an overtaken tick, the layouts they
+    /// name, and what is damaged.
     async fn read_minutes(
         &self,
         shard: Shard,
         first: Minute,
         watermark: Minute,
         now: Timestamp,
-    ) -> Result<(Vec<WalEntry>, Layouts), AppError> {
+    ) -> Result<Arrived, AppError> {
         let end = super::arrival_minute(now, watermark) + MINUTES_AHEAD;
-        let entries = self.ports.wal.read(shard, first..end).await?;
+        let WalRead { entries, damaged } = self.ports.wal.read(shard, first..end).await?;
         // A newer watermark that another reader has seen hides nothing from a tick that it overtook.
         let entries = match self.state().as_ref() {
             Some(state) if state.shard == shard && state.watermark <= watermark => state.unknown(entries),
             _ => entries,
         };
         let layouts = self.layouts.of(&entries, now).await?;
-        Ok((entries, layouts))
+        Ok(Arrived { entries, layouts, damaged })
     }
 
     /// Shows what is known of a shard's log, after this watermark or a newer one.

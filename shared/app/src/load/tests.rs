@@ -6,6 +6,7 @@ use tsdb::rollup::Resolution;
 
 use super::testing::{START, World, bits, selection, tenant};
 use crate::faults::FaultPlan;
+use crate::ports::{DamagedEntry, Shard};
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -176,7 +177,7 @@ async fn an_entry_of_the_log_that_cannot_be_read_does_not_stop_the_rest() {
     let mut world = world();
     world.push(&[("gauge", START, 1.0)]).await;
     let junk = bytes::Bytes::from_static(b"junk");
-    world.ports.wal.append(crate::ports::Shard(0), START.minute(), &tenant(), junk).await.unwrap();
+    world.ports.wal.append(Shard(0), START.minute(), &tenant(), junk).await.unwrap();
     check_raw(&world, world.recent()).await;
     world.now = world.now + secs(600);
     world.tick().await.unwrap();
@@ -223,18 +224,19 @@ async fn stats_are_counted_again_when_something_changed_and_not_before() {
     assert_eq!(ask(&world).await, (385, 2));
 }
 
-/// A log that remembers which minutes were read.
+/// A log that remembers which minutes were read, and has lost something.
 #[derive(Debug, Default)]
 struct WatchedWal {
     inner: crate::memory::MemoryWal,
     reads: std::sync::Mutex<Vec<std::ops::Range<i64>>>,
+    damaged: Vec<DamagedEntry>,
 }
 
 #[async_trait::async_trait]
 impl crate::ports::Wal for WatchedWal {
     async fn append(
         &self,
-        shard: crate::ports::Shard,
+        shard: Shard,
         minute: i64,
         tenant: &model::TenantId,
         blob: bytes::Bytes,
@@ -244,14 +246,16 @@ impl crate::ports::Wal for WatchedWal {
 
     async fn read(
         &self,
-        shard: crate::ports::Shard,
+        shard: Shard,
         minutes: std::ops::Range<i64>,
-    ) -> crate::ports::PortResult<Vec<crate::ports::WalEntry>> {
+    ) -> crate::ports::PortResult<crate::ports::WalRead> {
         self.reads.lock().unwrap().push(minutes.clone());
-        self.inner.read(shard, minutes).await
+        let mut read = self.inner.read(shard, minutes.clone()).await?;
+        read.damaged.extend(self.damaged.iter().filter(|damaged| minutes.contains(&damaged.minute)).cloned());
+        Ok(read)
     }
 
-    async fn forget_before(&self, shard: crate::ports::Shard, minute: i64) -> crate::ports::PortResult<()> {
+    async fn forget_before(&self, shard: Shard, minute: i64) -> crate::ports::PortResult<()> {
         self.inner.forget_before(shard, minute).await
     }
 
@@ -293,6 +297,33 @@ async fn a_warm_process_reads_only_minutes_in_which_something_may_still_arrive()
 }
 
 #[tokio::test]
+async fn what_is_lost_of_the_log_stops_neither_queries_nor_ticks_and_is_counted_once() {
+    let mut world = world();
+    let lost = |minute: i64| DamagedEntry {
+        minute: START.minute() + minute,
+        place: format!("object {minute}"),
+        reason: "gone".to_owned(),
+    };
+    let wal = WatchedWal { damaged: vec![lost(0), lost(1), lost(4)], ..WatchedWal::default() };
+    world.ports.wal = std::sync::Arc::new(wal);
+    world.restart();
+    let mut counted = Vec::new();
+    for minute in 0..10 {
+        world.now = START + secs(minute * 60);
+        let now = world.now;
+        world.push(&[("counter", now, 1.0)]).await;
+        check_raw(&world, world.recent()).await;
+        let known = super::tick_row::watermark(world.ports.state.as_ref(), Shard(0), now).await.unwrap();
+        let watermark = known.unwrap_or_else(|| super::tick_row::first_watermark(now));
+        let log = world.loader.log(Shard(0), watermark, now).await.unwrap();
+        counted.extend(super::drain(&log, now).await.unwrap().damaged);
+        world.tick().await.unwrap();
+        check_raw(&world, world.recent()).await;
+    }
+    assert_eq!(counted, [lost(0), lost(1), lost(4)]);
+}
+
+#[tokio::test]
 async fn a_tick_forgets_what_it_cut_and_reads_all_that_it_closes() {
     let mut world = world();
     for minute in 0..30 {
@@ -322,7 +353,7 @@ async fn a_tick_forgets_what_it_cut_and_reads_all_that_it_closes() {
 async fn an_entry_that_cannot_be_read_is_set_aside_before_the_log_forgets_it() {
     let mut world = world();
     let junk = bytes::Bytes::from_static(b"junk");
-    world.ports.wal.append(crate::ports::Shard(0), START.minute(), &tenant(), junk.clone()).await.unwrap();
+    world.ports.wal.append(Shard(0), START.minute(), &tenant(), junk.clone()).await.unwrap();
     world.now = world.now + secs(600);
     world.tick().await.unwrap();
     let listed = world.ports.objects.list("unreadable/tenant=default/", None).await.unwrap();

@@ -12,7 +12,7 @@ use model::{ErrorKind, TenantId, Timestamp};
 
 use super::{
     ByteRange, Delivery, Message, Messenger, Minute, ObjectPage, ObjectStore, PortError, PortResult, Receipt, Row,
-    RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry,
+    RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalRead,
 };
 
 /// Stands for each of the five ports where a host has none; every call fails as `Bug` and names what is missing.
@@ -29,7 +29,7 @@ impl Wal for Absent {
         absent("wal append")
     }
 
-    async fn read(&self, _: Shard, _: Range<Minute>) -> PortResult<Vec<WalEntry>> {
+    async fn read(&self, _: Shard, _: Range<Minute>) -> PortResult<WalRead> {
         absent("wal read")
     }
 

@@ -353,7 +353,7 @@ async fn the_flow_reads_over_the_wire() {
     let now = START + 20 * MINUTE;
     let collected = run(&app, &server.reader(), now).await.unwrap();
     assert_eq!((collected.questions, collected.pages, collected.samples), (4, 1, 4 * 2 + 3));
-    let entries = wal.read(Shard::default(), now.minute()..now.minute() + 1).await.unwrap();
+    let entries = wal.read(Shard::default(), now.minute()..now.minute() + 1).await.unwrap().entries;
     assert_eq!(entries.len(), 1, "one append a unit");
     run(&app, &server.reader(), now).await.unwrap();
     assert_eq!(server.asked().len(), 2, "the second trigger of a minute asks nothing");

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::segment::{
-    FRAME_BYTES, FrameError, GROUP, Group, HEADER, HEADER_BYTES, INDEX, SegmentIndex, encode_seal, read_frame,
-    read_group, read_seal, segment_number, segment_path,
+    FrameError, Group, HEADER, HEADER_BYTES, INDEX, SegmentIndex, encode_seal, next_good_group, read_frame, read_group,
+    read_seal, segment_number, segment_path,
 };
 use crate::OpenError;
 use crate::folder::sync_dir;
@@ -95,17 +95,7 @@ fn good_frame_follows(file: &File, number: u64, bad: u64, size: u64) -> io::Resu
         // The index of a segment whose trailer was lost: all groups lie before it.
         return Ok(false);
     }
-    let mut rest = vec![0; usize::try_from(size - bad).map_err(io::Error::other)?];
-    file.read_exact_at(&mut rest, bad)?;
-    let starts = rest.windows(FRAME_BYTES).zip(bad..).skip(1).filter(|(window, _)| window.starts_with(&GROUP));
-    for (_, start) in starts {
-        match read_frame(file, GROUP, number, start, size) {
-            Ok(_) => return Ok(true),
-            Err(FrameError::Damaged { .. }) => {}
-            Err(FrameError::Io(error)) => return Err(error),
-        }
-    }
-    Ok(false)
+    Ok(next_good_group(file, number, bad, size)?.is_some())
 }
 
 /// Writes the index behind the groups, so that the next opening need not read them. Only saves time: a segment without

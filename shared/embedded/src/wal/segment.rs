@@ -135,6 +135,13 @@ impl SegmentIndex {
         found.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
     }
 
+    /// The newest of some minutes of a shard that may have entries within a part of the segment.
+    pub(super) fn newest_within(&self, shard: Shard, minutes: &Range<Minute>, part: &Range<u64>) -> Option<Minute> {
+        let mut found = self.places.range((shard, minutes.start)..(shard, minutes.end)).rev();
+        let overlaps = |place: &Range<u64>| place.start < part.end && part.start < place.end;
+        found.find(|(_, place)| overlaps(place)).map(|((_, minute), _)| *minute)
+    }
+
     /// The newest minute of a shard.
     pub(super) fn newest(&self, shard: Shard) -> Option<Minute> {
         let of_shard = self.places.range((shard, Minute::MIN)..=(shard, Minute::MAX));
@@ -273,6 +280,22 @@ pub(super) fn read_group(file: &File, number: u64, offset: u64, limit: u64) -> R
         entries.push(entry.ok_or(FrameError::Damaged { offset, reason: "a group that is none" })?);
     }
     Ok(Group { entries, end })
+}
+
+/// Where the first whole group behind a bad frame starts, if there is one before `limit`.
+pub(super) fn next_good_group(file: &File, number: u64, bad: u64, limit: u64) -> io::Result<Option<u64>> {
+    let limit = limit.min(file.metadata()?.len());
+    let mut rest = vec![0; usize::try_from(limit.saturating_sub(bad)).map_err(io::Error::other)?];
+    file.read_exact_at(&mut rest, bad)?;
+    let starts = rest.windows(FRAME_BYTES).zip(bad..).skip(1).filter(|(window, _)| window.starts_with(&GROUP));
+    for (_, start) in starts {
+        match read_frame(file, GROUP, number, start, limit) {
+            Ok(_) => return Ok(Some(start)),
+            Err(FrameError::Damaged { .. }) => {}
+            Err(FrameError::Io(error)) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// The index of a sealed segment; `None` when it is not sealed, or its seal is damaged.

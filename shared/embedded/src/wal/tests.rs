@@ -25,7 +25,7 @@ async fn append(wal: &SegmentWal, minute: Minute, blob: &str) {
 }
 
 async fn minutes(wal: &SegmentWal) -> Vec<Minute> {
-    wal.read(SHARD, ALL).await.unwrap().iter().map(|entry| entry.minute).collect()
+    wal.read(SHARD, ALL).await.unwrap().entries.iter().map(|entry| entry.minute).collect()
 }
 
 fn segments(dir: &Path) -> Vec<PathBuf> {
@@ -121,32 +121,62 @@ async fn damage_before_a_good_group_is_an_error() {
     }
 }
 
-/// In a segment that was closed properly, damage is found by the reads that meet it, and only by these.
-#[tokio::test]
-async fn damage_in_a_sealed_segment_is_found_when_it_is_read() {
+/// A segment of three minutes, an entry in each, that was closed properly.
+async fn sealed_segment() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let wal = open(dir.path());
     for minute in 0..3 {
         append(&wal, minute, "some bytes").await;
     }
     drop(wal);
-    let path = &segments(dir.path())[0];
-    let mut bytes = fs::read(path).unwrap();
+    let path = segments(dir.path()).remove(0);
+    (dir, path)
+}
+
+/// The minutes that have good entries and those that are damaged.
+async fn found(wal: &SegmentWal, range: Range<Minute>) -> (Vec<Minute>, Vec<Minute>) {
+    let read = wal.read(SHARD, range).await.unwrap();
+    let good = read.entries.iter().map(|entry| entry.minute).collect();
+    (good, read.damaged.iter().map(|damaged| damaged.minute).collect())
+}
+
+/// Damage is told by the reads that meet it, only by these, and hides nothing before or behind it.
+#[tokio::test]
+async fn damage_in_a_sealed_segment_is_told_and_read_past() {
     let frame = segment::FRAME_BYTES + 15 + "default".len() + "some bytes".len();
-    bytes[segment::HEADER.len() + frame + segment::FRAME_BYTES + 30] ^= 1;
-    fs::write(path, bytes).unwrap();
-    let wal = open(dir.path());
-    for (range, expected) in
-        [(0..1, None), (1..2, Some(ErrorKind::Corrupt)), (2..3, None), (0..3, Some(ErrorKind::Corrupt))]
-    {
-        let result = wal.read(SHARD, range.clone()).await;
-        assert_eq!(result.err().map(|error| error.kind()), expected, "{range:?}");
+    // The magic, the length, the checksum, the body.
+    for place in [0, 4, 7, 9, segment::FRAME_BYTES + 30] {
+        let (dir, path) = sealed_segment().await;
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[segment::HEADER.len() + frame + place] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let wal = open(dir.path());
+        for (range, good, damaged) in
+            [(0..1, vec![0], vec![]), (1..2, vec![], vec![1]), (2..3, vec![2], vec![]), (0..3, vec![0, 2], vec![1])]
+        {
+            assert_eq!(found(&wal, range.clone()).await, (good, damaged), "byte {place}, {range:?}");
+        }
+        let start = segment::HEADER.len() + frame;
+        let expected = format!("0000000001.wal from byte {start} to {}", start + frame);
+        let told = &wal.read(SHARD, ALL).await.unwrap().damaged[0];
+        assert!(told.place.ends_with(&expected) && !told.reason.is_empty(), "{told:?}");
     }
-    // Of what has been read already nothing is asked of the disk again.
+}
+
+#[tokio::test]
+async fn a_segment_that_is_cut_or_gone_is_told() {
+    let (dir, path) = sealed_segment().await;
+    let wal = open(dir.path());
+    let frame = segment::FRAME_BYTES + 15 + "default".len() + "some bytes".len();
+    File::options().write(true).open(&path).unwrap().set_len((segment::HEADER.len() + frame + 5) as u64).unwrap();
+    assert_eq!(found(&wal, 0..9).await, (vec![0], vec![2]));
+    append(&wal, 7, "new").await;
+    assert_eq!(found(&wal, 0..9).await, (vec![0, 7], vec![2]));
     drop(wal);
+    let (dir, path) = sealed_segment().await;
     let wal = open(dir.path());
     fs::remove_file(path).unwrap();
-    assert_eq!(wal.read(SHARD, 0..1).await.unwrap_err().kind(), ErrorKind::Corrupt, "a segment is gone");
+    assert_eq!(found(&wal, 0..2).await, (vec![], vec![1]));
 }
 
 /// A seal that is damaged or lost costs a reading through, no more.
@@ -221,7 +251,7 @@ async fn a_segment_of_two_shards_is_deleted_when_both_forget() {
     drop(wal);
     let wal = open(dir.path());
     wal.forget_before(SHARD, 2).await.unwrap();
-    assert_eq!(wal.read(Shard(1), ALL).await.unwrap().len(), 1);
+    assert_eq!(wal.read(Shard(1), ALL).await.unwrap().entries.len(), 1);
     wal.forget_before(Shard(1), 2).await.unwrap();
     assert_eq!(segments(dir.path()).len(), 0);
 }

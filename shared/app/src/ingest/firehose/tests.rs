@@ -67,7 +67,7 @@ async fn send(app: &App, token: &str, body: &str, now: Timestamp) -> (StatusCode
 
 /// The blobs that were appended up to a time.
 async fn appended(wal: &MemoryWal) -> usize {
-    wal.read(Shard::default(), 0..NOW.minute() + 1000).await.unwrap().len()
+    wal.read(Shard::default(), 0..NOW.minute() + 1000).await.unwrap().entries.len()
 }
 
 fn answer(error_message: Option<&str>, now: Timestamp) -> String {
