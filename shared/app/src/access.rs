@@ -6,6 +6,7 @@
 //! tenant comes from the token alone.
 
 mod preferences;
+mod senders;
 mod session;
 mod token;
 
@@ -17,6 +18,7 @@ use crate::ports::StateStore;
 use crate::{AppError, Settings};
 
 pub use preferences::{LANGUAGE_COOKIE, TIME_ZONE_COOKIE, language, time_zone};
+pub(crate) use senders::Senders;
 pub use session::{SESSION_COOKIE, SESSION_LIFETIME, SessionKey, cookie};
 pub use token::{NewToken, TokenRow, create, find, list, revoke};
 

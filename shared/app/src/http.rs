@@ -263,9 +263,17 @@ async fn answer(
     }
     let Some(scope) = route.scope() else { return open_routes(app, route, request, now).await };
     let (default_tenant, state) = (&app.settings.default_tenant, app.ports.state.as_ref());
-    let caller = match known {
+    let headers = request.headers();
+    let sender = || if route.is_push() { app.senders.known(headers, now) } else { None };
+    let caller = match known.or_else(sender) {
         Some(caller) => caller,
-        None => identify(app.access(), request.headers(), state, app.session_key(), default_tenant, now).await??,
+        None => {
+            let caller = identify(app.access(), headers, state, app.session_key(), default_tenant, now).await??;
+            if route.is_push() {
+                app.senders.remember(headers, &caller, now);
+            }
+            caller
+        }
     };
     caller.require(scope)?;
     if !route.is_for(caller.role) {
@@ -275,7 +283,7 @@ async fn answer(
     if route.changes(request.method()) {
         caller.check_csrf(params.get("csrf").unwrap_or(""))?;
         if caller.proof == Proof::Token {
-            check_origin(request.headers(), &app.settings.external_url)?;
+            check_origin(headers, &app.settings.external_url)?;
         }
     }
     match route {

@@ -114,6 +114,7 @@ pub struct App {
     pushed_config: PushedConfig,
     tokens_required: AtomicBool,
     session_key: SessionKey,
+    senders: access::Senders,
     watermark: WatermarkCache,
     cost: cost::Cache,
     tick_states: tick_row::StateCache,
@@ -136,6 +137,7 @@ impl App {
             layouts: settings
                 .layouts
                 .then(|| layouts::LayoutWriter::new(Arc::clone(&ports.state), settings.cache_bytes / 8)),
+            senders: access::Senders::new(settings.sender_memory),
             ports,
             settings,
             limits,

@@ -30,6 +30,9 @@ pub struct Settings {
     /// Whether requests name the labels they share instead of repeating them. Brings most where the log is paid by the
     /// KB. Where it may grow older than `tick_row::WAL_RETENTION`, since nothing runs for days, it must be off.
     pub layouts: bool,
+    /// How long the token of a sender of samples is taken again without being looked up: so long a revoked one still
+    /// sends. Zero looks each up; more saves a read a request where reads are billed.
+    pub sender_memory: Duration,
     /// Most bytes of memory for all that is kept for a while because reading it again costs: indexes, blocks, layouts.
     pub cache_bytes: usize,
 }
@@ -47,6 +50,7 @@ impl Default for Settings {
             lookback: Duration::from_secs(300),
             promql_profile: Profile::default(),
             layouts: true,
+            sender_memory: Duration::ZERO,
             cache_bytes: 256 << 20,
         }
     }

@@ -162,7 +162,8 @@ impl Process {
         let ledger = Arc::new(Ledger::new(function, instance.to_string()));
         let ports = cost::metered(ports.clone(), &ledger);
         let access = (Access::Tokens, SessionKey::new([7; 32]));
-        let (settings, limits) = (Settings::default(), Limits::default());
+        let settings = Settings { sender_memory: Duration::from_secs(30), ..Settings::default() };
+        let limits = Limits::default();
         let app = App::new(ports, settings, limits, Stopwatch::stopped(), Config::defaults(), access);
         let known = MEMORY_MB.into_iter().find(|(name, _)| *name == function);
         let memory_mb = known.expect("every function has its memory").1;

@@ -12,6 +12,9 @@ use tracing::level_filters::LevelFilter;
 
 use crate::client::AwsSettings;
 
+/// How long a revoked token still sends samples. Looking one up is a read a request, and a round trip.
+const SENDER_MEMORY: Duration = Duration::from_secs(30);
+
 /// API Gateway waits for 30 s at most; a query that takes longer is answered by ours, which says why.
 const QUERY_TIME_MAX: Duration = Duration::from_secs(25);
 
@@ -181,8 +184,15 @@ fn settings(get: Lookup<'_>) -> Result<Settings, EnvironmentError> {
         Some(name) => name.parse().map_err(|_| invalid("MIHARI_PROMQL_PROFILE", &name, "extended or prometheus"))?,
     };
     let external_url = external_url.trim_end_matches('/').to_owned();
-    let takes_pushed_config = true;
-    Ok(Settings { external_url, language, time_zone, promql_profile, takes_pushed_config, ..Settings::default() })
+    Ok(Settings {
+        external_url,
+        language,
+        time_zone,
+        promql_profile,
+        takes_pushed_config: true,
+        sender_memory: SENDER_MEMORY,
+        ..Settings::default()
+    })
 }
 
 fn limits(get: Lookup<'_>, memory_mb: u32) -> Result<Limits, EnvironmentError> {
@@ -274,6 +284,7 @@ mod tests {
         assert_eq!(found.settings.external_url, "https://m.example.com");
         assert_eq!(found.settings.time_zone.iana_name(), Some("Asia/Tokyo"));
         assert!(found.settings.takes_pushed_config && found.settings.layouts);
+        assert_eq!(found.settings.sender_memory, SENDER_MEMORY);
         assert_eq!(found.settings.cache_bytes, 128 << 20);
         let limits = Limits { query_timeout: QUERY_TIME_MAX, query_samples_max: 8 << 20, ..Limits::default() };
         assert_eq!(found.limits, limits);
