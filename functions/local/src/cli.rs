@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
+use model::Limits;
 use promql::Profile;
 
 use crate::demo;
@@ -84,6 +84,18 @@ pub(crate) struct ServeArgs {
     /// what a stock Prometheus takes.
     #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
     pub(crate) promql_profile: Profile,
+    /// How long one query may take.
+    #[arg(long, env = "MIHARI_QUERY_TIMEOUT", default_value = "2m", value_parser = duration, value_name = "DURATION")]
+    pub(crate) query_timeout: Duration,
+    /// Most samples a query may select, and hold in memory at a moment.
+    #[arg(long, env = "MIHARI_QUERY_SAMPLES_MAX", default_value_t = Limits::default().query_samples_max, value_name = "N")]
+    pub(crate) query_samples_max: usize,
+    /// Most series that one selector of a query may find.
+    #[arg(long, env = "MIHARI_QUERY_SERIES_MAX", default_value_t = Limits::default().query_series_max, value_name = "N")]
+    pub(crate) query_series_max: usize,
+    /// Most steps of a range query.
+    #[arg(long, env = "MIHARI_QUERY_POINTS_MAX", default_value_t = Limits::default().query_points_max, value_name = "N")]
+    pub(crate) query_points_max: usize,
     /// The address people reach the pages at; stands in notifications. http://ADDR:PORT unless told otherwise, with
     /// this machine's name for 0.0.0.0.
     #[arg(long, env = "MIHARI_EXTERNAL_URL", value_name = "URL")]

@@ -92,6 +92,10 @@ fn limits(args: &ServeArgs) -> anyhow::Result<Limits> {
         sample_age_max: args.max_sample_age,
         raw_retention: args.raw_retention,
         rollup_retention: defaults.rollup_retention.max(args.raw_retention),
+        query_timeout: args.query_timeout,
+        query_samples_max: args.query_samples_max,
+        query_series_max: args.query_series_max,
+        query_points_max: args.query_points_max,
         ..defaults
     })
 }

@@ -332,12 +332,15 @@ impl Budget {
     fn take(&mut self, series: usize, samples: usize) -> Result<(), AppError> {
         if series > self.series_max {
             let limit = self.series_max;
-            return Err(too_much(format!("query selects more than {limit} series (query_series_max)")));
+            return Err(too_much(format!(
+                "query selects more than {limit} series (query_series_max, --query-series-max)"
+            )));
         }
         let limit = self.samples_max;
         self.samples_left = self.samples_left.checked_sub(samples).ok_or_else(|| {
             too_much(format!(
-                "query processing would load too many samples into memory: the limit is {limit} (query_samples_max)"
+                "query processing would load too many samples into memory in query execution: the limit is {limit} \
+                 (query_samples_max, --query-samples-max)"
             ))
         })?;
         Ok(())
@@ -383,7 +386,7 @@ impl LabelSets {
         if self.found.len() <= self.limit {
             return Ok(());
         }
-        Err(too_much(format!("more than {} series match (query_series_max)", self.limit)))
+        Err(too_much(format!("more than {} series match (query_series_max, --query-series-max)", self.limit)))
     }
 
     fn sorted(mut self) -> Vec<Labels> {

@@ -56,7 +56,7 @@ pub async fn range(
     if points > app.limits.query_points_max as u128 {
         return Err(AppError::Invalid(format!(
             "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution \
-             (?step=XX) (query_points_max)",
+             (?step=XX) (query_points_max, --query-points-max)",
             thousands(app.limits.query_points_max)
         )));
     }

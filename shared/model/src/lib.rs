@@ -28,7 +28,7 @@ pub use histogram::{
 pub use labels::{LabelError, Labels, LabelsBuffer, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
 pub use language::Language;
 pub use limits::Limits;
-pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
+pub use matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, matches_all};
 pub use sample::{STALE_NAN_BITS, Sample, TimeRange, Timestamp, is_stale, stale_nan};
 pub use series::{Aggregate, Series};
 pub use tenant::{TenantError, TenantId};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::labels::LabelsRef;
 
@@ -31,6 +31,9 @@ impl MatchOp {
     }
 }
 
+/// Most bytes of a compiled regular expression.
+pub const PATTERN_BYTES_MAX: usize = 10 << 20;
+
 /// Why a matcher was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid regular expression {pattern:?}: {reason}")]
@@ -54,9 +57,17 @@ impl Matcher {
     /// # Errors
     /// When the regular expression is invalid or too large.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
+        Self::with_room(name, op, value, PATTERN_BYTES_MAX)
+    }
+
+    /// As [`Matcher::new`], with so many bytes for the compiled regular expression.
+    ///
+    /// # Errors
+    /// As [`Matcher::new`].
+    pub fn with_room(name: &str, op: MatchOp, value: &str, bytes_max: usize) -> Result<Self, MatcherError> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(value, bytes_max)?),
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), pattern })
     }
@@ -102,8 +113,8 @@ pub fn matches_all(matchers: &[Matcher], labels: LabelsRef<'_>) -> bool {
     matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
 }
 
-fn anchored(pattern: &str) -> Result<Regex, MatcherError> {
-    Regex::new(&format!("^(?s:{pattern})$")).map_err(|error| MatcherError {
+fn anchored(pattern: &str, bytes_max: usize) -> Result<Regex, MatcherError> {
+    RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(bytes_max).build().map_err(|error| MatcherError {
         pattern: pattern.to_owned(),
         reason: error.to_string().lines().last().unwrap_or("").trim().to_owned(),
     })

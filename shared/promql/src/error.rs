@@ -78,7 +78,7 @@ pub enum EvalError {
         name: String,
     },
     /// A limit of [`model::Limits`] was reached.
-    #[error("query {what} is over the limit {limit_name} of {limit}")]
+    #[error("query {what} is over the limit {limit_name} of {limit} ({})", flag(limit_name))]
     Limit {
         /// What there was too much of, with its amount.
         what: String,
@@ -90,7 +90,7 @@ pub enum EvalError {
     /// More samples than a query may hold in memory, worded as Prometheus words it.
     #[error(
         "query processing would load too many samples into memory in query execution: \
-         the limit is {limit} (query_samples_max)"
+         the limit is {limit} (query_samples_max, --query-samples-max)"
     )]
     Samples {
         /// The most samples there may be.
@@ -98,7 +98,7 @@ pub enum EvalError {
     },
     /// More steps than a range query may have, worded as Prometheus words it.
     #[error(
-        "exceeded maximum resolution of {limit} points per timeseries (query_points_max). \
+        "exceeded maximum resolution of {limit} points per timeseries (query_points_max, --query-points-max). \
          Try decreasing the query resolution (?step=XX)"
     )]
     Points {
@@ -106,7 +106,7 @@ pub enum EvalError {
         limit: usize,
     },
     /// The deadline passed.
-    #[error("query timed out in expression evaluation (query_timeout)")]
+    #[error("query timed out in expression evaluation (query_timeout, --query-timeout)")]
     TimedOut,
     /// Nobody waits for the answer any more.
     #[error("query was canceled in expression evaluation")]
@@ -126,6 +126,11 @@ pub enum EvalError {
     /// Series could not be loaded.
     #[error("loading series: {0}")]
     Source(#[from] SourceError),
+}
+
+/// The flag that changes a limit.
+fn flag(limit_name: &str) -> String {
+    format!("--{}", limit_name.replace('_', "-"))
 }
 
 impl EvalError {

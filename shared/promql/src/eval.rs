@@ -38,6 +38,11 @@ pub trait Source {
     /// When they cannot be loaded.
     fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError>;
 
+    /// About how many series the selection has, to make room for what is made of them; zero where nobody knows.
+    fn series_count(&self, _selection: usize) -> usize {
+        0
+    }
+
     /// As [`Self::series`], one after the other until `visit` has seen enough: sources that need not hold all of them
     /// at once have their own. For each selection either this or the other is asked.
     ///

@@ -53,4 +53,4 @@ pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
 pub use parser::{parse, parse_as};
 pub use selection::{Deadline, Params, Profile, Selection, Stop, selections};
-pub use value::{HistogramSample, Output, Value, format_float};
+pub use value::{HistogramSample, Output, Value, format_float, push_float};

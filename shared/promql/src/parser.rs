@@ -71,6 +71,8 @@ struct Parser<'a> {
     aggregations: usize,
     /// Selectors so far.
     selectors: usize,
+    /// Regular expressions so far.
+    patterns: usize,
 }
 
 type Parsed<T> = Result<T, ParseError>;
@@ -91,6 +93,7 @@ impl<'a> Parser<'a> {
             nesting: 0,
             aggregations: 0,
             selectors: 0,
+            patterns: 0,
         })
     }
 

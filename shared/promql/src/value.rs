@@ -45,17 +45,66 @@ pub struct HistogramSample {
 
 /// Writes a number as Prometheus does: the shortest text that reads back, never with an exponent; `NaN`, `+Inf`, `-Inf`.
 pub fn format_float(value: f64) -> String {
+    let mut text = String::new();
+    push_float(&mut text, value);
+    text
+}
+
+/// As [`format_float`], to the end of a text.
+#[expect(clippy::cast_possible_truncation, reason = "whole numbers below 2^53 are the same as an integer")]
+pub fn push_float(text: &mut String, value: f64) {
+    /// From here on not every whole number has a float of its own.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
     if value.is_nan() {
-        "NaN".to_owned()
+        text.push_str("NaN");
     } else if value.is_infinite() {
-        if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
+        text.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else if value.abs() < WHOLE_MAX && value.trunc().to_bits() == value.to_bits() {
+        if value == 0.0 {
+            text.push_str(if value.is_sign_negative() { "-0" } else { "0" });
+            return;
+        }
+        text.push_str(itoa::Buffer::new().format(value as i64));
     } else {
-        value.to_string()
+        push_without_exponent(text, zmij::Buffer::new().format_finite(value));
+    }
+}
+
+/// Moves the point of a number with an exponent to where it belongs.
+fn push_without_exponent(text: &mut String, written: &str) {
+    let Some((number, exponent)) = written.split_once('e') else {
+        text.push_str(written.strip_suffix(".0").unwrap_or(written));
+        return;
+    };
+    let number = match number.strip_prefix('-') {
+        None => number,
+        Some(number) => {
+            text.push('-');
+            number
+        }
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let fraction = if fraction == "0" { "" } else { fraction };
+    let exponent: i32 = exponent.parse().expect("an exponent is a small whole number");
+    let zeros = |text: &mut String, count: usize| text.extend(std::iter::repeat_n('0', count));
+    // Where the point is, counted from the first digit.
+    let places = usize::try_from(exponent.unsigned_abs()).expect("an exponent is a small number");
+    if exponent < 0 {
+        text.push_str("0.");
+        zeros(text, places.saturating_sub(whole.len()));
+        text.push_str(whole);
+        text.push_str(fraction);
+    } else {
+        text.push_str(whole);
+        text.push_str(fraction);
+        zeros(text, places.saturating_sub(fraction.len()));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -74,6 +123,17 @@ mod tests {
         ];
         for (value, expected) in cases {
             assert_eq!(format_float(value), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_written_as_the_shortest_text_that_reads_back(bits in any::<u64>(), number in -1e6..1e6f64) {
+            for value in [f64::from_bits(bits), number, number.trunc(), 1.0 / number, number * 1e12] {
+                if value.is_finite() {
+                    prop_assert_eq!(format_float(value), value.to_string());
+                }
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use model::{Bucket, Histogram, Labels, Sample, Series, Timestamp};
-use promql::{HistogramSample, Output, Value, format_float};
+use promql::{HistogramSample, Output, Value, format_float, push_float};
 
 /// `{"status":"success","data":<data>,...}` with the warnings and infos that are there.
 pub(super) fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
@@ -106,6 +106,9 @@ fn push_vector_sample(json: &mut String, (labels, sample): &(Labels, Sample)) {
 }
 
 fn push_series(json: &mut String, series: &Series) {
+    /// About what a sample takes.
+    const SAMPLE_BYTES: usize = 34;
+    json.reserve(series.values.len() * SAMPLE_BYTES);
     json.push_str("{\"metric\":");
     push_labels(json, &series.labels);
     if !series.values.is_empty() || series.histograms.is_none() {
@@ -155,20 +158,21 @@ fn push_sample(json: &mut String, sample: Sample) {
     json.push('[');
     push_time(json, sample.timestamp);
     json.push_str(",\"");
-    json.push_str(&format_float(sample.value));
+    push_float(json, sample.value);
     json.push_str("\"]");
 }
 
 /// Seconds with a fraction only where there is one.
 fn push_time(json: &mut String, time: Timestamp) {
     let millis = time.as_millis();
-    let sign = if millis < 0 { "-" } else { "" };
+    if millis < 0 {
+        json.push('-');
+    }
     let (seconds, fraction) = (millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
-    let written = match fraction {
-        0 => write!(json, "{sign}{seconds}"),
-        _ => write!(json, "{sign}{seconds}.{fraction:03}"),
-    };
-    written.expect("a String takes everything");
+    json.push_str(itoa::Buffer::new().format(seconds));
+    if fraction > 0 {
+        write!(json, ".{fraction:03}").expect("a String takes everything");
+    }
 }
 
 /// An object of label names and values.
@@ -197,7 +201,14 @@ fn push_array<T>(json: &mut String, items: &[T], push: impl Fn(&mut String, &T))
 }
 
 fn push_text(json: &mut String, text: impl AsRef<str>) {
-    let quoted = serde_json::to_string(text.as_ref()).expect("any text can be written as JSON");
+    let text = text.as_ref();
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
+        return;
+    }
+    let quoted = serde_json::to_string(text).expect("any text can be written as JSON");
     json.push_str(&quoted);
 }
 

@@ -29,6 +29,10 @@ impl Source for Loaded {
         let missing = || SourceError::new(ErrorKind::Bug, format!("selection {selection} was not loaded"));
         parts.ok_or_else(missing)?.series().map_err(|error| SourceError::new(error.kind(), error.to_string()))
     }
+
+    fn series_count(&self, selection: usize) -> usize {
+        self.selections.get(selection).map_or(0, SelectionParts::series_count)
+    }
 }
 
 /// All that a selection is made of.
@@ -64,6 +68,12 @@ impl SelectionParts {
 
     pub(super) fn with_rollups(self, rollups: RollupParts) -> Self {
         Self { rollups: Some(rollups), ..self }
+    }
+
+    /// About how many there are: those of the largest piece.
+    fn series_count(&self) -> usize {
+        let rollups = self.rollups.iter().flat_map(|rollups| &rollups.pieces);
+        self.raw.iter().chain(rollups).map(Fetched::series_count).max().unwrap_or(0)
     }
 
     fn series(&self) -> tsdb::Result<Vec<Series>> {

@@ -121,6 +121,11 @@ impl Piece {
 }
 
 impl Fetched {
+    /// How many series are selected.
+    pub(super) fn series_count(&self) -> usize {
+        self.selected.series_count()
+    }
+
     /// Decodes the samples within `range` of the selected series.
     pub(super) fn raw(&self, range: TimeRange) -> tsdb::Result<Vec<Series>> {
         self.index.decode(&self.selected, range, &mut |frame| self.frame(&frame))

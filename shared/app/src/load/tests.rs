@@ -94,12 +94,12 @@ async fn too_much_is_refused_before_any_value_is_fetched() {
     world.restart();
     let error = world.raw(world.recent()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert!(error.to_string().ends_with("the limit is 100 (query_samples_max)"), "{error}");
+    assert!(error.to_string().ends_with("the limit is 100 (query_samples_max, --query-samples-max)"), "{error}");
     world.limits.query_samples_max = 1_000_000;
     world.limits.query_series_max = 2;
     world.restart();
     let error = world.raw(world.recent()).await.unwrap_err();
-    assert_eq!(error.to_string(), "query selects more than 2 series (query_series_max)");
+    assert_eq!(error.to_string(), "query selects more than 2 series (query_series_max, --query-series-max)");
 }
 
 #[tokio::test]

@@ -93,6 +93,8 @@ impl Evaluator<'_> {
                 *labels = built.map_err(|error| EvalError::execution(error.to_string()))?;
             }
             all.append(vector);
+            self.params.deadline.check()?;
+            self.check_size(all.rows(), grid.count)?;
         }
         self.named(all)
     }

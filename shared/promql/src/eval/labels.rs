@@ -14,6 +14,9 @@ use crate::ast::{Call, Expr, ExprKind};
 use crate::error::EvalError;
 use crate::quote::quote_bytes;
 
+/// Most bytes that a replacement may become, far beyond any label's value.
+const EXPANDED_BYTES_MAX: usize = 1 << 20;
+
 impl Evaluator<'_> {
     pub(super) fn label_replace(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
         let arguments = &call.arguments;
@@ -22,10 +25,18 @@ impl Evaluator<'_> {
         let source = self.utf8(&arguments[3], grid)?;
         let pattern = Regex::new(&format!("^(?s:{pattern})$"))
             .map_err(|_| EvalError::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
+        let references = replacement.bytes().filter(|byte| *byte == b'$').count();
         let mut vector = self.vector(&arguments[0], grid)?;
         for row in 0..vector.rows() {
+            self.params.deadline.check()?;
             let value = vector.labels[row].get(&source).unwrap_or("");
             let Some(captures) = pattern.captures(value) else { continue };
+            // Each reference gives the whole value at most.
+            let longest = replacement.len().saturating_add(references.saturating_mul(value.len()));
+            if longest > EXPANDED_BYTES_MAX {
+                let message = format!("value of label_replace() is over the limit of {EXPANDED_BYTES_MAX} bytes");
+                return Err(EvalError::execution(message));
+            }
             let mut replaced = String::new();
             captures.expand(&replacement, &mut replaced);
             set_label(&mut vector, row, &target, &replaced)?;
@@ -43,6 +54,7 @@ impl Evaluator<'_> {
         }
         let mut vector = self.vector(&arguments[0], grid)?;
         for row in 0..vector.rows() {
+            self.params.deadline.check()?;
             let values: Vec<&str> = sources.iter().map(|source| vector.labels[row].get(source).unwrap_or("")).collect();
             let joined = values.join(&separator);
             set_label(&mut vector, row, &target, &joined)?;

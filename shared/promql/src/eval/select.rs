@@ -134,7 +134,8 @@ impl<'a> Evaluator<'a> {
             Some(Extent::Smoothed) if pick == Pick::Value => return self.smoothed_selector(selector, times),
             Some(extent) => return Err(EvalError::execution(instant_extent(extent))),
         }
-        self.collect(grid, |evaluator, sink| evaluator.picked_rows(selector, times, pick, sink))
+        let count = self.source.series_count(selector.index);
+        self.collect(grid, count, |evaluator, sink| evaluator.picked_rows(selector, times, pick, sink))
     }
 
     /// As [`Self::pick`], row by row.

@@ -63,13 +63,17 @@ impl<'a> Evaluator<'a> {
         self.params.profile == Profile::Extended || expr.without_parens().kind.children().any(range)
     }
 
-    /// The rows of a stream as a vector.
+    /// The rows of a stream as a vector, in which there are about so many.
     pub(super) fn collect(
         &mut self,
         grid: Grid,
+        count: usize,
         rows: impl FnOnce(&mut Self, &mut Sink<'_, 'a>) -> Result_<()>,
     ) -> Result_<Vector> {
+        /// More is not reserved before it is known to be needed.
+        const RESERVED_MAX: usize = 1 << 22;
         let mut vector = Vector::new(grid.count);
+        vector.reserve(count.min(RESERVED_MAX / grid.count.max(1)));
         rows(self, &mut |evaluator, labels, drop_name, row| {
             vector.push_row(labels.clone(), drop_name, row);
             evaluator.check_live(vector.values.len())

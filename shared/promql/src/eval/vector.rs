@@ -112,6 +112,14 @@ impl Vector {
         vector
     }
 
+    /// Makes room for so many series.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.labels.reserve(rows);
+        self.drop_names.reserve(rows);
+        self.histograms.reserve(rows);
+        self.values.reserve(rows * self.steps);
+    }
+
     /// How many series there are.
     pub(crate) fn rows(&self) -> usize {
         self.labels.len()

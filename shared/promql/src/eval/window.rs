@@ -20,7 +20,7 @@ use super::select::{Layout, Layouts, Windows, twice};
 use super::stream::Sink;
 use super::vector::{ABSENT, Grid, Row, Vector, is_present};
 use super::{Evaluator, Result_};
-use crate::ast::{Call, Span};
+use crate::ast::{Call, ExprKind, Span};
 use crate::error::EvalError;
 use crate::functions::FunctionId;
 use crate::selection::{Deadline, millis};
@@ -55,7 +55,7 @@ struct Windowed<'a> {
 }
 
 /// How many samples windows may visit until the deadline is looked at again.
-const VISITS_MAX: usize = 1 << 20;
+const VISITS_MAX: usize = 1 << 16;
 
 impl Windowed<'_> {
     /// Fills a row window by window; without samples there is no value. Stops when the deadline has passed.
@@ -111,7 +111,12 @@ type Filler<'p> = Box<dyn FnMut(&Windowed<'_>, &mut [f64]) + 'p>;
 impl<'a> Evaluator<'a> {
     /// A function of a window.
     pub(super) fn over_time(&mut self, call: &Call, grid: Grid) -> Result_<Vector> {
-        let vector = self.collect(grid, |evaluator, sink| evaluator.over_time_rows(call, grid, sink))?;
+        let range = call.arguments.iter().find_map(|argument| match &argument.without_parens().kind {
+            ExprKind::Range(range) => Some(range.selector.index),
+            _ => None,
+        });
+        let count = range.map_or(0, |index| self.source.series_count(index));
+        let vector = self.collect(grid, count, |evaluator, sink| evaluator.over_time_rows(call, grid, sink))?;
         self.named(vector)
     }
 

@@ -23,6 +23,11 @@ pub(super) enum Attachment {
     Extent(Extent),
 }
 
+/// So many patterns of a query may be as large as any.
+const PATTERNS_LARGE: usize = 8;
+/// What each of the others may take when it is compiled: a text can hold thousands of them.
+const PATTERN_BYTES_LATER: usize = 32 << 10;
+
 impl Parser<'_> {
     /// A selector, whose name may have been read already.
     pub(super) fn selector(&mut self, name: Option<(String, usize)>) -> Parsed<Expr> {
@@ -96,7 +101,10 @@ impl Parser<'_> {
             return Err(self.unexpected(CONTEXT, "string"));
         };
         let value = self.utf8(bytes.clone())?;
-        let matcher = Matcher::new(name, op, &value).map_err(|_| self.error_at(start, pattern_error(&value)))?;
+        let room = if self.patterns < PATTERNS_LARGE { model::PATTERN_BYTES_MAX } else { PATTERN_BYTES_LATER };
+        self.patterns += usize::from(matches!(op, MatchOp::Regex | MatchOp::NotRegex));
+        let matcher =
+            Matcher::with_room(name, op, &value, room).map_err(|_| self.error_at(start, pattern_error(&value)))?;
         self.advance()?;
         Ok(matcher)
     }
