@@ -55,7 +55,7 @@ def least_privilege(resources):
             roles.append(json.dumps(resource["Properties"]["Role"]))
     assert len(roles) == len(set(roles)) == 7, f"functions share roles: {roles}"
     for role, statement in statements(resources):
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        actions = flat(statement["Action"])
         assert not [action for action in actions if "*" in action], f"{role}: {actions}"
         assert statement["Effect"] == "Allow", f"{role}: {statement}"
         if statement.get("Resource") == "*":
@@ -106,7 +106,9 @@ def limits(resources, parameters):
         if resource["Type"] == "AWS::Serverless::Function":
             assert 128 <= properties["MemorySize"] <= 3008, f"{name}: small accounts get 3,008 MB at most"
             assert properties["Timeout"] <= 900, name
-            assert "ReservedConcurrentExecutions" not in properties, f"{name}: small accounts refuse that"
+            reserved = properties.get("ReservedConcurrentExecutions")
+            by_choice = {"Fn::If": ["HasIngestConcurrency", {"Ref": "IngestConcurrency"}, {"Ref": "AWS::NoValue"}]}
+            assert reserved == (by_choice if name == "IngestFunction" else None), f"{name}: small accounts refuse that"
             assert "Destination" not in json.dumps(properties) or "SQS" in json.dumps(properties), name
         if resource["Type"] == "AWS::ApiGatewayV2::Integration":
             assert 50 <= properties["TimeoutInMillis"] <= 30_000, f"{name}: HTTP APIs wait 30 s at most"
@@ -118,6 +120,33 @@ def limits(resources, parameters):
         function = resources[name.replace("Schedule", "Function")]["Properties"]
         invoke = function["EventInvokeConfig"]
         assert (invoke["MaximumRetryAttempts"], invoke["MaximumEventAgeInSeconds"]) == (0, 60), name
+
+
+def narrow_doors(template):
+    """Ingest, which anybody may ask, touches only its own rows; and nothing that anybody may ask is without a bound."""
+    seen = set()
+    for role, statement in statements(template["Resources"]):
+        if role == "IngestRole" and statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}:
+            keys = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+            assert keys and all(re.fullmatch(r"[a-z]#\*?", key) for key in keys), keys
+            writes = not {"dynamodb:GetItem", "dynamodb:Query"} & set(flat(statement["Action"]))
+            assert not writes or "k#" not in keys, "ingest could make tokens"
+            seen |= set(keys)
+    assert {"k#", "w#*"} <= seen, f"the role of ingest names no rows: {seen}"
+    stage = [resource["Properties"] for resource in template["Resources"].values()
+             if resource["Type"] == "AWS::ApiGatewayV2::Stage"]
+    assert stage and all("ThrottlingRateLimit" in properties["DefaultRouteSettings"] for properties in stage)
+    urls = {name: resource for name, resource in template["Resources"].items() if resource["Type"] == "AWS::Lambda::Url"}
+    assert list(urls) == ["IngestUrl"] and urls["IngestUrl"]["Condition"] == "HasIngestUrl", urls
+    bound = template["Rules"]["IngestUrlNeedsBound"]
+    assert bound["RuleCondition"] == template["Conditions"]["HasIngestUrl"]
+    assert bound["Assertions"][0]["Assert"] == template["Conditions"]["HasIngestConcurrency"]
+    parameters = template["Parameters"]
+    assert (parameters["IngestFunctionUrl"]["Default"], parameters["IngestConcurrency"]["Default"]) == ("false", 0)
+
+
+def flat(value):
+    return value if isinstance(value, list) else [value]
 
 
 def quiet(template):
@@ -144,7 +173,8 @@ def main():
     template = yaml_parse(TEMPLATE.read_text())
     resources = template["Resources"]
     for check in (lambda: linters(bin_folder), lambda: security_linter(checkov), lambda: least_privilege(resources),
-                  lambda: alarms(resources), lambda: limits(resources, template["Parameters"]), lambda: quiet(template)):
+                  lambda: alarms(resources), lambda: limits(resources, template["Parameters"]), lambda: narrow_doors(template),
+                  lambda: quiet(template)):
         check()
     print("the template holds")
 
