@@ -170,7 +170,8 @@ impl<'a> Evaluator<'a> {
         grid: Grid,
         sink: &mut Sink<'_, 'a>,
     ) -> Result_<()> {
-        let mut used = vec![false; if id == FunctionId::QuantileOverTime { grid.count } else { 0 }];
+        let is_checked = matches!(id, FunctionId::QuantileOverTime | FunctionId::DoubleExponentialSmoothing);
+        let mut used = vec![false; if is_checked { grid.count } else { 0 }];
         let mut fill = filler(id, parameters, &mut used)?;
         let mut layouts = Layouts::default();
         let mut scratch = Vector::of_one_row(grid.count);
@@ -197,10 +198,17 @@ impl<'a> Evaluator<'a> {
             Ok(())
         })?;
         drop(fill);
-        // Only quantiles of windows that have numbers are looked at, and warned of where they are none.
-        if let (FunctionId::QuantileOverTime, Some(asked)) = (id, parameters.first()) {
-            let used: Vec<f64> = asked.iter().zip(used).filter(|(_, used)| *used).map(|(asked, _)| *asked).collect();
-            self.check_quantiles(&used, windows.span);
+        // Only parameters of steps whose windows have numbers are looked at.
+        let only = |numbers: &[f64]| -> Vec<f64> {
+            numbers.iter().zip(&used).filter(|(_, used)| **used).map(|(number, _)| *number).collect()
+        };
+        match (id, parameters) {
+            (FunctionId::QuantileOverTime, [asked]) => self.check_quantiles(&only(asked), windows.span),
+            (FunctionId::DoubleExponentialSmoothing, [smoothing, trend]) => {
+                check_factor(&only(smoothing), "smoothing", "sf")?;
+                check_factor(&only(trend), "trend", "tf")?;
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -249,7 +257,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// What fills the rows of a function; refuses parameters that mean nothing. Notes which steps of quantiles it used.
+/// What fills the rows of a function. Notes the steps whose parameters it used, where those are checked.
 fn filler<'p>(id: FunctionId, parameters: &'p [Vec<f64>], used: &'p mut [bool]) -> Result_<Filler<'p>> {
     Ok(match id {
         FunctionId::Rate => counter(Counter::Rate),
@@ -278,9 +286,10 @@ fn filler<'p>(id: FunctionId, parameters: &'p [Vec<f64>], used: &'p mut [bool]) 
         FunctionId::PredictLinear => each(|window| trend::predict(window, parameters[0][window.step])),
         FunctionId::DoubleExponentialSmoothing => {
             let [smoothing, trend] = [&parameters[0], &parameters[1]];
-            check_factor(smoothing, "smoothing", "sf")?;
-            check_factor(trend, "trend", "tf")?;
-            each(|window| trend::double_exponential(window, smoothing[window.step], trend[window.step]))
+            each(|window| {
+                used[window.step] = true;
+                trend::double_exponential(window, smoothing[window.step], trend[window.step])
+            })
         }
         _ => match simple(id) {
             Some(function) => each(function),

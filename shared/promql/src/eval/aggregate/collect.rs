@@ -16,6 +16,8 @@ use crate::value::format_float;
 
 /// Refuses parameters that mean nothing.
 pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<()> {
+    // Where nothing is taken at any step, nothing is too little.
+    let takes_none = parameters.iter().all(|parameter| *parameter < 1.0);
     for &parameter in parameters {
         let message = match op {
             AggregateOp::LimitRatio if parameter.is_nan() => "Ratio value is NaN".to_owned(),
@@ -26,7 +28,7 @@ pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<(
                 format!("Scalar value {} overflows int64", format_float(parameter))
             }
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK
-                if parameter <= -9.223_372_036_854_775e18 =>
+                if !takes_none && parameter <= -9.223_372_036_854_775e18 =>
             {
                 format!("Scalar value {} underflows int64", format_float(parameter))
             }
