@@ -56,7 +56,7 @@ def only_notes(difference):
     return difference.startswith(("warnings", "infos"))
 
 
-@reason(0.03)
+@reason(0.05)
 def series_of_a_match_group_are_sorted(_query, ours, theirs, _difference):
     """Of the series that make a match ambiguous Prometheus 3.5 names any two in any order, newer ones sort them."""
     start = "found duplicate series for the match group"
@@ -105,7 +105,7 @@ def notes_about_subqueries_have_a_place(query, ours, theirs, difference):
     return only_notes(difference) and ":" in query and placeless[0] == placeless[1] and not at_start
 
 
-@reason(0.01)
+@reason(0.03)
 def durations_may_be_calculated(_query, ours, theirs, _difference):
     """Newer versions read more where a duration stands, and say so; some characters there are refused otherwise."""
     left, right = errors(ours, theirs)
@@ -144,3 +144,9 @@ def brackets_without_an_end(_query, ours, theirs, _difference):
 def an_empty_query_has_no_place(query, ours, theirs, _difference):
     """Ours has one: the first."""
     return query.strip() == "" and all("no expression found in input" in error for error in errors(ours, theirs))
+
+
+@reason(0.005)
+def start_and_end_before_a_window_are_refused(query, ours, _theirs, _difference):
+    """Prometheus 3.5 sees `@ 5` there, but not `@ end()`."""
+    return errors(ours, {})[0].endswith("no @ modifiers allowed before range") and re.search(r"@ (start|end)\(\)", query) is not None

@@ -172,6 +172,8 @@ impl<'a> Evaluator<'a> {
     ) -> Result_<()> {
         let is_checked = matches!(id, FunctionId::QuantileOverTime | FunctionId::DoubleExponentialSmoothing);
         let mut used = vec![false; if is_checked { grid.count } else { 0 }];
+        // The factors of a smoothing are looked at even where there are histograms alone.
+        let mut smooths_histograms = vec![false; if id == FunctionId::QuantileOverTime { 0 } else { used.len() }];
         let mut fill = filler(id, parameters, &mut used)?;
         let mut layouts = Layouts::default();
         let mut scratch = Vector::of_one_row(grid.count);
@@ -187,7 +189,10 @@ impl<'a> Evaluator<'a> {
             if series.len().saturating_mul(grid.count) > VISITS_MAX {
                 deadline.check()?;
             }
-            if series.histograms.is_some() {
+            if let Some(histograms) = &series.histograms {
+                let bounds = &layouts.of(&histograms.timestamps, windows.ends, range).bounds;
+                let steps = smooths_histograms.iter_mut().zip(bounds);
+                steps.for_each(|(smooths, (first, end))| *smooths |= first < end);
                 evaluator.add_mixed(id, windows, series, &mut scratch)?;
             }
             let row = scratch.full_row(0);
@@ -198,12 +203,17 @@ impl<'a> Evaluator<'a> {
             Ok(())
         })?;
         drop(fill);
-        // Only parameters of steps whose windows have numbers are looked at.
+        used.iter_mut().zip(smooths_histograms).for_each(|(used, smooths)| *used |= smooths);
+        self.check_used(id, parameters, &used, windows.span)
+    }
+
+    /// Looks at the parameters of the steps whose windows have samples, and at no others.
+    fn check_used(&mut self, id: FunctionId, parameters: &[Vec<f64>], used: &[bool], span: Span) -> Result_<()> {
         let only = |numbers: &[f64]| -> Vec<f64> {
-            numbers.iter().zip(&used).filter(|(_, used)| **used).map(|(number, _)| *number).collect()
+            numbers.iter().zip(used).filter(|(_, used)| **used).map(|(number, _)| *number).collect()
         };
         match (id, parameters) {
-            (FunctionId::QuantileOverTime, [asked]) => self.check_quantiles(&only(asked), windows.span),
+            (FunctionId::QuantileOverTime, [asked]) => self.check_quantiles(&only(asked), span),
             (FunctionId::DoubleExponentialSmoothing, [smoothing, trend]) => {
                 check_factor(&only(smoothing), "smoothing", "sf")?;
                 check_factor(&only(trend), "trend", "tf")?;
