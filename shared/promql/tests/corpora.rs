@@ -1,6 +1,12 @@
-//! Expressions of other projects: each must be parsed, or refused as it says, and be written back as it says.
+//! Expressions of other projects: each must be parsed, or refused as it says, and be written back as it says; a table
+//! of what passes is printed at the end.
 //!
 //! Read in place from the folder that `MIHARI_CORPORA` names; ignored when it is not set.
+
+#![expect(clippy::print_stdout, reason = "the table is what the test run shows")]
+
+#[path = "support/tally.rs"]
+mod tally;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use model::{Limits, Series, Timestamp};
 use promql::{Params, Profile, Source, SourceError};
 use serde_json::Value as Json;
+use tally::Tallies;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -17,17 +24,26 @@ fn main() {
         let unset = Trial::test("corpora", || Ok(())).with_ignored_flag(true);
         libtest_mimic::run(&arguments, vec![unset]).exit();
     };
-    let collected =
-        [facts(&folder), printed(&folder), prettier(&folder), lezer(&folder), compliance(&folder), wild(&folder)];
+    let tallies = Tallies::default();
+    let collected = [
+        facts(&folder, &tallies),
+        printed(&folder, &tallies),
+        prettier(&folder, &tallies),
+        lezer(&folder, &tallies),
+        compliance(&folder, &tallies),
+        wild(&folder, &tallies),
+    ];
     for trials in &collected {
         assert!(!trials.is_empty(), "a corpus in {} has no cases", folder.display());
     }
-    libtest_mimic::run(&arguments, collected.into_iter().flatten().collect()).exit();
+    let conclusion = libtest_mimic::run(&arguments, collected.into_iter().flatten().collect());
+    tallies.print("corpus");
+    conclusion.exit();
 }
 
 /// Whether each expression is one for a stock server, and what the errors say.
-fn facts(folder: &Path) -> Vec<Trial> {
-    trials(&json(&folder.join("facts/promql_parse.json"))["cases"], "parse", |case| {
+fn facts(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
+    trials(tallies, &json(&folder.join("facts/promql_parse.json"))["cases"], "parse", |case| {
         // Other texts are given as expressions of another language.
         let query = case["query"].as_str()?.to_owned();
         let should_fail = case["should_fail"].as_bool()?;
@@ -48,8 +64,8 @@ fn check_fact(query: &str, should_fail: bool, errors: &[String]) -> Result<(), F
 }
 
 /// What the canonical text is.
-fn printed(folder: &Path) -> Vec<Trial> {
-    trials(&json(&folder.join("facts/promql_printer.json"))["cases"], "print", |case| {
+fn printed(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
+    trials(tallies, &json(&folder.join("facts/promql_printer.json"))["cases"], "print", |case| {
         let query = case["in"].as_str()?.to_owned();
         let expected = case["out"].as_str()?.to_owned();
         Some((
@@ -65,8 +81,8 @@ fn printed(folder: &Path) -> Vec<Trial> {
 }
 
 /// What the text over several lines is; the table was taken with lines of ten bytes.
-fn prettier(folder: &Path) -> Vec<Trial> {
-    trials(&json(&folder.join("facts/promql_prettier.json"))["cases"], "pretty", |case| {
+fn prettier(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
+    trials(tallies, &json(&folder.join("facts/promql_prettier.json"))["cases"], "pretty", |case| {
         let query = case["in"].as_str()?.to_owned();
         let expected = case["out"].as_str()?.to_owned();
         let check = move || {
@@ -78,7 +94,7 @@ fn prettier(folder: &Path) -> Vec<Trial> {
 }
 
 /// Queries with their syntax trees; only whether the tree holds an error is looked at.
-fn lezer(folder: &Path) -> Vec<Trial> {
+fn lezer(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
     let text = fs::read_to_string(folder.join("promql-lezer/expression.txt")).expect("the corpus is there");
     let cases = text.split("\n# ").filter_map(|case| {
         let (title, rest) = case.split_once('\n')?;
@@ -91,16 +107,17 @@ fn lezer(folder: &Path) -> Vec<Trial> {
             // Trees say nothing about types: what is well formed may still be refused for its meaning.
             let syntax_only =
                 ["expected type", "unknown function", "must contain", "unknown unit", "must be", "set operator"];
-            Trial::test(format!("lezer: {title}"), move || match promql::parse(&query) {
+            let check = move || match promql::parse(&query) {
                 Err(error) if !should_fail && syntax_only.iter().any(|text| error.message.contains(text)) => Ok(()),
                 result => outcome(&query, result, should_fail, &[]),
-            })
+            };
+            Trial::test(format!("lezer: {title}"), tallies.counted("lezer", check))
         })
         .collect()
 }
 
-fn compliance(folder: &Path) -> Vec<Trial> {
-    trials(&json(&folder.join("promql-compliance/queries.json")), "compliance", |case| {
+fn compliance(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
+    trials(tallies, &json(&folder.join("promql-compliance/queries.json")), "compliance", |case| {
         let query = case["query"].as_str()?.to_owned();
         // The others fail while they are evaluated.
         let should_fail = case["should_fail"].as_bool()? && query.starts_with('{');
@@ -131,14 +148,14 @@ impl Source for Nothing {
     }
 }
 
-fn wild(folder: &Path) -> Vec<Trial> {
+fn wild(folder: &Path, tallies: &Tallies) -> Vec<Trial> {
     let text = fs::read_to_string(folder.join("promql-wild/kube-prometheus-dashboards.jsonl"));
     let lines: Vec<Json> = text
         .expect("the corpus is there")
         .lines()
         .map(|line| serde_json::from_str(line).expect("each line is JSON"))
         .collect();
-    trials(&Json::Array(lines), "wild", |case| {
+    trials(tallies, &Json::Array(lines), "wild", |case| {
         let query = case["query"].as_str()?.to_owned();
         Some((query.clone(), Box::new(move || check(&query, Profile::Prometheus, false, &[])) as Check))
     })
@@ -146,14 +163,20 @@ fn wild(folder: &Path) -> Vec<Trial> {
 
 type Check = Box<dyn FnOnce() -> Result<(), Failed> + Send>;
 
-fn trials(cases: &Json, corpus: &str, case: impl Fn(&Json) -> Option<(String, Check)>) -> Vec<Trial> {
+fn trials(
+    tallies: &Tallies,
+    cases: &Json,
+    corpus: &str,
+    case: impl Fn(&Json) -> Option<(String, Check)>,
+) -> Vec<Trial> {
     let cases = cases.as_array().expect("cases are a list");
     cases
         .iter()
         .enumerate()
         .filter_map(|(index, json)| {
             let (name, check) = case(json)?;
-            Some(Trial::test(format!("{corpus} {index}: {}", name.replace('\n', " ")), check))
+            let name = format!("{corpus} {index}: {}", name.replace('\n', " "));
+            Some(Trial::test(name, tallies.counted(corpus, check)))
         })
         .collect()
 }

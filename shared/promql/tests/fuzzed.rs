@@ -1,7 +1,7 @@
 //! Texts that nobody would write: each is refused, or is a query that has an answer or an error. Nothing panics.
 //!
 //! The entry is that of the fuzz target in `tests/fuzz`; here it gets pieces of the language in any order, and
-//! expressions with pieces taken out, put in or doubled. `MIHARI_FUZZ_CASES` makes it run longer.
+//! expressions with pieces taken out, put in or doubled. `PROPTEST_CASES` makes it run longer.
 
 #[path = "../../../tests/fuzz/entry.rs"]
 mod entry;
@@ -145,13 +145,8 @@ fn nested() -> impl Strategy<Value = String> {
     )
 }
 
-fn cases() -> u32 {
-    std::env::var("MIHARI_FUZZ_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: cases(),
         failure_persistence: None,
         rng_seed: RngSeed::Fixed(20_261_122),
         ..ProptestConfig::default()

@@ -3,22 +3,15 @@
 //! Read in place from the folder that `MIHARI_CORPORA` names; ignored when it is not set.
 
 #![expect(clippy::print_stdout, reason = "the table is what the test run shows")]
-use std::collections::BTreeMap;
+#[path = "support/tally.rs"]
+mod tally;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use promql::testing::Script;
-
-/// What became of the cases of one file.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    passed: usize,
-    failed: usize,
-}
-
-type Tallies = Arc<Mutex<BTreeMap<String, Tally>>>;
+use promql::testing::{Case, Script};
+use tally::Tallies;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -36,7 +29,7 @@ fn main() {
     let trials: Vec<Trial> = files.iter().flat_map(|path| trials(path, &tallies)).collect();
     assert!(!trials.is_empty(), "no scripts in {}", folder.display());
     let conclusion = libtest_mimic::run(&arguments, trials);
-    print_table(&tallies);
+    tallies.print("script");
     conclusion.exit();
 }
 
@@ -45,37 +38,9 @@ fn trials(path: &Path, tallies: &Tallies) -> Vec<Trial> {
     let text = fs::read_to_string(path).expect("the script can be read");
     let script = Script::parse(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
     let cases = script.cases().to_vec();
-    cases
-        .into_iter()
-        .map(|case| {
-            let (tallies, name) = (Arc::clone(tallies), file.clone());
-            Trial::test(format!("{file}:{}: {}", case.line, case.query), move || {
-                let result = case.run();
-                let mut tallies = tallies.lock().expect("no test panics while it counts");
-                let tally = tallies.entry(name).or_default();
-                if result.is_ok() {
-                    tally.passed += 1;
-                } else {
-                    tally.failed += 1;
-                }
-                result.map_err(Failed::from)
-            })
-        })
-        .collect()
-}
-
-fn print_table(tallies: &Tallies) {
-    println!("{:<32} {:>6} {:>6}", "script", "passed", "failed");
-    let mut total = Tally::default();
-    for (file, tally) in tallies.lock().expect("all tests have ended").iter() {
-        print_row(file, *tally);
-        total.passed += tally.passed;
-        total.failed += tally.failed;
-    }
-    print_row("all", total);
-}
-
-fn print_row(name: &str, tally: Tally) {
-    let Tally { passed, failed } = tally;
-    println!("{name:<32} {passed:>6} {failed:>6}");
+    let counted = |case: Case| {
+        let name = format!("{file}:{}: {}", case.line, case.query);
+        Trial::test(name, tallies.counted(&file, move || case.run().map_err(Failed::from)))
+    };
+    cases.into_iter().map(counted).collect()
 }
