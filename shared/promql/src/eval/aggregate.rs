@@ -7,7 +7,7 @@ use model::{Labels, LabelsBuffer, METRIC_NAME};
 
 use super::float::{Mean, Sum};
 use super::interner::Interner;
-use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::vector::{ABSENT, Grid, Vector, all_present, is_present};
 use super::{Evaluator, Result_};
 use crate::ast::{AggregateOp, Aggregation, Grouping, Span};
 
@@ -178,30 +178,40 @@ trait States {
     fn finish(self) -> Vec<f64>;
 }
 
-/// Sums: as [`Fold`], but without branches, so that several steps are added at once.
+/// Sums: as [`Fold`], but without branches and in columns, so that several steps are added at once.
 #[derive(Default)]
 struct Sums {
-    sums: Vec<Sum>,
+    values: Vec<f64>,
+    compensations: Vec<f64>,
     any: Vec<bool>,
 }
 
 impl States for Sums {
     fn resize(&mut self, count: usize) {
-        self.sums.resize(count, Sum::default());
+        self.values.resize(count, 0.0);
+        self.compensations.resize(count, 0.0);
         self.any.resize(count, false);
     }
 
     fn add(&mut self, first: usize, row: &[f64]) {
         let columns = first..first + row.len();
-        for ((sum, any), &value) in self.sums[columns.clone()].iter_mut().zip(&mut self.any[columns]).zip(row) {
-            let present = is_present(value);
-            sum.add(if present { value } else { 0.0 });
+        let any = &mut self.any[columns.clone()];
+        let sums = self.values[columns.clone()].iter_mut().zip(&mut self.compensations[columns]).zip(row);
+        if all_present(row) {
+            sums.for_each(|((value, compensation), added)| Sum::add_to(value, compensation, *added));
+            any.fill(true);
+            return;
+        }
+        for (((value, compensation), &added), any) in sums.zip(any) {
+            let present = is_present(added);
+            Sum::add_to(value, compensation, if present { added } else { 0.0 });
             *any |= present;
         }
     }
 
     fn finish(self) -> Vec<f64> {
-        self.sums.into_iter().zip(self.any).map(|(sum, any)| if any { sum.total() } else { ABSENT }).collect()
+        let sums = self.values.into_iter().zip(self.compensations).zip(self.any);
+        sums.map(|((value, compensation), any)| if any { Sum::total_of(value, compensation) } else { ABSENT }).collect()
     }
 }
 

@@ -16,18 +16,29 @@ impl Sum {
     /// Adds a number.
     #[inline]
     pub(crate) fn add(&mut self, increment: f64) {
-        let total = self.value + increment;
-        let (greater, less) =
-            if self.value.abs() >= increment.abs() { (self.value, increment) } else { (increment, self.value) };
-        let compensation = self.compensation + ((greater - total) + less);
-        self.compensation = if total.is_infinite() { 0.0 } else { compensation };
-        self.value = total;
+        Self::add_to(&mut self.value, &mut self.compensation, increment);
+    }
+
+    /// As [`Self::add`], to a sum whose parts stand in columns.
+    #[inline]
+    pub(crate) fn add_to(value: &mut f64, compensation: &mut f64, increment: f64) {
+        let total = *value + increment;
+        let (greater, less) = if value.abs() >= increment.abs() { (*value, increment) } else { (increment, *value) };
+        let lost = *compensation + ((greater - total) + less);
+        *compensation = if total.is_infinite() { 0.0 } else { lost };
+        *value = total;
     }
 
     /// The sum so far.
     #[inline]
     pub(crate) fn total(self) -> f64 {
-        if self.value.is_infinite() { self.value } else { self.value + self.compensation }
+        Self::total_of(self.value, self.compensation)
+    }
+
+    /// As [`Self::total`], of a sum whose parts stand in columns.
+    #[inline]
+    pub(crate) fn total_of(value: f64, compensation: f64) -> f64 {
+        if value.is_infinite() { value } else { value + compensation }
     }
 
     /// The sum divided by a number.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::{CounterReset, HistogramSamples, Series, Timestamp, is_stale};
 
 use super::stream::Sink;
-use super::vector::{ABSENT, Grid, Vector, is_present};
+use super::vector::{ABSENT, Grid, Vector, all_present, is_present};
 use super::window::Reach;
 use super::{Evaluator, Result_, misplaced, present_samples, query_grid};
 use crate::ast::{DurationExpr, Expr, ExprKind, Extent, RangeSelector, Selector, Shift, Span, Subquery};
@@ -372,7 +372,7 @@ pub(super) fn twice(resolution: Option<Duration>) -> i64 {
 
 /// A series without its staleness markers; `None` when it has none.
 fn without_markers(series: &Series) -> Option<Series> {
-    if series.values.iter().copied().all(is_present) {
+    if all_present(&series.values) {
         return None;
     }
     let keep = |index: &usize| is_present(series.values[*index]);

@@ -18,6 +18,11 @@ pub(crate) fn is_present(value: f64) -> bool {
     !is_stale(value)
 }
 
+/// Whether there is a sample everywhere: without branches, so that several are looked at at once.
+pub(crate) fn all_present(values: &[f64]) -> bool {
+    values.iter().fold(true, |all, value| all & is_present(*value))
+}
+
 /// The times at which an expression is evaluated, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Grid {

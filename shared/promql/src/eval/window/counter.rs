@@ -25,10 +25,7 @@ pub(super) enum Counter {
 pub(super) fn extrapolated(windowed: &Windowed<'_>, kind: Counter, row: &mut [f64]) {
     let values = &windowed.series.values;
     let is_counter = kind != Counter::Delta;
-    let resets: Vec<usize> = match is_counter {
-        true => (1..values.len()).filter(|&index| values[index] < values[index - 1]).collect(),
-        false => Vec::new(),
-    };
+    let resets = if is_counter { resets(values) } else { Vec::new() };
     let stops_at_zero = is_counter && windowed.series.resolution.is_none();
     // What one second of increase is worth: a rate is per second, sums are for the length that was asked for.
     let (divisor, factor) = match kind {
@@ -59,6 +56,17 @@ pub(super) fn extrapolated(windowed: &Windowed<'_>, kind: Counter, row: &mut [f6
         let zero_at = || reach.stretch(reach.sampled * (values[first] / increase)) / divisor;
         *slot = increase * if was_zero { zero_at() } else { reach.full } * factor;
     }
+}
+
+/// Where a counter's value is less than the one before.
+fn resets(values: &[f64]) -> Vec<usize> {
+    let later = values.get(1..).unwrap_or_default();
+    // Nearly always there is none: counted without branches, so that several are compared at once.
+    let count = values.iter().zip(later).fold(0, |count, (before, after)| count + usize::from(after < before));
+    if count == 0 {
+        return Vec::new();
+    }
+    (1..values.len()).filter(|&index| values[index] < values[index - 1]).collect()
 }
 
 /// Where the samples of a window lie, in seconds; of a window with fewer than two it means nothing.
