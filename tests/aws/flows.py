@@ -10,10 +10,12 @@ import contextlib
 import dataclasses
 import datetime
 import email.header
+import fnmatch
 import http.server
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -23,6 +25,7 @@ import urllib.parse
 
 import boto3
 import botocore.exceptions
+from samcli.yamlhelper import yaml_parse
 
 import remote_write
 from stack import REGION, ROOT, Stack, emulated, fetch, free_port, programs, wait_for
@@ -33,6 +36,8 @@ SECRET = "/mihari/hook"
 PARAMETERS = ["MailFrom=mihari@example.com", "AlarmEmail=operations@example.com", "Language=en"]
 SENDERS = ["prometheus-2.42", "vmagent-1.79", "k6-1.1"]
 CRITICAL = 'go_goroutines{job="node"}'
+SES = "/v2/email/outbound-emails"
+MANY = 300
 
 
 @dataclasses.dataclass
@@ -100,6 +105,9 @@ groups:
         annotations: {{ summary: goroutines are there }}
       - record: recorded:goroutines
         expr: {CRITICAL}
+      - alert: many
+        expr: checks_many > 0
+        for: 1h
 """)
     (folder / "alertmanager.yml").write_text(f"""
 global:
@@ -167,18 +175,29 @@ def push_and_ask(stack, tokens):
 
 
 def alert_arrives(stack, receiver):
-    """The tick publishes to the topic; the queue hands it to notify; a mail by SES and a webhook come of it."""
+    """The tick publishes to the topic; the queue hands it to notify; a mail by SES and a webhook come of it.
+
+    Notify dies when SES has the mail and before that is recorded: the repeat is the same mail, and there is one.
+    """
 
     def told():
         stack.flow("evaluate")
-        stack.flow("notify")  # its timers: what was grouped is due a second later
-        return receiver.alerts("recorded")
+        # Its timers: what was grouped is due a second later. By its queue it may be killed as well.
+        error, _ = stack.invoke("NotifyFunction", stack.scheduled("notify"))
+        return not error and receiver.alerts("recorded") and len(mails(stack)) >= 2
 
-    wait_for("the webhook", told, 180)
+    stack.proxy.kill_after("NotifyFunction", 1, SES)
+    wait_for("the webhook, and the mail again", told, 300)
+    assert stack.proxy.killed, "notify was not killed"
+    for _ in range(3):
+        stack.flow("evaluate")
+        stack.flow("notify")
+    sent_ids, keys = [mail["Message-ID"] for mail in mails(stack)], {key for key, _ in receiver.alerts("recorded")}
+    assert len(sent_ids) == 2 and len(set(sent_ids)) == 1, f"what was recorded is sent again: {sent_ids}"
+    assert len(keys) == 1, f"the repeats of one notification have different keys: {keys}"
     key, body = receiver.alerts("recorded")[-1]
     assert key and body["status"] == "firing", body
     assert body["alerts"][0]["labels"]["severity"] == "critical", body
-    wait_for("the mail", lambda: mails(stack), 120)
     mail = mails(stack)[-1]
     assert "mihari@example.com" in mail["From"] and "operations@example.com" in mail["To"], mail.items()
     assert mail["Message-ID"] and "recorded" in str(email.header.make_header(email.header.decode_header(mail["Subject"])))
@@ -191,14 +210,14 @@ def alert_arrives(stack, receiver):
 
 def mails(stack):
     """What went to SES, as it went there."""
-    bodies = [json.loads(call.body) for call in stack.proxy.calls if call.action == "/v2/email/outbound-emails"]
+    bodies = [json.loads(call.body) for call in stack.proxy.calls if call.action == SES]
     return [email.message_from_bytes(base64.b64decode(body["Content"]["Raw"]["Data"])) for body in bodies]
 
 
 def ingest_is_killed(stack, tokens):
     """It dies when the samples are durable and before it has said so; the sender repeats itself; one copy is there."""
     at = now_ms() - 45_000
-    body = remote_write.written({"__name__": "checks_killed_ingest"}, [(at, 1.0)])
+    body = remote_write.written(({"__name__": "checks_killed_ingest"}, [(at, 1.0)]))
     stack.proxy.kill_after("IngestFunction", 1)
     status, _, _ = stack.push(body, tokens["write"])
     stack.proxy.disarm()
@@ -207,6 +226,53 @@ def ingest_is_killed(stack, tokens):
     assert status in (200, 204), f"{status} {answer!r}"
     found = stack.query("count_over_time(checks_killed_ingest[5m])", tokens["read"])
     assert [series["value"][1] for series in found] == ["1"], found
+
+
+def ingest_is_killed_between(stack, tokens):
+    """It dies when the object of a large request is stored and before the row that names it; the sender repeats it."""
+    at, chance = now_ms() - 45_000, random.Random(7)
+    samples = [(at - 3_000 * index, chance.random()) for index in range(3000)]
+    body = remote_write.written(({"__name__": "checks_killed_large"}, samples[::-1]))
+    before = set(stack.objects("wal/"))
+    stack.proxy.kill_after("IngestFunction", 1, "PUT object")
+    status, _, _ = stack.push(body, tokens["write"])
+    stack.proxy.disarm()
+    assert status >= 500 and stack.proxy.killed, f"{status}, killed {stack.proxy.killed}"
+    [stored] = set(stack.objects("wal/")) - before
+    name = stored.rpartition("/")[2]
+    assert not named(stack, name), "the row is there before the function had the answer to its put"
+    found = stack.query("count_over_time(checks_killed_large[3h])", tokens["read"])
+    assert not found, f"an object that no row names is read: {found}"
+    for _ in range(2):
+        status, _, answer = stack.push(body, tokens["write"])
+        assert status in (200, 204), f"{status} {answer!r}"
+    assert 1 <= len(named(stack, name)) <= 2, "one row a minute of arrival"
+    found = stack.query("count_over_time(checks_killed_large[3h])", tokens["read"])
+    assert [series["value"][1] for series in found] == ["3000"], found
+
+
+def named(stack, name):
+    """The rows of the log that name a blob."""
+    return [row for row in stack.rows() if row["p"].startswith("w#") and row["s"].endswith(f"#{name}")]
+
+
+def large_state(stack, tokens):
+    """Rules whose state is too large for the tick's row: it is an object, which the next tick and the pages read."""
+    chance = random.Random(8)
+    many = [({"__name__": "checks_many", "instance": f"{chance.getrandbits(64):016x}"}, [(now_ms() - 45_000, 1.0)])
+            for _ in range(MANY)]
+    status, _, answer = stack.push(remote_write.written(*many), tokens["write"])
+    assert status in (200, 204), f"{status} {answer!r}"
+
+    def pending():
+        stack.flow("evaluate")
+        alerts = stack.json("/api/v1/alerts", tokens["read"])["data"]["alerts"]
+        return {alert["labels"]["instance"] for alert in alerts
+                if (alert["labels"]["alertname"], alert["state"]) == ("many", "pending")}
+
+    wait_for("all pending alerts", lambda: len(pending()) == MANY, 120)
+    assert stack.objects("tick/"), "the state stands in the row"
+    assert pending() == {labels["instance"] for labels, _ in many}, "the tick after it knows other alerts"
 
 
 def killed_until_done(stack, function, flow, least):
@@ -230,7 +296,7 @@ def history(stack, tokens):
     hour = now_ms() // HOUR_MS * HOUR_MS - 3 * HOUR_MS
     for part in range(4):
         samples = [(hour + minute * MINUTE_MS, float(minute)) for minute in range(part, 60, 4)]
-        status, _, answer = stack.push(remote_write.written({"__name__": "checks_history"}, samples), tokens["write"])
+        status, _, answer = stack.push(remote_write.written(({"__name__": "checks_history"}, samples)), tokens["write"])
         assert status in (200, 204), f"{status} {answer!r}"
     return hour
 
@@ -348,6 +414,25 @@ def roles_refuse(stack):
             raise AssertionError(f"the role of {role} may do what it should not, with {service}")
 
 
+def ingest_keeps_to_its_rows(stack):
+    """The emulator does not look at the keys of rows: each call of ingest is held to its role's conditions here."""
+    template = yaml_parse((ROOT / "infra" / "template.yaml").read_text())
+    [policy] = template["Resources"]["IngestRole"]["Properties"]["Policies"]
+    allowed = {}
+    for statement in policy["PolicyDocument"]["Statement"]:
+        if "Condition" in statement:
+            patterns = statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+            for action in statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]:
+                allowed[action.removeprefix("dynamodb:")] = patterns
+    seen = set()
+    for call in stack.proxy.calls:
+        if "IngestFunction" in call.function and call.action in ("GetItem", "Query", "PutItem", "BatchWriteItem"):
+            for key in call.leading_keys():
+                assert any(fnmatch.fnmatchcase(key, pattern) for pattern in allowed[call.action]), f"{call}: {key}"
+                seen.add((call.action, key[:2]))
+    assert {("GetItem", "k#"), ("GetItem", "t#"), ("PutItem", "w#"), ("BatchWriteItem", "l#")} <= seen, seen
+
+
 def schedules_run(stack):
     """Enabled, the schedules run their functions without anybody."""
     before = len(stack.proxy.calls)
@@ -382,15 +467,19 @@ def run(stack, receiver, mode):
         push_and_ask(stack, tokens)
     with step("ingest is killed after its write"):
         ingest_is_killed(stack, tokens)
+        ingest_is_killed_between(stack, tokens)
     closed_at = (time.time() // 60 + 1) * 60 + 121
-    with step("an alert becomes a mail and a webhook"):
+    with step("an alert becomes a mail and a webhook, also when notify dies in between"):
         alert_arrives(stack, receiver)
+    with step("a state of rules that does not fit into a row"):
+        large_state(stack, tokens)
     with step("reports and their links"):
         reports(stack, tokens)
     with step("metrics of CloudWatch, streamed and polled"):
         cloudwatch(stack, tokens)
     with step("roles refuse"):
         roles_refuse(stack)
+        ingest_keeps_to_its_rows(stack)
     with step("the same deploy again changes nothing"):
         assert "No changes to deploy" in stack.deploy(*PARAMETERS, "Schedules=DISABLED")
     chunks_and_blocks(stack, tokens, hour, closed_at)

@@ -5,6 +5,7 @@ A killed function has made the write, and never learns that it did: the worst mo
 
 import http.client
 import http.server
+import json
 import os
 import pathlib
 import signal
@@ -31,6 +32,16 @@ class Call:
     def writes(self):
         read_only = ("GetItem", "Query", "BatchGetItem", "GET object", "HEAD object", "GetParameter")
         return self.action not in read_only
+
+    def leading_keys(self):
+        """The partitions of the table that a call of DynamoDB names, one or several."""
+        asked = json.loads(self.body)
+        if "ExpressionAttributeValues" in asked and "KeyConditionExpression" in asked:
+            return [asked["ExpressionAttributeValues"][":p"]["S"]]
+        if "RequestItems" in asked:
+            requests = [request for requests in asked["RequestItems"].values() for request in requests]
+            return [next(iter(request.values()))["Item"]["p"]["S"] for request in requests]
+        return [(asked.get("Key") or asked["Item"])["p"]["S"]]
 
     def __repr__(self):
         return f"{self.function}: {self.action} {self.path}"
@@ -89,10 +100,11 @@ class Proxy:
         self.server.handle_error = lambda *_: None  # a killed function hangs up
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def kill_after(self, function, write):
-        """Kills a function when the write with this number, counted from one, has been made."""
+    def kill_after(self, function, write, action=None):
+        """Kills a function when the write with this number, counted from one, has been made; of one kind if it is
+        given."""
         with self._lock:
-            self._armed, self.killed = [function, write], None
+            self._armed, self.killed = [function, write, action], None
 
     def disarm(self):
         with self._lock:
@@ -104,6 +116,8 @@ class Proxy:
                 return False
             self.calls.append(call)
             if not self._armed or not call.writes or self._armed[0] not in call.function:
+                return False
+            if self._armed[2] not in (None, call.action):
                 return False
             self._armed[1] -= 1
             if self._armed[1] > 0:

@@ -109,8 +109,11 @@ def moved(recorded, newest_ms):
     return snappy(b"".join(_field(key, move_all(value) if key >> 3 == 1 else value) for key, value in _fields(body)))
 
 
-def written(labels, samples):
-    """A body with one series: its labels, and pairs of milliseconds and value."""
-    series = b"".join(_field(10, _field(10, n.encode()) + _field(18, v.encode())) for n, v in sorted(labels.items()))
-    series += b"".join(_field(18, _field(9, struct.pack("<d", value)) + _field(16, ms)) for ms, value in samples)
-    return snappy(_field(10, series))
+def written(*all_series):
+    """A body with these series: of each its labels, and pairs of milliseconds and value."""
+    body = b""
+    for labels, samples in all_series:
+        series = b"".join(_field(10, _field(10, n.encode()) + _field(18, v.encode())) for n, v in sorted(labels.items()))
+        series += b"".join(_field(18, _field(9, struct.pack("<d", value)) + _field(16, ms)) for ms, value in samples)
+        body += _field(10, series)
+    return snappy(body)
