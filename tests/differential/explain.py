@@ -63,11 +63,10 @@ def series_of_a_match_group_are_sorted(_query, ours, theirs, _difference):
     return all(error.startswith(start) for error in errors(ours, theirs))
 
 
-@reason(0.02)
-def info_says_which_series_collide(_query, ours, theirs, _difference):
-    """Newer versions name both series and when."""
-    left, right = errors(ours, theirs)
-    return left.startswith(right.replace("info metric ", "info metric: existing ")) and "for info metric" in right
+@reason(0.03)
+def info_takes_the_newest_series(query, _ours, theirs, _difference):
+    """Of two info series Prometheus 3.5 refuses both; newer ones take the newer sample, and name both if they tie."""
+    return "info(" in query and theirs.get("error", "").startswith("found duplicate series for info metric ")
 
 
 @reason(0.02)
