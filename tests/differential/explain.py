@@ -109,7 +109,8 @@ def durations_may_be_calculated(_query, ours, theirs, _difference):
     """Newer versions read more where a duration stands, and say so; some characters there are refused otherwise."""
     left, right = errors(ours, theirs)
     left = left.replace("number, duration, step(), or range()", "number or duration")
-    return left == right or ("unexpected colon" in right and "expected ':'" in left)
+    other_words = "in subquery or range selector, expected" in left or "expected ':'" in left
+    return left == right or (other_words and ("unexpected colon" in right or "in duration expression: " in right))
 
 
 @reason(0.01)
