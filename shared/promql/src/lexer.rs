@@ -95,6 +95,7 @@ fn lex_symbol(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError>
     let found = symbols.iter().copied().find(|symbol| rest.starts_with(symbol));
     let first = rest.chars().next().unwrap_or(' ');
     let message = match (mode, found) {
+        (Mode::Braces, Some("{")) => "unexpected left brace '{'".to_owned(),
         (Mode::Expression, Some("}")) => "unexpected character: '}'".to_owned(),
         (Mode::Expression, Some(symbol @ ("=~" | "!~"))) => {
             format!("unexpected character after '{}': '~'", &symbol[..1])
