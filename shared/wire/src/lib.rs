@@ -1,7 +1,7 @@
 //! Bytes from outside to the model, never trusting the input.
 //!
 //! Read [`remote_write::decode`] first (what Prometheus and vmagent push), then [`exposition`] (the text that a
-//! `/metrics` page holds) and [`cloudwatch`] (what AWS measures); [`WireError`] is everything that can be wrong with
+//! `/metrics` page holds), [`cloudwatch`] (what AWS measures) and [`remote_read`] (what Prometheus asks back); [`WireError`] is everything that can be wrong with
 //! what was sent.
 //!
 //! Invariants:
@@ -17,6 +17,7 @@ pub mod cloudwatch;
 mod error;
 pub mod exposition;
 mod protobuf;
+pub mod remote_read;
 pub mod remote_write;
 mod series;
 mod snappy;
