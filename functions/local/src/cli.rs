@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Ask a running server a PromQL question.
     Query(QueryArgs),
+    /// Work with PromQL: run test scripts of queries.
+    #[command(subcommand)]
+    Promql(PromqlCommand),
     /// Work with rule files.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -182,6 +185,21 @@ pub(crate) struct QueryArgs {
     /// Where the server is.
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+}
+
+/// What to do with PromQL.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PromqlCommand {
+    /// Run test scripts: `load` series, `eval instant at` or `eval range from` a query, and what it must answer, in the
+    /// format of Prometheus's own query tests. Exit code 1 when an answer is another.
+    Test {
+        /// Files of scripts, usually *.test.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print JSON instead of text for people.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with rule files.

@@ -2,6 +2,7 @@
 
 mod config;
 mod cost;
+mod promql;
 mod rules;
 mod token;
 
@@ -17,6 +18,7 @@ use crate::clock;
 
 pub(crate) use config::config;
 pub(crate) use cost::cost;
+pub(crate) use promql::promql;
 pub(crate) use rules::rules;
 pub(crate) use token::token;
 

@@ -34,6 +34,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         None => serve(cli.serve).await,
         Some(Command::Serve(args)) => serve(args).await,
         Some(Command::Query(args)) => commands::query(args).await,
+        Some(Command::Promql(command)) => commands::promql(&command),
         Some(Command::Rules(command)) => commands::rules(&command),
         Some(Command::Report(command)) => commands::report(command).await,
         Some(Command::Token(command)) => commands::token(command).await,
