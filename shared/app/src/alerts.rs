@@ -8,7 +8,6 @@ use std::time::Duration;
 use alerting::rule::{GroupState, Phase, Rule, RuleGroup, RuleKind, RuleState, Transition, format_value};
 use alerting::template::Template;
 use model::{Labels, Matcher, TenantId, TimeRange, Timestamp, matches_all};
-use promql::ExprKind;
 use serde::{Serialize, Serializer};
 
 use crate::http::Params;
@@ -302,21 +301,22 @@ impl RuleFilter {
     /// When one of them has a value it cannot have.
     pub fn from_params(params: &Params) -> Result<Self, AppError> {
         let texts = |name: &str| params.all(name).map(str::to_owned).collect();
-        let refuse = |name: &str, text: &str| AppError::Invalid(format!("invalid parameter {name:?}: {text:?}"));
-        let kind = match params.get("type") {
+        let refuse = |name: &str, reason: &str| AppError::Invalid(format!("invalid parameter {name:?}: {reason}"));
+        let lower = |name: &str| params.get(name).map(str::to_ascii_lowercase);
+        let kind = match lower("type").as_deref() {
             None => None,
             Some("alert") => Some(FilterKind::Alert),
             Some("record") => Some(FilterKind::Record),
-            Some(other) => return Err(refuse("type", other)),
+            Some(other) => return Err(refuse("type", &format!("not supported value {other:?}"))),
         };
-        let exclude_alerts = match params.get("exclude_alerts") {
-            None | Some("false" | "0") => false,
-            Some("true" | "1") => true,
-            Some(other) => return Err(refuse("exclude_alerts", other)),
+        let exclude_alerts = match lower("exclude_alerts").as_deref() {
+            None | Some("false" | "f" | "0") => false,
+            Some("true" | "t" | "1") => true,
+            Some(other) => return Err(refuse("exclude_alerts", &format!("{other:?} is neither true nor false"))),
         };
-        let selector = |text: &str| match promql::parse(text).map(|expr| expr.kind) {
-            Ok(ExprKind::Selector(selector)) => Ok(selector.matchers),
-            Ok(_) | Err(_) => Err(refuse("match[]", text)),
+        let selector = |text: &str| {
+            promql::parse_selector(text)
+                .map_err(|error| AppError::Invalid(format!("invalid parameter \"match[]\": {error}")))
         };
         Ok(Self {
             kind,

@@ -4,6 +4,7 @@
 //! Every path that is served stands in [`Route::of`]; what a route needs of its caller in [`Route::scope`].
 
 mod config;
+mod gzip;
 mod json;
 mod link;
 mod login;
@@ -23,6 +24,7 @@ use crate::access::{Access, Caller, Proof, Refusal, Role, Scope, check_origin, i
 use crate::error::consequence;
 use crate::{App, AppError, cost, pages};
 
+pub use gzip::{accepts_gzip, compressed};
 pub use operator::handle_operator;
 pub use params::{Params, parse_duration, parse_time};
 pub use reply::Reply;
@@ -38,6 +40,8 @@ pub enum Route {
     RemoteWrite,
     /// `/firehose`: metric streams of CloudWatch.
     Firehose,
+    /// `/api/v1/read`.
+    RemoteRead,
     /// `/api/v1/query`.
     Query,
     /// `/api/v1/query_range`.
@@ -46,7 +50,8 @@ pub enum Route {
     Series,
     /// `/api/v1/rules` and `/api/v1/alerts`.
     Rules,
-    /// `/api/v1/metadata`, `/api/v1/query_exemplars`, `/api/v1/format_query` and `/api/v1/status/buildinfo`.
+    /// `/api/v1/metadata`, `/api/v1/query_exemplars`, `/api/v1/format_query`, `/api/v1/targets`, `/api/v1/status/...` and
+    /// their like.
     Status,
     /// `/api/mihari/v1/tokens`.
     Tokens,
@@ -80,9 +85,8 @@ impl Route {
             "/api/v1/query_range" => Self::QueryRange,
             "/api/v1/labels" | "/api/v1/series" => Self::Series,
             "/api/v1/rules" | "/api/v1/alerts" => Self::Rules,
-            "/api/v1/metadata" | "/api/v1/query_exemplars" | "/api/v1/format_query" | "/api/v1/status/buildinfo" => {
-                Self::Status
-            }
+            "/api/v1/read" => Self::RemoteRead,
+            _ if prometheus::is_status(path) => Self::Status,
             "/api/mihari/v1/tokens" => Self::Tokens,
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
@@ -102,6 +106,7 @@ impl Route {
             Self::Health => "health",
             Self::Metrics => "metrics",
             Self::RemoteWrite => "write",
+            Self::RemoteRead => "read",
             Self::Firehose => "firehose",
             Self::Query => "query",
             Self::QueryRange => "query_range",
@@ -130,6 +135,7 @@ impl Route {
             | Self::Cost
             | Self::Query
             | Self::QueryRange
+            | Self::RemoteRead
             | Self::Series
             | Self::Rules
             | Self::Status
@@ -148,9 +154,13 @@ impl Route {
     const fn is_for(self, role: Role) -> bool {
         match self {
             Self::Tokens | Self::Config => matches!(role, Role::Ops),
-            Self::Metrics | Self::Query | Self::QueryRange | Self::Series | Self::Rules | Self::Status => {
-                !matches!(role, Role::Exec)
-            }
+            Self::Metrics
+            | Self::Query
+            | Self::QueryRange
+            | Self::RemoteRead
+            | Self::Series
+            | Self::Rules
+            | Self::Status => !matches!(role, Role::Exec),
             Self::Health
             | Self::RemoteWrite
             | Self::Firehose
@@ -182,11 +192,11 @@ impl Route {
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
             Self::Health | Self::Metrics | Self::Rules | Self::Cost | Self::Link | Self::Asset => GET,
-            Self::RemoteWrite | Self::Firehose | Self::Reports => POST,
+            Self::RemoteWrite | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
             Self::Series => BOTH,
-            Self::Status if matches!(path, "/api/v1/format_query" | "/api/v1/query_exemplars") => BOTH,
+            Self::Status if prometheus::takes_forms(path) => BOTH,
             Self::Status => GET,
             Self::Login if path == "/logout" => POST,
             Self::Login => BOTH,
@@ -297,7 +307,8 @@ async fn answer(
         Route::QueryRange => Ok(prometheus::query_range(app, &caller.tenant, &params, now).await),
         Route::Series => Ok(prometheus::series(app, &caller.tenant, path, &params, now).await),
         Route::Rules => Ok(prometheus::rules(app, &caller.tenant, path, &params, now).await),
-        Route::Status => Ok(prometheus::status(path, &params)),
+        Route::Status => Ok(prometheus::status(app, &caller.tenant, path, &params, now).await),
+        Route::RemoteRead => Ok(prometheus::read(app, &caller.tenant, request, now).await),
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,

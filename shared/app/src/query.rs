@@ -1,11 +1,15 @@
 //! The query flow: parse, load what the expression selects, evaluate.
 
+mod samples;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::{Labels, Matcher, TenantId, TimeRange, Timestamp};
 use promql::{Deadline, Output, Params, Stop};
+
+pub use samples::SamplesSeen;
 
 use crate::{App, AppError};
 
@@ -16,6 +20,30 @@ pub struct Options {
     pub lookback: Option<Duration>,
     /// When to give up; never later than the limit `query_timeout`.
     pub timeout: Option<Duration>,
+    /// Whether to count the samples that are looked at, which reads them a second time.
+    pub counts_samples: bool,
+}
+
+/// When a query is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At one time.
+    At(Timestamp),
+    /// At every step of a range.
+    Over(TimeRange, Duration),
+}
+
+/// An answer, and what it took to find it.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub output: Output,
+    /// From the start until all was fetched.
+    pub preparation: Duration,
+    /// From then on until the answer was there.
+    pub evaluation: Duration,
+    /// The samples that were looked at; `None` unless they were to be counted.
+    pub samples: Option<SamplesSeen>,
 }
 
 /// Answers an expression at one time.
@@ -30,7 +58,7 @@ pub async fn instant(
     options: Options,
     now: Timestamp,
 ) -> Result<Output, AppError> {
-    run(app, tenant, text, Params::instant(time), options, now).await
+    Ok(answer(app, tenant, text, When::At(time), options, now).await?.output)
 }
 
 /// Answers an expression at every step from `start` to `end`.
@@ -45,6 +73,32 @@ pub async fn range(
     options: Options,
     now: Timestamp,
 ) -> Result<Output, AppError> {
+    Ok(answer(app, tenant, text, When::Over(range, step), options, now).await?.output)
+}
+
+/// Answers an expression, and says what that took.
+///
+/// # Errors
+/// As [`instant`] and [`range`].
+pub async fn answer(
+    app: &App,
+    tenant: &TenantId,
+    text: &str,
+    when: When,
+    options: Options,
+    now: Timestamp,
+) -> Result<Answer, AppError> {
+    let params = match when {
+        When::At(time) => Params::instant(time),
+        When::Over(range, step) => {
+            check_steps(app, range, step)?;
+            Params::range(range.start, range.end, step)
+        }
+    };
+    run(app, tenant, text, params, options, now).await
+}
+
+fn check_steps(app: &App, range: TimeRange, step: Duration) -> Result<(), AppError> {
     if step < Duration::from_millis(1) {
         let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(AppError::Invalid(message.to_owned()));
@@ -60,7 +114,7 @@ pub async fn range(
             thousands(app.limits.query_points_max)
         )));
     }
-    run(app, tenant, text, Params::range(range.start, range.end, step), options, now).await
+    Ok(())
 }
 
 /// The label sets of all series that match one of the selectors and have a sample in the range; all series for none.
@@ -84,7 +138,8 @@ async fn run(
     params: Params,
     options: Options,
     now: Timestamp,
-) -> Result<Output, AppError> {
+) -> Result<Answer, AppError> {
+    let started = app.stopwatch.read();
     let expr = promql::parse_as(text, app.settings.promql_profile, &app.limits)?;
     let waiting = Waiting::default();
     let params = Params {
@@ -96,9 +151,15 @@ async fn run(
     };
     let selections = promql::selections(&expr, &params);
     let loaded = app.loader.load(tenant, &selections, now).await?;
-    let evaluation = tokio::task::spawn_blocking(move || promql::evaluate(&expr, &loaded, &params));
-    let output = evaluation.await.map_err(|error| AppError::Bug(format!("evaluation ended: {error}")))??;
-    Ok(output)
+    let preparation = app.stopwatch.read().saturating_sub(started);
+    let evaluation = tokio::task::spawn_blocking(move || {
+        let output = promql::evaluate(&expr, &loaded, &params)?;
+        let samples = options.counts_samples.then(|| SamplesSeen::count(&selections, &loaded, &params)).transpose()?;
+        Ok::<_, AppError>((output, samples))
+    });
+    let (output, samples) = evaluation.await.map_err(|error| AppError::Bug(format!("evaluation ended: {error}")))??;
+    let evaluation = app.stopwatch.read().saturating_sub(started + preparation);
+    Ok(Answer { output, preparation, evaluation, samples })
 }
 
 /// Somebody waits for the answer: dropped together with the future of the request.

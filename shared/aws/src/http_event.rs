@@ -8,26 +8,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 
-use app::http::Reply;
+pub use app::http::accepts_gzip;
+use app::http::{Reply, compressed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Most bytes of an answer as Lambda takes it, JSON and base64 included.
 pub const ANSWER_BYTES_MAX: usize = 6 << 20;
-/// Smaller bodies are not worth compressing.
-const GZIP_FROM_BYTES: usize = 1024;
-/// The fast end: what a function saves in time costs more than a tenth of the bytes.
-const GZIP_LEVEL: u32 = 3;
-
 /// Why an event is no request.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpEventError {
@@ -161,16 +154,6 @@ fn bad(message: impl Into<String>) -> HttpEventError {
     HttpEventError::Request(message.into())
 }
 
-/// Whether a client takes a compressed answer (RFC 9110, 12.5.3).
-pub fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all("accept-encoding").into_iter().filter_map(|value| value.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|coding| {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let quality = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |text| text.trim().parse::<f32>().ok());
-        name.trim().eq_ignore_ascii_case("gzip") && quality.is_some_and(|quality| quality > 0.0)
-    })
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer<'a> {
@@ -195,28 +178,6 @@ pub fn encode(reply: Reply, accepts_gzip: bool) -> Box<RawValue> {
          fewer series, a shorter time or a larger step"
     );
     write(&app::http::refuse(StatusCode::UNPROCESSABLE_ENTITY, &message))
-}
-
-fn compressed(mut reply: Reply, accepts_gzip: bool) -> Reply {
-    if !is_compressible(&reply) {
-        return reply;
-    }
-    reply.headers_mut().append(VARY, HeaderValue::from_static("accept-encoding"));
-    if !accepts_gzip {
-        return reply;
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(reply.body().len() / 4), Compression::new(GZIP_LEVEL));
-    let written = encoder.write_all(reply.body()).and_then(|()| encoder.finish());
-    *reply.body_mut() = written.expect("writing to memory cannot fail").into();
-    reply.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    reply
-}
-
-fn is_compressible(reply: &Reply) -> bool {
-    let content_type = reply.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let is_text = content_type.starts_with("text/")
-        || ["json", "javascript", "svg+xml"].iter().any(|kind| content_type.contains(kind));
-    is_text && reply.body().len() >= GZIP_FROM_BYTES && !reply.headers().contains_key(CONTENT_ENCODING)
 }
 
 fn write(reply: &Reply) -> Box<RawValue> {

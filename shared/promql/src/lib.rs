@@ -51,6 +51,6 @@ pub use ast::{
 pub use error::{EvalError, ParseError, ProfileError, SourceError};
 pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
-pub use parser::{parse, parse_as};
+pub use parser::{parse, parse_as, parse_selector};
 pub use selection::{Deadline, Params, Profile, Selection, Stop, selections};
 pub use value::{HistogramSample, Output, Value, format_float, push_float};

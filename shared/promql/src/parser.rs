@@ -53,6 +53,29 @@ pub fn parse_as(text: &str, profile: Profile, limits: &Limits) -> Result<Expr, P
     Ok(expr)
 }
 
+/// Reads a plain selector such as `up{job="api"}`, without window and modifiers: what `match[]` takes.
+///
+/// # Errors
+/// When the text is none, or would select everything.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    let mut parser = Parser::new(text, Profile::Extended)?;
+    let expr = parser.expression(0)?;
+    if parser.token.kind != TokenKind::End {
+        return Err(parser.unexpected("", ""));
+    }
+    let ExprKind::Selector(selector) = &expr.kind else {
+        return Err(parser.error_at(0, "not a series selector"));
+    };
+    if selector.shift != Shift::default() || selector.extent.is_some() {
+        return Err(parser.error_at(0, "modifiers are not allowed in a series selector"));
+    }
+    if selector.matchers.iter().all(Matcher::matches_empty) {
+        return Err(parser.error_at(0, "match[] must contain at least one non-empty matcher"));
+    }
+    check::tree(&expr, text).map_err(|(offset, message)| parser.error_at(offset, message))?;
+    Ok(selector.matchers.clone())
+}
+
 /// The state of reading: one token ahead.
 struct Parser<'a> {
     text: &'a str,

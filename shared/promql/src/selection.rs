@@ -154,6 +154,8 @@ pub struct Selection {
     pub window: Duration,
     /// From one step to the next; zero when there is one only.
     pub step: Duration,
+    /// Whether a step sees only the newest sample of its window: that of an instant selector.
+    pub newest_only: bool,
 }
 
 /// What must be loaded to answer an expression: one entry a selector, in the order of [`Selector::index`].
@@ -186,7 +188,8 @@ fn walk(expr: &Expr, context: &Walk<'_>, found: &mut Vec<(usize, Selection)>) {
         ExprKind::Number(_) | ExprKind::Text(_) => {}
         ExprKind::Selector(selector) => {
             let lookback = millis(context.params.lookback);
-            found.push((selector.index, select(selector, lookback, &plain)));
+            let selection = select(selector, lookback, &plain);
+            found.push((selector.index, Selection { newest_only: true, ..selection }));
         }
         ExprKind::Range(range) => {
             let window = resolve_or_zero(&range.range, context.params);
@@ -259,6 +262,7 @@ fn select(selector: &Selector, window: i64, context: &Walk<'_>) -> Selection {
         aggregate: context.aggregate,
         window: Duration::from_millis(u64::try_from(window).unwrap_or(0)),
         step: Duration::from_millis(u64::try_from(context.grid.step).unwrap_or(0)),
+        newest_only: false,
     }
 }
 

@@ -54,8 +54,12 @@ async fn answer(State(running): State<Arc<Running>>, request: Request) -> Respon
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     let is_head = head.method == Method::HEAD;
+    let gzip = !is_head && app::http::accepts_gzip(&head.headers);
     // A request goes on even if its sender hangs up: what is half done would be done again.
-    let work = tokio::spawn(async move { handle(&running, http::Request::from_parts(head, body), random).await });
+    let work = tokio::spawn(async move {
+        let reply = handle(&running, http::Request::from_parts(head, body), random).await;
+        if is_head { reply } else { app::http::compressed(reply, gzip) }
+    });
     match work.await {
         Ok(reply) => into_response(reply, is_head),
         Err(error) => {

@@ -58,7 +58,7 @@ impl World {
         let matchers = vec![Matcher::equal("job", "cloudwatch"), Matcher::equal("region", "home-region-1")];
         let range = TimeRange::new(at(minute) - self.app.limits.raw_retention, at(minute));
         let (window, step) = (MINUTE, MINUTE);
-        let selection = Selection { matchers, range, aggregate: Aggregate::Last, window, step };
+        let selection = Selection { matchers, range, aggregate: Aggregate::Last, window, step, newest_only: false };
         let tenant = TenantId::default_tenant();
         let loaded = self.app.loader.load(&tenant, std::slice::from_ref(&selection), at(minute)).await.unwrap();
         let mut series = loaded.series(0).unwrap();

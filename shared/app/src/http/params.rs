@@ -8,6 +8,8 @@ use model::Timestamp;
 
 use crate::AppError;
 
+const ZERO_STEP: &str = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+
 /// The parameters of one request; names may repeat.
 #[derive(Clone, Debug, Default)]
 pub struct Params(Vec<(String, String)>);
@@ -50,7 +52,32 @@ impl Params {
     /// # Errors
     /// When it is there and is no time.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>, AppError> {
-        self.get(name).map(|text| parse_time(text).ok_or_else(|| invalid(name, text, "a valid timestamp"))).transpose()
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let what = "a valid timestamp";
+        let error = || invalid(name, &format!("invalid time value for '{name}': {}", unreadable(text, what)));
+        parse_time(text).map(Some).ok_or_else(error)
+    }
+
+    /// A time that must be there.
+    ///
+    /// # Errors
+    /// When it is not, or is no time.
+    pub fn required_time(&self, name: &str) -> Result<Timestamp, AppError> {
+        let text = self.get(name).unwrap_or("");
+        parse_time(text).ok_or_else(|| invalid(name, &unreadable(text, "a valid timestamp")))
+    }
+
+    /// From one step to the next, which must be there and more than nothing.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn step(&self) -> Result<Duration, AppError> {
+        let text = self.get("step").unwrap_or("");
+        let duration = parse_duration(text);
+        if duration.is_some_and(|step| step.is_zero()) || text.parse().is_ok_and(|seconds: f64| seconds < 0.0) {
+            return Err(invalid("step", ZERO_STEP));
+        }
+        duration.ok_or_else(|| invalid("step", &unreadable(text, "a valid duration")))
     }
 
     /// A duration, see [`parse_duration`].
@@ -59,7 +86,7 @@ impl Params {
     /// When it is there and is no duration.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>, AppError> {
         self.get(name)
-            .map(|text| parse_duration(text).ok_or_else(|| invalid(name, text, "a valid duration")))
+            .map(|text| parse_duration(text).ok_or_else(|| invalid(name, &unreadable(text, "a valid duration"))))
             .transpose()
     }
 
@@ -68,15 +95,28 @@ impl Params {
     /// # Errors
     /// When it is there and is no such number.
     pub fn limit(&self) -> Result<Option<usize>, AppError> {
-        let text = self.get("limit");
-        let parse = |text: &str| text.parse::<usize>().map_err(|_| invalid("limit", text, "a number, 0 or more"));
-        Ok(text.map(parse).transpose()?.filter(|&limit| limit > 0))
+        Ok(self.count("limit")?.filter(|&limit| limit > 0))
+    }
+
+    /// A number of things.
+    ///
+    /// # Errors
+    /// When it is there and is no such number.
+    pub fn count(&self, name: &str) -> Result<Option<usize>, AppError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let error = |_| invalid(name, &unreadable(text, "a number, 0 or more"));
+        text.parse::<usize>().map(Some).map_err(error)
     }
 }
 
-fn invalid(name: &str, text: &str, what: &str) -> AppError {
+/// The failure of a parameter.
+pub(super) fn invalid(name: &str, reason: &str) -> AppError {
+    AppError::Invalid(format!("invalid parameter {name:?}: {reason}"))
+}
+
+fn unreadable(text: &str, what: &str) -> String {
     let shown: String = text.chars().take(100).collect();
-    AppError::Invalid(format!("invalid parameter {name:?}: cannot parse {shown:?} to {what}"))
+    format!("cannot parse {shown:?} to {what}")
 }
 
 fn decode(encoded: &[u8]) -> Vec<(String, String)> {

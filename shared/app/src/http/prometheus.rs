@@ -1,16 +1,29 @@
 //! Prometheus's HTTP API: what Grafana, promtool and vmalert ask.
 
-use std::collections::BTreeSet;
+mod read;
+mod series;
+mod status;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use http::StatusCode;
-use model::{ErrorKind, Labels, Matcher, TenantId, TimeRange, Timestamp};
-use promql::{EvalError, ExprKind, Output, Value};
+use model::{ErrorKind, Matcher, TenantId, TimeRange, Timestamp};
+use promql::{EvalError, Output, Value};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
+use super::params::invalid;
 use super::{Params, Reply, Route, json, log, reply};
+use crate::alerts::GroupView;
 use crate::error::consequence;
-use crate::query::{self, Options};
+use crate::query::{self, Answer, Options, When};
 use crate::{App, AppError, alerts};
+
+pub(super) use read::read;
+pub(super) use series::{label_of, series};
+pub(super) use status::{is_status, status, takes_forms};
 
 /// The warning of an answer that had more than was asked for.
 const TRUNCATED: &str = "results truncated due to limit";
@@ -18,10 +31,9 @@ const TRUNCATED: &str = "results truncated due to limit";
 /// `/api/v1/query`.
 pub(super) async fn query(app: &App, tenant: &TenantId, params: &Params, now: Timestamp) -> Reply {
     let result = async {
+        let limit = params.limit()?;
         let time = params.time("time")?.unwrap_or(now);
-        let (limit, options) = (params.limit()?, options(params)?);
-        let output = query::instant(app, tenant, params.required("query")?, time, options, now).await?;
-        Ok(query_reply(output, time, limit))
+        answer(app, tenant, params, (When::At(time), limit), now).await
     };
     result.await.unwrap_or_else(|error| failure(Route::Query, &error))
 }
@@ -29,41 +41,67 @@ pub(super) async fn query(app: &App, tenant: &TenantId, params: &Params, now: Ti
 /// `/api/v1/query_range`.
 pub(super) async fn query_range(app: &App, tenant: &TenantId, params: &Params, now: Timestamp) -> Reply {
     let result = async {
-        let range = TimeRange::new(required_time(params, "start")?, required_time(params, "end")?);
-        let step = params.duration("step")?.ok_or_else(|| missing("step"))?;
-        let (limit, options) = (params.limit()?, options(params)?);
-        let output = query::range(app, tenant, params.required("query")?, (range, step), options, now).await?;
-        Ok(query_reply(output, range.end, limit))
+        let limit = params.limit()?;
+        let (start, end) = (params.required_time("start")?, params.required_time("end")?);
+        if end < start {
+            return Err(invalid("end", "end timestamp must not be before start time"));
+        }
+        let when = When::Over(TimeRange::new(start, end), params.step()?);
+        answer(app, tenant, params, (when, limit), now).await
     };
     result.await.unwrap_or_else(|error| failure(Route::QueryRange, &error))
 }
 
-/// `/api/v1/labels`, `/api/v1/label/<name>/values` and `/api/v1/series`.
-pub(super) async fn series(app: &App, tenant: &TenantId, path: &str, params: &Params, now: Timestamp) -> Reply {
-    let result = async {
-        let selectors = selectors(params)?;
-        if path == "/api/v1/series" && selectors.is_empty() {
-            return Err(AppError::Invalid("no match[] parameter provided".to_owned()));
-        }
-        let start = params.time("start")?.unwrap_or(Timestamp::MIN);
-        let end = params.time("end")?.unwrap_or(Timestamp::MAX);
-        if end < start {
-            return Err(AppError::Invalid("end timestamp must not be before start time".to_owned()));
-        }
-        let range = TimeRange::new(start, end);
-        let limit = params.limit()?.unwrap_or(usize::MAX);
-        let found = query::series(app, tenant, &selectors, range, now).await?;
-        let (data, all) = match label_of(path) {
-            Some(name) => texts(&found, limit, |labels, add| labels.get(&name).into_iter().for_each(add)),
-            None if path == "/api/v1/labels" => {
-                texts(&found, limit, |labels, add| labels.iter().map(|(name, _)| name).for_each(add))
-            }
-            None => (json::label_sets(&found[..found.len().min(limit)]), found.len()),
-        };
-        let cut = (all > limit).then(|| TRUNCATED.to_owned());
-        Ok(reply::json(StatusCode::OK, json::success(&data, cut.as_slice(), &[])))
+async fn answer(
+    app: &App,
+    tenant: &TenantId,
+    params: &Params,
+    (when, limit): (When, Option<usize>),
+    now: Timestamp,
+) -> Result<Reply, AppError> {
+    let options = options(params)?;
+    let mut answer = query::answer(app, tenant, params.get("query").unwrap_or(""), when, options, now).await?;
+    let asked = params.get("stats");
+    if let Some(other) = asked.filter(|text| !matches!(*text, "true" | "all")) {
+        answer.output.warnings.push(format!(
+            "value {other:?} for parameter \"stats\" is deprecated and will be rejected in the next major release, use \
+             \"true\" or \"all\""
+        ));
+    }
+    let stats = asked.map(|text| stats(&answer, text == "all"));
+    let time = match when {
+        When::At(time) => time,
+        When::Over(range, _) => range.end,
     };
-    result.await.unwrap_or_else(|error| failure(Route::Series, &error))
+    Ok(query_reply(answer.output, time, limit, stats.as_ref()))
+}
+
+/// What a query took, in seconds and samples. Nothing waits in a queue here, and series are sorted while they are
+/// evaluated.
+fn stats(answer: &Answer, per_step: bool) -> serde_json::Value {
+    let (preparation, evaluation) = (answer.preparation.as_secs_f64(), answer.evaluation.as_secs_f64());
+    let mut stats = json!({
+        "timings": {
+            "evalTotalTime": preparation + evaluation,
+            "resultSortTime": 0.0,
+            "queryPreparationTime": preparation,
+            "innerEvalTime": evaluation,
+            "execQueueTime": 0.0,
+            "execTotalTime": preparation + evaluation,
+        },
+    });
+    if let Some(samples) = &answer.samples {
+        stats["samples"] = json!({
+            "totalQueryableSamples": samples.total(),
+            "samplesRead": samples.loaded,
+            "peakSamples": samples.peak,
+        });
+        if per_step {
+            let steps = samples.by_step.iter().map(|(time, count)| json!([time.as_secs_f64(), count]));
+            stats["samples"]["totalQueryableSamplesPerStep"] = steps.collect();
+        }
+    }
+    stats
 }
 
 /// `/api/v1/rules` and `/api/v1/alerts`.
@@ -73,61 +111,51 @@ pub(super) async fn rules(app: &App, tenant: &TenantId, path: &str, params: &Par
             json!({ "alerts": alerts::active(app, tenant, now).await? })
         } else {
             let filter = alerts::RuleFilter::from_params(params)?;
-            json!({ "groups": alerts::rule_groups(app, tenant, &filter, now).await? })
+            let (groups, next) = page(alerts::rule_groups(app, tenant, &filter, now).await?, params)?;
+            match next {
+                None => json!({ "groups": groups }),
+                Some(next) => json!({ "groups": groups, "groupNextToken": next }),
+            }
         };
         Ok(reply::json(StatusCode::OK, json::success(&data.to_string(), &[], &[])))
     };
     result.await.unwrap_or_else(|error| failure(Route::Rules, &error))
 }
 
-/// What clients ask before they start, and what has no data here yet.
-pub(super) fn status(path: &str, params: &Params) -> Reply {
-    let data = match path {
-        "/api/v1/status/buildinfo" => Ok(build_info()),
-        "/api/v1/metadata" => Ok("{}".to_owned()),
-        "/api/v1/query_exemplars" => Ok("[]".to_owned()),
-        _ => params
-            .required("query")
-            .and_then(|text| Ok(promql::parse(text)?))
-            .map(|expr| json!(expr.to_string()).to_string()),
+/// The groups from `group_next_token` on, at most `group_limit`, and the token of the group behind them.
+fn page(mut groups: Vec<GroupView>, params: &Params) -> Result<(Vec<GroupView>, Option<String>), AppError> {
+    let token = params.get("group_next_token");
+    let limit = match params.get("group_limit") {
+        None if token.is_some() => {
+            let reason = "group_limit needs to be present in order to paginate over the groups";
+            return Err(invalid("group_next_token", reason));
+        }
+        None => return Ok((groups, None)),
+        Some(text) => text.parse().ok().filter(|limit: &usize| *limit > 0),
     };
-    match data {
-        Ok(data) => reply::json(StatusCode::OK, json::success(&data, &[], &[])),
-        Err(error) => failure(Route::Status, &error),
+    let limit = limit.ok_or_else(|| invalid("group_limit", "group_limit needs to be a number greater than 0"))?;
+    if let Some(token) = token {
+        let Some(first) = groups.iter().position(|group| group_token(group) == token) else {
+            let reason = format!("invalid group_next_token '{token}'. were rule groups changed?");
+            return Err(invalid("group_next_token", &reason));
+        };
+        groups.drain(..first);
     }
+    let next = groups.get(limit).map(group_token);
+    groups.truncate(limit);
+    Ok((groups, next))
+}
+
+/// Names a group in a list that goes on.
+fn group_token(group: &GroupView) -> String {
+    let digest = Sha256::digest(format!("{};{}", group.file, group.name));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `/metrics`: this process in the text exposition format.
 pub(super) fn metrics(app: &App) -> Reply {
     let text = wire::exposition::encode(&app.metrics.families());
     reply::with_body(StatusCode::OK, wire::exposition::CONTENT_TYPE, text)
-}
-
-/// The label of `/api/v1/label/<name>/values`; names with other than classic characters come escaped as `U__...`.
-pub(super) fn label_of(path: &str) -> Option<String> {
-    let name = path.strip_prefix("/api/v1/label/")?.strip_suffix("/values")?;
-    let name = percent_encoding::percent_decode_str(name).decode_utf8().ok()?;
-    if name.is_empty() || name.contains('/') {
-        return None;
-    }
-    Some(unescape(&name).unwrap_or_else(|| name.into_owned()))
-}
-
-/// Undoes Prometheus's escaping of names: `U__`, then `__` for `_` and `_<hex>_` for any other character.
-fn unescape(name: &str) -> Option<String> {
-    let mut rest = name.strip_prefix("U__")?;
-    let mut text = String::new();
-    while let Some(position) = rest.find('_') {
-        text.push_str(&rest[..position]);
-        let (code, after) = rest[position + 1..].split_once('_')?;
-        match code {
-            "" => text.push('_'),
-            _ => text.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?),
-        }
-        rest = after;
-    }
-    text.push_str(rest);
-    Some(text)
 }
 
 /// The `errorType` of a status.
@@ -141,7 +169,7 @@ pub(super) fn error_type(status: StatusCode) -> &'static str {
     }
 }
 
-fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>) -> Reply {
+fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>, stats: Option<&serde_json::Value>) -> Reply {
     let found = match &output.value {
         Value::Vector(samples) => samples.len() + output.histograms.len(),
         Value::Matrix(series) => series.len(),
@@ -150,7 +178,11 @@ fn query_reply(mut output: Output, time: Timestamp, limit: Option<usize>) -> Rep
     if limit.is_some_and(|limit| found > limit) {
         output.warnings.push(TRUNCATED.to_owned());
     }
-    let data = json::query_data(&output, time, limit);
+    let mut data = json::query_data(&output, time, limit);
+    if let Some(stats) = stats {
+        let end = data.len() - 1;
+        data.insert_str(end, &format!(",\"stats\":{stats}"));
+    }
     reply::json(StatusCode::OK, json::success(&data, &output.warnings, &output.infos))
 }
 
@@ -164,6 +196,8 @@ fn failure(route: Route, error: &AppError) -> Reply {
         (StatusCode::BAD_REQUEST, "bad_data")
     } else if matches!(error, AppError::Eval(EvalError::TimedOut)) {
         (StatusCode::SERVICE_UNAVAILABLE, "timeout")
+    } else if matches!(error, AppError::Eval(EvalError::Canceled)) {
+        (canceled(), "canceled")
     } else if error.is_query() && error.kind() == ErrorKind::Invalid {
         (StatusCode::UNPROCESSABLE_ENTITY, "execution")
     } else {
@@ -178,78 +212,22 @@ fn failure(route: Route, error: &AppError) -> Reply {
     reply::json(status, json::error(error_type, &message))
 }
 
+/// Nobody reads it: whoever asked is gone.
+fn canceled() -> StatusCode {
+    StatusCode::from_u16(499).expect("it has three digits")
+}
+
 fn options(params: &Params) -> Result<Options, AppError> {
-    Ok(Options { lookback: params.duration("lookback_delta")?, timeout: params.duration("timeout")? })
-}
-
-fn required_time(params: &Params, name: &str) -> Result<Timestamp, AppError> {
-    params.time(name)?.ok_or_else(|| missing(name))
-}
-
-fn missing(name: &str) -> AppError {
-    AppError::Invalid(format!("invalid parameter {name:?}: it is missing or empty"))
+    let lookback = params.duration("lookback_delta")?.filter(|lookback| !lookback.is_zero());
+    let counts_samples = params.get("stats").is_some();
+    Ok(Options { lookback, timeout: params.duration("timeout")?, counts_samples })
 }
 
 /// The selectors of all `match[]` parameters.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, AppError> {
-    params.all("match[]").map(matchers).collect()
-}
-
-/// The matchers of one selector such as `up{job="api"}`.
-fn matchers(text: &str) -> Result<Vec<Matcher>, AppError> {
-    let refuse = |reason: String| AppError::Invalid(format!("invalid parameter \"match[]\": {reason}"));
-    let expr = promql::parse(text).map_err(|error| refuse(error.to_string()))?;
-    let ExprKind::Selector(selector) = expr.kind else {
-        return Err(refuse(format!("{text:?} is not a series selector")));
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, AppError> {
+    let matchers = |text| {
+        promql::parse_selector(text)
+            .map_err(|error| AppError::Invalid(format!("invalid parameter \"match[]\": {error}")))
     };
-    Ok(selector.matchers)
-}
-
-/// A sorted list of distinct texts of the label sets, at most `limit`, and how many there are in all.
-fn texts<'a>(
-    found: &'a [Labels],
-    limit: usize,
-    visit: impl Fn(&'a Labels, &mut dyn FnMut(&'a str)),
-) -> (String, usize) {
-    let mut distinct = BTreeSet::new();
-    for labels in found {
-        visit(labels, &mut |text| {
-            distinct.insert(text);
-        });
-    }
-    (json::texts(distinct.iter().copied().take(limit)), distinct.len())
-}
-
-fn build_info() -> String {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "revision": "",
-        "branch": "",
-        "buildUser": "",
-        "buildDate": "",
-        "goVersion": "",
-    })
-    .to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn label_names_are_read_from_the_path() {
-        let cases = [
-            ("/api/v1/label/job/values", Some("job")),
-            ("/api/v1/label/__name__/values", Some("__name__")),
-            ("/api/v1/label/U__http_2e_status/values", Some("http.status")),
-            ("/api/v1/label/U__a__b/values", Some("a_b")),
-            ("/api/v1/label/U__bad_zz_/values", Some("U__bad_zz_")),
-            ("/api/v1/label//values", None),
-            ("/api/v1/label/a%2Fb/values", None),
-            ("/api/v1/labels", None),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(label_of(path).as_deref(), expected, "{path}");
-        }
-    }
+    params.all("match[]").map(matchers).collect()
 }

@@ -53,7 +53,7 @@ pub(crate) fn bits(series: &[Series]) -> Vec<(String, Vec<(i64, u64)>)> {
 /// A selection of everything in a range.
 pub(crate) fn selection(range: TimeRange, step_secs: u64, window_secs: u64, aggregate: Aggregate) -> Selection {
     let (window, step) = (Duration::from_secs(window_secs), Duration::from_secs(step_secs));
-    Selection { matchers: vec![Matcher::equal("job", "test")], range, aggregate, window, step }
+    Selection { matchers: vec![Matcher::equal("job", "test")], range, aggregate, window, step, newest_only: false }
 }
 
 impl World {

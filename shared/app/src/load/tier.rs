@@ -71,6 +71,7 @@ mod tests {
             aggregate: Aggregate::Last,
             window: Duration::from_secs(window_secs),
             step: Duration::from_secs(step_secs),
+            newest_only: false,
         };
         let retention = Retention { raw: Duration::from_secs(raw_days * DAY), rollups: Duration::from_secs(366 * DAY) };
         let case = format!("{age_days} days ago, {range_secs} s, window {window_secs} s, step {step_secs} s");

@@ -2,6 +2,7 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 use http::Response;
+use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::*;

@@ -27,6 +27,25 @@ fn a_stock_server_has_no_experiments() {
 }
 
 #[test]
+fn a_plain_selector_says_what_it_matches() {
+    let cases = [
+        ("up{job=~\"a.*\"}", Ok(2)),
+        ("{__name__=\"up\"}", Ok(1)),
+        ("{\"http.status\"}", Ok(1)),
+        ("{}", Err("1:1: parse error: match[] must contain at least one non-empty matcher")),
+        ("{job=\"\"}", Err("1:1: parse error: match[] must contain at least one non-empty matcher")),
+        ("up[5m]", Err("1:1: parse error: not a series selector")),
+        ("up offset 5m", Err("1:1: parse error: modifiers are not allowed in a series selector")),
+        ("up{", Err("1:4: parse error: unexpected end of input inside braces")),
+        ("up up", Err("1:4: parse error: unexpected identifier \"up\"")),
+    ];
+    for (text, expected) in cases {
+        let found = parse_selector(text).map(|matchers| matchers.len()).map_err(|error| error.to_string());
+        assert_eq!(found, expected.map_err(str::to_owned), "{text}");
+    }
+}
+
+#[test]
 fn a_stock_server_has_all_else() {
     for text in [
         "up offset -5m",
