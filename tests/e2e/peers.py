@@ -133,6 +133,24 @@ def compare_ranges(mihari, prometheus):
     print(f"range query agrees with Prometheus: {len(flat[0])} points")
 
 
+def remote_read(mihari, folder):
+    """A Prometheus that has no samples of its own answers every expression as Mihari does."""
+    port = free_port()
+    config = folder / "reader.yml"
+    config.write_text(json.dumps({"remote_read": [{"url": f"{mihari}/api/v1/read", "read_recent": True}]}))
+    command = [
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'reader'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    reader = f"http://127.0.0.1:{port}"
+    with running("reader", command, folder):
+        wait_for("samples read back", lambda: answer(reader, 'up{job="node"}', time.time()))
+        compare(mihari, reader)
+    print("a Prometheus reads all of it back by remote read")
+
+
 def promtool(url):
     now = int(time.time())
     queries = [
@@ -226,6 +244,7 @@ def main():
         time.sleep(seconds_of_traffic)
         compare(mihari, prometheus)
         compare_ranges(mihari, prometheus)
+        remote_read(mihari, folder)
         promtool(mihari)
         breach(mihari, desk, data / "outbox")
         compare(mihari, prometheus)
