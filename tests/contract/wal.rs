@@ -27,6 +27,7 @@ macro_rules! wal_contract {
                 minute_tenant_and_shard_tell_equal_bytes_apart,
                 entries_come_by_minute_tenant_and_hash,
                 a_range_holds_its_start_and_not_its_end,
+                minutes_with_entries_are_listed,
                 appended_entries_survive_a_restart,
                 entries_of_before_and_after_a_restart_stand_together,
                 its_size_grows_with_what_is_appended,
@@ -148,6 +149,22 @@ pub async fn entries_come_by_minute_tenant_and_hash(subject: Subject<dyn Wal>) {
     append_all(subject.port(), &entries).await;
     entries.sort_by_key(|entry| (entry.minute, entry.tenant.clone(), entry.hash));
     assert_eq!(read(subject.port(), ALL).await, entries);
+}
+
+/// In order and once each, of the shard that was asked for; also those of before a restart.
+pub async fn minutes_with_entries_are_listed(mut subject: Subject<dyn Wal>) {
+    let listed = async |wal: &dyn Wal, range| wal.minutes(SHARD, range).await.expect("minutes");
+    assert_eq!(listed(subject.port(), ALL).await, [], "nothing at first");
+    let places = [(29_000_007, "a"), (-3, "a"), (29_000_000, "b"), (29_000_000, "a"), (5, "t")];
+    append_all(subject.port(), &places.map(|(minute, name)| entry(minute, name, "blob"))).await;
+    subject.port().append(Shard(7), 6, &tenant("a"), Bytes::from_static(b"blob")).await.expect("an append");
+    subject.reopen();
+    append(subject.port(), &entry(29_000_007, "a", "another")).await;
+    assert_eq!(listed(subject.port(), ALL).await, [-3, 5, 29_000_000, 29_000_007]);
+    assert_eq!(subject.port().minutes(Shard(7), ALL).await.expect("minutes"), [6]);
+    for (start, end, expected) in [(-3, 6, &[-3, 5][..]), (-2, 5, &[]), (5, 29_000_007, &[5, 29_000_000]), (9, 5, &[])] {
+        assert_eq!(listed(subject.port(), start..end).await, expected, "{start}..{end}");
+    }
 }
 
 /// Ranges without minutes are empty, also backward ones.

@@ -232,6 +232,10 @@ impl<P: Wal + ?Sized> Wal for Faulty<P> {
         self.plan.call("wal read", || self.inner.read(shard, minutes.clone())).await
     }
 
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
+        self.plan.call("wal minutes", || self.inner.minutes(shard, range.clone())).await
+    }
+
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {
         self.plan.call("wal forget", || self.inner.forget_before(shard, minute)).await
     }

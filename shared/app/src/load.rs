@@ -4,6 +4,7 @@
 //! log since the watermark, merged: a sample counts from the moment its sender got a 2xx. The tick row is read before
 //! the catalogue, so that samples on their way from log to chunk are seen twice rather than not at all.
 
+mod backlog;
 mod cache;
 mod drain;
 mod loaded;

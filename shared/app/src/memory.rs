@@ -50,6 +50,14 @@ impl Wal for MemoryWal {
         Ok(WalRead { entries: found.map(entry).collect(), damaged: Vec::new() })
     }
 
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
+        let entries = lock(&self.entries);
+        let of_range = entries.keys().filter(|key| key.0 == shard && range.contains(&key.1));
+        let mut minutes: Vec<Minute> = of_range.map(|key| key.1).collect();
+        minutes.dedup();
+        Ok(minutes)
+    }
+
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {
         lock(&self.entries).retain(|key, _| key.0 != shard || key.1 >= minute);
         Ok(())

@@ -97,6 +97,12 @@ pub trait Wal: Send + Sync + fmt::Debug {
     /// `Unavailable` or `Throttled` when there is no answer: what another try may find is never taken for damaged.
     async fn read(&self, shard: Shard, minutes: Range<Minute>) -> PortResult<WalRead>;
 
+    /// The minutes of a range that have entries, in order. One that has lost them since may be among them.
+    ///
+    /// # Errors
+    /// As [`Wal::read`].
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>>;
+
     /// Removes all entries that arrived before a minute. May be lazy: entries may stay readable for a while.
     ///
     /// # Errors

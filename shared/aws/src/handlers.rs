@@ -154,6 +154,7 @@ pub async fn evaluate(app: Arc<App>, invocation: Invocation) -> Result<Outcome, 
     let answer = json!({
         "committed": summary.committed,
         "watermark": summary.watermark,
+        "minutes_left": summary.minutes_left,
         "samples_taken": summary.samples_taken,
         "entries_unreadable": summary.entries_unreadable,
         "rules_evaluated": summary.rules_evaluated,

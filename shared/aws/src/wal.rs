@@ -140,11 +140,16 @@ impl DynamoWal {
         call.send().await.map(drop).map_err(|error| failure::of_store(APPEND, &error))
     }
 
-    /// The minutes of a range that may have entries.
-    async fn minutes(&self, shard: Shard, range: &Range<Minute>) -> PortResult<Vec<Minute>> {
+    /// The minutes to ask for when a range is read.
+    async fn minutes_to_read(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
         if i128::from(range.end) - i128::from(range.start) <= NARROW_MINUTES_MAX {
-            return Ok(range.clone().collect());
+            return Ok(range.collect());
         }
+        self.minutes(shard, range).await
+    }
+
+    /// The minutes of a range that the index has.
+    async fn indexed_minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
         let sorts = (index_sort(range.start), index_sort(range.end - 1));
         let rows = self.query(index_partition(shard), Some(sorts)).await?;
         // A row that names no minute is none of ours: entries are found by the keys, which nothing damages alone.
@@ -236,7 +241,7 @@ impl Wal for DynamoWal {
         if minutes.is_empty() {
             return Ok(WalRead::default());
         }
-        let minutes = self.minutes(shard, &minutes).await?;
+        let minutes = self.minutes_to_read(shard, minutes).await?;
         let reads: Vec<_> = minutes.into_iter().map(|minute| self.read_minute(shard, minute)).collect();
         let found: Vec<Vec<Readable<Found>>> = stream::iter(reads).buffered(MINUTES_AT_ONCE).try_collect().await?;
         let entries: Vec<_> = found.into_iter().flatten().map(|found| self.entry(found)).collect();
@@ -251,6 +256,10 @@ impl Wal for DynamoWal {
         entries.sort_by(|a, b| (a.minute, &a.tenant, a.hash).cmp(&(b.minute, &b.tenant, b.hash)));
         damaged.sort_unstable();
         Ok(WalRead { entries, damaged })
+    }
+
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
+        if range.is_empty() { Ok(Vec::new()) } else { self.indexed_minutes(shard, range).await }
     }
 
     /// Nothing: rows and objects go by themselves once their time is over.

@@ -171,6 +171,27 @@ async fn every_event_is_answered_as_it_should_be() {
     assert_eq!(told, files(), "each file has its line, and each line its file");
 }
 
+#[tokio::test]
+async fn a_tick_that_cannot_keep_up_fails_and_tells_by_how_much() {
+    let mut world = World::new().await;
+    // Each look at the clock is eleven seconds after the one before.
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let look = move || std::time::Duration::from_secs(11 * looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    Arc::get_mut(&mut world.app).expect("nobody else has it").stopwatch = Stopwatch::new(look);
+    let at = |minutes: i64| Timestamp::from_millis(NOW.as_millis() + minutes * 60_000);
+    for minute in 0..60 {
+        world.run("ingest/remote-write.json", at(minute)).await.expect("samples are taken");
+    }
+    // Of 56 closed minutes, two pieces of ten are taken.
+    let mut failures = Vec::new();
+    while let Err(error) = world.run("evaluate/schedule.json", at(59)).await {
+        assert_eq!(error.name(), "WatermarkBehind");
+        failures.push(error.to_string());
+    }
+    let behind = |minutes| format!("the tick is {minutes} minutes behind, over the limit of 10 minutes");
+    assert_eq!(failures, [behind(40), behind(20)]);
+}
+
 fn files() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for function in std::fs::read_dir(folder()).expect("the folder of events") {

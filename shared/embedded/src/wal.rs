@@ -9,7 +9,7 @@ mod scan;
 mod segment;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -115,6 +115,12 @@ impl Wal for SegmentWal {
         let log = Arc::clone(&self.log);
         let task = tokio::task::spawn_blocking(move || log.read(shard, &minutes));
         task.await.unwrap_or_else(|error| Err(PortError::new(ErrorKind::Bug, "wal read", error)))
+    }
+
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
+        let segments = self.log.segments();
+        let minutes: BTreeSet<Minute> = segments.values().flat_map(|index| index.minutes(shard, &range)).collect();
+        Ok(minutes.into_iter().collect())
     }
 
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {

@@ -85,13 +85,15 @@ async fn evaluate(running: Arc<Running>, mut folder: ConfigFolder) {
     let app = &running.app;
     loop {
         reload(app, &mut folder).await;
+        let mut is_behind = false;
         let succeeded = run(&running, "evaluate", async {
             let summary = evaluate::tick(app, Shard::default(), now()).await?;
             tracing::debug!(?summary, "tick");
+            is_behind = summary.minutes_left > 0;
             Ok(())
         });
-        let wait = if succeeded.await { until_next(EVALUATE_EVERY, now()) } else { RETRY_AFTER };
-        sleep(wait).await;
+        let is_done = succeeded.await && !is_behind;
+        sleep(if is_done { until_next(EVALUATE_EVERY, now()) } else { RETRY_AFTER }).await;
     }
 }
 

@@ -124,6 +124,13 @@ impl Wal for MeteredWal {
         read
     }
 
+    async fn minutes(&self, shard: Shard, range: Range<Minute>) -> PortResult<Vec<Minute>> {
+        let minutes = self.inner.minutes(shard, range).await;
+        let rows = minutes.as_ref().map_or(0, Vec::len);
+        self.ledger.add(Item::TableRead, read_units(rows * INDEX_BYTES));
+        minutes
+    }
+
     /// Items expire and objects have a lifecycle: that costs nothing.
     async fn forget_before(&self, shard: Shard, minute: Minute) -> PortResult<()> {
         self.inner.forget_before(shard, minute).await

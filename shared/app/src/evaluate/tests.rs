@@ -16,6 +16,8 @@ use crate::ports::{StateStore, Wal};
 use crate::settings::Settings;
 use crate::{Ports, Stopwatch};
 
+mod backlog;
+
 const RULES: &str = "
 groups:
 - name: load
@@ -545,6 +547,14 @@ impl Wal for SlowWal {
         minutes: std::ops::Range<Minute>,
     ) -> crate::ports::PortResult<crate::ports::WalRead> {
         self.inner.read(shard, minutes).await
+    }
+
+    async fn minutes(
+        &self,
+        shard: Shard,
+        range: std::ops::Range<Minute>,
+    ) -> crate::ports::PortResult<Vec<Minute>> {
+        self.inner.minutes(shard, range).await
     }
 
     async fn forget_before(&self, shard: Shard, minute: Minute) -> crate::ports::PortResult<()> {

@@ -126,8 +126,7 @@ impl TailState {
                     Arc::make_mut(head).append_arrived(&batch, entry.minute);
                 }
                 Err(error) => {
-                    let place = format!("{}/{:032x}", entry.tenant, entry.hash);
-                    self.report(DamagedEntry { minute: entry.minute, place, reason: error.to_string() });
+                    self.report(undecoded(&entry, &error));
                     unreadable.push(entry);
                 }
             }
@@ -140,11 +139,11 @@ impl TailState {
     }
 
     /// Tells of what cannot be read, once: it is left out, since it must not stop the rest.
-    fn report(&mut self, DamagedEntry { minute, place, reason }: DamagedEntry) {
-        let reported = self.reported.entry(minute).or_default();
-        if !reported.contains(&place) {
-            tracing::error!(minute, place, reason, "a part of the log cannot be read");
-            reported.insert(place);
+    fn report(&mut self, damaged: DamagedEntry) {
+        let reported = self.reported.entry(damaged.minute).or_default();
+        if !reported.contains(&damaged.place) {
+            tell(&damaged);
+            reported.insert(damaged.place);
         }
     }
 
@@ -156,6 +155,17 @@ impl TailState {
         }
         self.settled + 1
     }
+}
+
+/// An entry that cannot be decoded, as a part of the log that cannot be read.
+pub(super) fn undecoded(entry: &WalEntry, error: &tsdb::TsdbError) -> DamagedEntry {
+    let place = format!("{}/{:032x}", entry.tenant, entry.hash);
+    DamagedEntry { minute: entry.minute, place, reason: error.to_string() }
+}
+
+/// Names in the log of the process what cannot be read in the log of samples.
+pub(super) fn tell(DamagedEntry { minute, place, reason }: &DamagedEntry) {
+    tracing::error!(minute, place, reason, "a part of the log cannot be read");
 }
 
 impl Loader {

@@ -255,6 +255,10 @@ impl crate::ports::Wal for WatchedWal {
         Ok(read)
     }
 
+    async fn minutes(&self, shard: Shard, range: std::ops::Range<i64>) -> crate::ports::PortResult<Vec<i64>> {
+        self.inner.minutes(shard, range).await
+    }
+
     async fn forget_before(&self, shard: Shard, minute: i64) -> crate::ports::PortResult<()> {
         self.inner.forget_before(shard, minute).await
     }

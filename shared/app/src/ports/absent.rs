@@ -33,6 +33,10 @@ impl Wal for Absent {
         absent("wal read")
     }
 
+    async fn minutes(&self, _: Shard, _: Range<Minute>) -> PortResult<Vec<Minute>> {
+        absent("wal minutes")
+    }
+
     async fn forget_before(&self, _: Shard, _: Minute) -> PortResult<()> {
         absent("wal forget")
     }

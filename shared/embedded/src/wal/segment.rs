@@ -142,6 +142,13 @@ impl SegmentIndex {
         found.find(|(_, place)| overlaps(place)).map(|((_, minute), _)| *minute)
     }
 
+    /// The minutes of a shard within a range that have entries, in order.
+    pub(super) fn minutes(&self, shard: Shard, range: &Range<Minute>) -> impl Iterator<Item = Minute> {
+        // A backward range has none.
+        let end = range.end.max(range.start);
+        self.places.range((shard, range.start)..(shard, end)).map(|((_, minute), _)| *minute)
+    }
+
     /// The newest minute of a shard.
     pub(super) fn newest(&self, shard: Shard) -> Option<Minute> {
         let of_shard = self.places.range((shard, Minute::MIN)..=(shard, Minute::MAX));
