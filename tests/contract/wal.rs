@@ -162,7 +162,8 @@ pub async fn minutes_with_entries_are_listed(mut subject: Subject<dyn Wal>) {
     append(subject.port(), &entry(29_000_007, "a", "another")).await;
     assert_eq!(listed(subject.port(), ALL).await, [-3, 5, 29_000_000, 29_000_007]);
     assert_eq!(subject.port().minutes(Shard(7), ALL).await.expect("minutes"), [6]);
-    for (start, end, expected) in [(-3, 6, &[-3, 5][..]), (-2, 5, &[]), (5, 29_000_007, &[5, 29_000_000]), (9, 5, &[])] {
+    for (start, end, expected) in [(-3, 6, &[-3, 5][..]), (-2, 5, &[]), (5, 29_000_007, &[5, 29_000_000]), (9, 5, &[])]
+    {
         assert_eq!(listed(subject.port(), start..end).await, expected, "{start}..{end}");
     }
 }

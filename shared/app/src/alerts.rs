@@ -182,8 +182,8 @@ pub async fn rule_groups(
     let mut views = Vec::new();
     for group in tenant_config.rule_groups.iter().filter(|group| filter.takes_group(group)) {
         let state = row.groups.get(&(tenant.clone(), group.key()));
-        let state = state.map(|bytes| GroupState::decode(bytes)).transpose();
-        let state = state.map_err(|error| AppError::Corrupt(error.to_string()))?.unwrap_or_default();
+        // One that cannot be read is not known: the next tick sets it aside, and says so.
+        let state = state.and_then(|bytes| GroupState::decode(bytes).ok()).unwrap_or_default();
         let view = GroupView::of(group, &state, filter);
         if !view.rules.is_empty() || filter.takes_all_rules() {
             views.push(view);

@@ -15,27 +15,21 @@
 
 mod history;
 mod message;
+mod recorded;
+mod rules;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use alerting::rule::GroupState;
 use bytes::Bytes;
 use model::{Batch, ErrorKind, Labels, Sample, TenantId, Timestamp};
-use promql::{Deadline, Source};
 
 pub(crate) use history::read as read_history;
 
-use crate::load::{Drained, Log};
+use crate::load::Drained;
 use crate::ports::{Message, Minute, RowWrite, Shard};
 use crate::tick_row::{self, TickRow};
 use crate::{App, AppError, load};
-use work::{Circumstances, Done, Loaded, Work};
-
-/// How long the rules of one tick may take; those behind it fail with a time-out and are tried at their next slot.
-const RULE_WORK_MAX: Duration = Duration::from_secs(10);
 
 /// How long a tick takes what waits after an outage; what is left then, and the rules, are for the next one. With the
 /// time of the rules, and some to spare for one more piece, it is less than the function may run.
@@ -61,6 +55,10 @@ pub struct TickSummary {
     pub rules_evaluated: usize,
     /// Those that failed.
     pub rules_failed: usize,
+    /// Groups that were due and did not run, by tenant, since there was no time left or their series could not be loaded.
+    pub groups_skipped: Vec<(TenantId, String)>,
+    /// States of groups that could not be read: these groups start anew.
+    pub states_unreadable: usize,
     /// Slots of groups that passed without their alert rules.
     pub slots_missed: usize,
     /// Samples that the rules wrote.
@@ -75,21 +73,12 @@ pub struct TickSummary {
     pub errors: Vec<String>,
 }
 
-/// What the rules of all tenants lead to.
-#[derive(Debug, Default)]
-struct Decided {
-    groups: BTreeMap<(TenantId, String), Vec<u8>>,
-    samples: Vec<(TenantId, Vec<(Labels, Sample)>)>,
-    messages: Vec<Message>,
-    history: Vec<RowWrite>,
-    room: history::Room,
-}
-
 /// Runs one tick of a shard.
 ///
 /// # Errors
-/// When something that the tick needs does not answer: what it committed so far stays. The topic comes last. Either way
-/// the next tick goes on from there.
+/// When something that the tick needs does not answer: what it committed so far stays. What holds up the rules of one
+/// tenant holds up nothing else, and is told when all is committed. The topic comes last. Either way the next tick goes
+/// on from there.
 pub async fn tick(app: &App, shard: Shard, now: Timestamp) -> Result<TickSummary, AppError> {
     app.require_config()?;
     let (row, version) = tick_row::read(&app.ports, &app.tick_states, shard, now).await?;
@@ -154,12 +143,15 @@ impl Tick<'_> {
         let Self { app, shard, now, .. } = *self;
         let log = app.loader.log(shard, read_through, now).await?;
         let drained = load::drain(&log, now).await?;
-        let decided = decide(app, &self.row, &log, now, summary).await?;
+        let decided = rules::run(app, &self.row, &log, now, summary).await?;
         drop(log);
         app.metrics.rules(summary.rules_evaluated, summary.rules_failed, summary.slots_missed);
+        app.metrics.groups_skipped(&summary.groups_skipped);
+        app.metrics.states_unreadable(summary.states_unreadable);
+        let failed = decided.failed.map_or(Ok(()), Err);
         let next = TickRow { watermark: drained.watermark, groups: decided.groups };
         if self.version.is_some() && next == self.row {
-            return Ok(());
+            return failed;
         }
         drained.store(&app.ports, shard, now).await?;
         append(app, shard, load::arrival_minute(now, self.row.watermark), &decided.samples).await?;
@@ -169,7 +161,9 @@ impl Tick<'_> {
         }
         self.taken(&drained, before.0, summary);
         publish(app, &decided.messages).await?;
-        self.forget(before).await
+        self.forget(before).await?;
+        // Groups that could not be loaded are tried again with the next tick, and what there was to commit is.
+        failed
     }
 
     /// Commits; false when another tick was faster.
@@ -209,126 +203,6 @@ impl Tick<'_> {
             app.ports.wal.forget_before(shard, self.row.watermark.saturating_sub(retention_minutes)).await?;
             tick_row::sweep(app.ports.objects.as_ref(), shard, version).await?;
         }
-        Ok(())
-    }
-}
-
-/// Runs the rules of all tenants that have any, or had any.
-async fn decide(
-    app: &App,
-    row: &TickRow,
-    log: &Log,
-    now: Timestamp,
-    summary: &mut TickSummary,
-) -> Result<Decided, AppError> {
-    let config = app.config();
-    let circumstances = circumstances(app, now);
-    let tenants: BTreeSet<&TenantId> =
-        config.tenants.keys().chain(row.groups.keys().map(|(tenant, _)| tenant)).collect();
-    let mut decided = Decided { groups: row.groups.clone(), ..Decided::default() };
-    for tenant in tenants {
-        let states = states(row, tenant)?;
-        let work = Work::plan(tenant.clone(), Arc::clone(&config), states, circumstances.clone());
-        if !work.is_empty() {
-            let done = run(app, log, work, now).await?;
-            decided.take(tenant, done, app.limits.rollup_retention, now, summary)?;
-        }
-    }
-    Ok(decided)
-}
-
-fn circumstances(app: &App, now: Timestamp) -> Circumstances {
-    let stopwatch = app.stopwatch.clone();
-    let end = stopwatch.read() + RULE_WORK_MAX;
-    Circumstances {
-        now,
-        query_offset: app.settings.query_offset,
-        resend_delay: app.settings.resend_delay,
-        lookback: app.settings.lookback,
-        promql_profile: app.settings.promql_profile,
-        external_url: app.settings.external_url.clone(),
-        limits: app.limits.clone(),
-        deadline: Deadline::when(move || stopwatch.read() > end),
-        stopwatch: app.stopwatch.clone(),
-    }
-}
-
-fn states(row: &TickRow, tenant: &TenantId) -> Result<BTreeMap<String, GroupState>, AppError> {
-    let mut states = BTreeMap::new();
-    for ((_, key), bytes) in row.groups.iter().filter(|((owner, _), _)| owner == tenant) {
-        let state = GroupState::decode(bytes);
-        let state = state.map_err(|error| AppError::Corrupt(format!("tenant {tenant}, group {key}: {error}")))?;
-        states.insert(key.clone(), state);
-    }
-    Ok(states)
-}
-
-/// Loads what the rules select, all at once if that is within the limits, and evaluates them.
-async fn run(app: &App, log: &Log, work: Work, now: Timestamp) -> Result<Done, AppError> {
-    let loaded = match app.loader.load_from(log, &work.tenant, &work.selections, now).await {
-        Ok(source) => Loaded::Together(source),
-        Err(error) if is_temporary(error.kind()) => return Err(error),
-        Err(_) => {
-            let mut sources = Vec::new();
-            for selections in work.selections_apart() {
-                sources.push(match app.loader.load_from(log, &work.tenant, selections, now).await {
-                    Ok(source) => Ok(source),
-                    Err(error) if is_temporary(error.kind()) => return Err(error),
-                    Err(error) => Err(error.to_string()),
-                });
-            }
-            Loaded::Apart(sources)
-        }
-    };
-    evaluate_aside(work, loaded).await
-}
-
-/// Evaluates where it does not hold up other requests.
-async fn evaluate_aside<S: Source + Send + 'static>(work: Work, loaded: Loaded<S>) -> Result<Done, AppError> {
-    let evaluation = tokio::task::spawn_blocking(move || work.evaluate(&loaded));
-    evaluation.await.map_err(|error| AppError::Bug(format!("evaluation of the rules ended: {error}")))
-}
-
-/// Whether the same call may succeed later: then the tick is tried again as a whole, and no rule is blamed.
-const fn is_temporary(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::Unavailable | ErrorKind::Throttled | ErrorKind::Conflict)
-}
-
-impl Decided {
-    fn take(
-        &mut self,
-        tenant: &TenantId,
-        done: Done,
-        retention: Duration,
-        now: Timestamp,
-        summary: &mut TickSummary,
-    ) -> Result<(), AppError> {
-        for (key, state) in done.states {
-            match state {
-                Some(state) => self.groups.insert((tenant.clone(), key), state.encode()),
-                None => self.groups.remove(&(tenant.clone(), key)),
-            };
-        }
-        let (rows, dropped) = history::rows(tenant, &done.transitions, now + retention, &mut self.room)?;
-        self.history.extend(rows);
-        summary.rules_evaluated += done.rules_evaluated;
-        summary.rules_failed += done.rules_failed;
-        summary.slots_missed += done.slots_missed;
-        summary.samples_written += done.samples.len();
-        summary.alerts_published += done.alerts.len();
-        summary.transitions += done.transitions.len();
-        summary.errors.extend(done.errors.into_iter().map(|error| format!("{tenant}: {error}")));
-        if dropped > 0 {
-            summary.errors.push(format!("{tenant}: {dropped} changes of alerts have no room in the history"));
-        }
-        if !done.samples.is_empty() {
-            self.samples.push((tenant.clone(), done.samples));
-        }
-        let (messages, too_large) = message::pack(tenant, &done.alerts)?;
-        if too_large > 0 {
-            summary.errors.push(format!("{tenant}: {too_large} alerts are too large to be told of"));
-        }
-        self.messages.extend(messages);
         Ok(())
     }
 }

@@ -84,40 +84,24 @@ impl Loader {
     /// `Unavailable` or `Corrupt` when a store does not answer or holds bytes that cannot be read.
     pub async fn load(&self, tenant: &TenantId, selections: &[Selection], now: Timestamp) -> Result<Loaded, AppError> {
         let head = self.head(tenant, now).await?;
-        self.load_over(tenant, selections, head, now).await
+        self.loads_over(head, tenant, selections, now).load(selections).await
     }
 
-    /// As [`Loader::load`], with what a tick found in the log: nothing that arrived later is seen.
-    ///
-    /// # Errors
-    /// As [`Loader::load`].
-    pub async fn load_from(
-        &self,
-        log: &Log,
-        tenant: &TenantId,
-        selections: &[Selection],
-        now: Timestamp,
-    ) -> Result<Loaded, AppError> {
-        self.load_over(tenant, selections, log.head(tenant), now).await
+    /// Loads over what a tick found in the log, where nothing that arrived later is seen: the catalogue is read once for
+    /// all of the selections, whose series are loaded some at a time.
+    pub fn loads<'a>(&'a self, log: &Log, tenant: &'a TenantId, selections: &[Selection], now: Timestamp) -> Loads<'a> {
+        self.loads_over(log.head(tenant), tenant, selections, now)
     }
 
-    async fn load_over(
-        &self,
-        tenant: &TenantId,
-        selections: &[Selection],
+    fn loads_over<'a>(
+        &'a self,
         head: Arc<Head>,
+        tenant: &'a TenantId,
+        selections: &[Selection],
         now: Timestamp,
-    ) -> Result<Loaded, AppError> {
-        let heads = [head];
-        let mut budget = Budget::new(&self.limits);
-        let mut loaded = Loaded::default();
+    ) -> Loads<'a> {
         let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
-        let mut rows = RawRows::new(self, tenant, ranges.collect(), now);
-        for selection in selections {
-            let parts = self.load_selection(&mut rows, selection, &heads, &mut budget).await?;
-            loaded.push(parts);
-        }
-        Ok(loaded)
+        Loads { rows: RawRows::new(self, tenant, ranges.collect(), now), heads: [head] }
     }
 
     /// The label sets of all series that match one of the selectors (any, when there is none) and may have a sample in
@@ -305,6 +289,31 @@ impl Loader {
             fetched.push(self.pieces.fetch(piece, selected, columns).await?);
         }
         Ok(fetched)
+    }
+}
+
+/// Loads of one tenant that share what is read of the catalogue.
+#[derive(Debug)]
+pub struct Loads<'a> {
+    rows: RawRows<'a>,
+    heads: [Arc<Head>; 1],
+}
+
+impl Loads<'_> {
+    /// Fetches all that some of the selections need.
+    ///
+    /// # Errors
+    /// As [`Loader::load`]; the limits are those of a query each time.
+    pub async fn load(&mut self, selections: &[Selection]) -> Result<Loaded, AppError> {
+        let loader = self.rows.loader;
+        let mut budget = Budget::new(&loader.limits);
+        let mut loaded = Loaded::default();
+        for selection in selections {
+            let parts = loader.load_selection(&mut self.rows, selection, &self.heads, &mut budget).await?;
+            loaded.push(parts);
+        }
+        loaded.samples_max = budget.samples_max - budget.samples_left;
+        Ok(loaded)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use http::StatusCode;
-use model::{Batch, ErrorKind, LabelError, LabelsBuilder, METRIC_NAME, Sample, Timestamp};
+use model::{Batch, ErrorKind, LabelError, LabelsBuilder, METRIC_NAME, Sample, TenantId, Timestamp};
 use wire::exposition::{Family, FamilyType};
 
 /// A metric that only grows.
@@ -40,10 +40,18 @@ const MISSED: Counter = Counter {
     name: "mihari_rule_group_iterations_missed_total",
     help: "Slots of rule groups that passed without an evaluation.",
 };
+const GROUPS_SKIPPED: Counter = Counter {
+    name: "mihari_rule_groups_skipped_total",
+    help: "Rule groups that were due and did not run, since time was over or their series could not be loaded, by group.",
+};
+const STATES_UNREADABLE: Counter = Counter {
+    name: "mihari_rule_group_states_unreadable_total",
+    help: "States of rule groups that could not be read: the group started anew.",
+};
 const NOTIFICATIONS: Counter =
     Counter { name: "mihari_notifications_total", help: "Deliveries tried, by integration and outcome." };
 
-const COUNTERS: [&Counter; 11] = [
+const COUNTERS: [&Counter; 13] = [
     &HTTP_REQUESTS,
     &SAMPLES,
     &WAL_BYTES,
@@ -54,6 +62,8 @@ const COUNTERS: [&Counter; 11] = [
     &RULES,
     &RULE_FAILURES,
     &MISSED,
+    &GROUPS_SKIPPED,
+    &STATES_UNREADABLE,
     &NOTIFICATIONS,
 ];
 
@@ -76,7 +86,7 @@ const HISTOGRAMS: [&Histogram; 2] = [&HTTP_DURATION, &FLOW_DURATION];
 /// Upper bounds of the buckets, in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// Labels of one series: at most a few, from small closed sets.
+/// Labels of one series: at most a few, from small closed sets or the configuration.
 type Key = Vec<(&'static str, String)>;
 
 /// The metrics of this process.
@@ -146,6 +156,19 @@ impl Metrics {
         self.add(&RULES, Vec::new(), evaluated);
         self.add(&RULE_FAILURES, Vec::new(), failed);
         self.add(&MISSED, Vec::new(), missed_slots);
+    }
+
+    /// Rule groups were due and did not run.
+    pub fn groups_skipped(&self, groups: &[(TenantId, String)]) {
+        for (tenant, group) in groups {
+            let labels = vec![("rule_group", group.clone()), ("tenant", tenant.to_string())];
+            self.add(&GROUPS_SKIPPED, labels, 1);
+        }
+    }
+
+    /// States of rule groups could not be read.
+    pub fn states_unreadable(&self, groups: usize) {
+        self.add(&STATES_UNREADABLE, Vec::new(), groups);
     }
 
     /// A delivery was tried.

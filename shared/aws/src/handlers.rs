@@ -159,6 +159,7 @@ pub async fn evaluate(app: Arc<App>, invocation: Invocation) -> Result<Outcome, 
         "entries_unreadable": summary.entries_unreadable,
         "rules_evaluated": summary.rules_evaluated,
         "rules_failed": summary.rules_failed,
+        "groups_skipped": summary.groups_skipped.len(),
         "alerts_published": summary.alerts_published,
     });
     outcome(&answer, Door::Schedule)

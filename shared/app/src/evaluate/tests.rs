@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use alerting::rule::{Transition, TransitionState};
 use model::{Batch, Labels, Limits, Sample, TenantId, TimeRange, Timestamp, is_stale};
-use promql::Params;
+use promql::{Params, Source};
 
 use super::*;
 use crate::access::{Access, SessionKey};
@@ -17,6 +19,7 @@ use crate::settings::Settings;
 use crate::{Ports, Stopwatch};
 
 mod backlog;
+mod turns;
 
 const RULES: &str = "
 groups:
@@ -26,6 +29,12 @@ groups:
   - { alert: high, expr: double > 10, for: 2m, labels: { severity: critical }, annotations: { description: 'at {{ $value }}' } }
   - { record: firing, expr: 'count(ALERTS{alertstate=\"firing\"})' }
 ";
+
+/// A stopwatch that goes on by so many milliseconds each time it is read.
+fn hurried(millis: u64) -> Stopwatch {
+    let reads = AtomicU64::new(0);
+    Stopwatch::new(move || Duration::from_millis(millis * reads.fetch_add(1, Ordering::Relaxed)))
+}
 
 /// The ports of one deployment, which outlive the process that uses them.
 struct World {
@@ -549,11 +558,7 @@ impl Wal for SlowWal {
         self.inner.read(shard, minutes).await
     }
 
-    async fn minutes(
-        &self,
-        shard: Shard,
-        range: std::ops::Range<Minute>,
-    ) -> crate::ports::PortResult<Vec<Minute>> {
+    async fn minutes(&self, shard: Shard, range: std::ops::Range<Minute>) -> crate::ports::PortResult<Vec<Minute>> {
         self.inner.minutes(shard, range).await
     }
 

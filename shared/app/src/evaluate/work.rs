@@ -1,18 +1,27 @@
 //! What is due for one tenant, and its evaluation: a pure function of the loaded series.
+//!
+//! [`Work::plan`] says what is to be run, in order. Whoever drives it loads the series of the next runs
+//! ([`Work::next_selections`]) and hands them over ([`Work::evaluate`]), as many at a time as memory and time allow,
+//! until nothing is left or [`Work::give_up`] says that the rest has to wait. A group counts as a whole: [`Done`] has all
+//! that it led to, or nothing.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alerting::Alert;
 use alerting::rule::{self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, Transition};
-use model::{Labels, Limits, Sample, Series, TenantId, TimeRange, Timestamp, matches_all};
-use promql::{Deadline, Params, Profile, Selection, Source, SourceError, Value};
+use model::{Labels, Limits, Sample, TenantId, Timestamp};
+use promql::{Deadline, Params, Profile, Selection, Source, Value};
 
+use super::recorded::{Overlay, Recorded};
 use crate::Stopwatch;
 use crate::config::{Config, TenantConfig};
 
-/// Most missed slots of a group that are evaluated late, for its recording rules; the newest ones.
+/// Most missed slots of a group that are evaluated late, for its recording rules; the newest ones, and as far as there is time for
+/// it ([`Turn::late_end`]).
 const LATE_SLOTS_MAX: usize = 60;
 /// A clock that went back less than this is waited for; after more, the groups run as the clock says.
 const CLOCK_BACK_MAX: Duration = Duration::from_secs(3600);
@@ -27,21 +36,35 @@ pub(super) struct Circumstances {
     pub(super) promql_profile: Profile,
     pub(super) external_url: String,
     pub(super) limits: Limits,
-    pub(super) deadline: Deadline,
     pub(super) stopwatch: Stopwatch,
+}
+
+/// How long some evaluations may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// When the stopwatch shows this, no further rule begins.
+    pub(super) end: Duration,
+    /// When it shows this, missed slots are made up for no more: alert rules, which run at the newest one, come first.
+    pub(super) late_end: Duration,
+    /// A rule that takes longer fails with a time-out.
+    pub(super) rule_time_max: Duration,
 }
 
 /// All that is due for one tenant.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) tenant: TenantId,
     config: Arc<Config>,
+    tenant: TenantId,
     circumstances: Circumstances,
-    jobs: Vec<Job>,
-    /// In the order they run.
-    runs: Vec<Run>,
-    /// Of all runs, one after the other.
-    pub(super) selections: Vec<Selection>,
+    /// Groups that have not begun, by their place in the order they run.
+    jobs: BTreeMap<usize, Job>,
+    /// The group that has begun.
+    open: Option<Open>,
+    /// What is left, in the order it runs.
+    runs: VecDeque<Run>,
+    selections: Vec<Selection>,
+    recorded: Recorded,
+    done: Done,
 }
 
 /// One group that is due.
@@ -57,20 +80,35 @@ struct Job {
     missed: usize,
 }
 
+/// A group of which some rules have run.
+#[derive(Debug)]
+struct Open {
+    place: usize,
+    job: Job,
+    identities: Vec<String>,
+    last_slot: Option<Timestamp>,
+    /// What it led to so far, without what it recorded.
+    done: Done,
+    /// How much was recorded before it.
+    recorded_before: usize,
+}
+
 /// One evaluation of one rule.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Run {
+    /// The place of its group.
     job: usize,
     slot: Timestamp,
+    /// Whether the slot is an old one, of which recording rules alone are evaluated.
+    is_late: bool,
     rule: usize,
-    /// Where its selections start.
-    first_selection: usize,
+    selections: Range<usize>,
 }
 
 /// What the evaluation of a tenant's groups leads to.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    /// The new state of each group, by its key; `None` when there is nothing left to remember.
+    /// The new state of each group that ran, by its key; `None` when there is nothing left to remember.
     pub(super) states: BTreeMap<String, Option<GroupState>>,
     pub(super) samples: Vec<(Labels, Sample)>,
     pub(super) alerts: Vec<Alert>,
@@ -81,152 +119,226 @@ pub(super) struct Done {
     pub(super) slots_missed: usize,
     /// Which rule failed and why.
     pub(super) errors: Vec<String>,
-}
-
-/// The series of the runs' selections.
-pub(super) enum Loaded<S> {
-    /// All in one.
-    Together(S),
-    /// One source a run, or why there is none.
-    Apart(Vec<Result<S, String>>),
+    /// The keys of groups that were due and did not run.
+    pub(super) skipped: Vec<String>,
 }
 
 impl Work {
-    /// What is due, given the states by key of the group; nothing due gives no jobs.
+    /// What is due, given the states by key of the group. Groups run in the order of their files, but those that had to
+    /// wait longest come first, and before them those that never ran.
     pub(super) fn plan(
         tenant: TenantId,
         config: Arc<Config>,
         mut states: BTreeMap<String, GroupState>,
         circumstances: Circumstances,
     ) -> Self {
-        let mut work =
-            Self { tenant, config, circumstances, jobs: Vec::new(), runs: Vec::new(), selections: Vec::new() };
-        let config = Arc::clone(&work.config);
-        let groups = config.tenants.get(&work.tenant).map_or(&[][..], |tenant| &tenant.rule_groups);
+        let groups = config.tenants.get(&tenant).map_or(&[][..], |tenant| &tenant.rule_groups);
+        let mut jobs: Vec<Job> = Vec::new();
         for (index, group) in groups.iter().enumerate() {
             let key = group.key();
             let state = states.remove(&key).unwrap_or_default();
-            work.add(Some((index, group)), key, state);
+            jobs.extend(Job::due(Some((index, group)), key, state, circumstances.now));
         }
-        for (key, state) in states {
-            work.add(None, key, state);
+        jobs.extend(states.into_iter().filter_map(|(key, state)| Job::due(None, key, state, circumstances.now)));
+        jobs.sort_by_key(|job| (job.state.slot.is_some(), Reverse(job.missed)));
+        let mut work = Self {
+            config: Arc::clone(&config),
+            tenant,
+            circumstances,
+            jobs: BTreeMap::new(),
+            open: None,
+            runs: VecDeque::new(),
+            selections: Vec::new(),
+            recorded: Recorded::default(),
+            done: Done::default(),
+        };
+        for (place, job) in jobs.into_iter().enumerate() {
+            work.add(place, job, groups);
         }
         work
     }
 
+    /// Whether nothing was due.
     pub(super) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
 
-    /// The selections of each run.
-    pub(super) fn selections_apart(&self) -> Vec<&[Selection]> {
-        let ends = self.runs.iter().skip(1).map(|run| run.first_selection).chain([self.selections.len()]);
-        self.runs.iter().zip(ends).map(|(run, end)| &self.selections[run.first_selection..end]).collect()
+    /// Whether nothing is left to be run.
+    pub(super) fn is_done(&self) -> bool {
+        self.runs.is_empty()
     }
 
-    fn add(&mut self, group: Option<(usize, &RuleGroup)>, key: String, state: GroupState) {
-        let interval = group.map_or(rule::DEFAULT_INTERVAL, |(_, group)| group.interval);
-        let newest = match group {
-            Some((_, group)) => group.slot(self.circumstances.now),
-            None => self.circumstances.now.align_down(interval),
-        };
-        let (slots, missed) = due(state.slot, newest, interval);
-        if slots.is_empty() {
-            return;
-        }
-        let job = self.jobs.len();
-        if let Some((_, group)) = group {
-            for &slot in &slots {
+    /// The selections of all runs.
+    pub(super) fn selections(&self) -> &[Selection] {
+        &self.selections
+    }
+
+    /// The selections of one of the next runs; `None` behind the last one.
+    pub(super) fn next_selections(&self, index: usize) -> Option<&[Selection]> {
+        self.runs.get(index).map(|run| &self.selections[run.selections.clone()])
+    }
+
+    /// Leaves out what is late and has not run.
+    fn drop_late(&mut self) {
+        self.runs.retain(|run| !run.is_late);
+    }
+
+    fn add(&mut self, place: usize, job: Job, groups: &[RuleGroup]) {
+        let newest = job.newest();
+        if let Some(group) = job.group.map(|index| &groups[index]) {
+            for &slot in &job.slots {
                 for (index, rule) in group.rules.iter().enumerate() {
                     if slot == newest || rule.kind == RuleKind::Recording {
-                        self.add_run(job, slot, index, group, rule);
+                        self.add_run((place, slot, slot != newest), index, group, rule);
                     }
                 }
             }
         }
-        self.jobs.push(Job { key, group: group.map(|(index, _)| index), state, slots, missed });
+        self.jobs.insert(place, job);
     }
 
-    fn add_run(&mut self, job: usize, slot: Timestamp, index: usize, group: &RuleGroup, rule: &Rule) {
-        self.runs.push(Run { job, slot, rule: index, first_selection: self.selections.len() });
-        if let Some(expr) = self.tenant_config().and_then(|tenant| tenant.expr(&rule.expr)) {
-            let found = promql::selections(expr, &self.params(slot, group));
+    fn add_run(&mut self, (job, slot, is_late): (usize, Timestamp, bool), rule: usize, group: &RuleGroup, is: &Rule) {
+        let first = self.selections.len();
+        if let Some(expr) = self.tenant_config().and_then(|tenant| tenant.expr(&is.expr)) {
+            let found = promql::selections(expr, &self.params(slot, group, Deadline::never()));
             self.selections.extend(found);
         }
+        self.runs.push_back(Run { job, slot, is_late, rule, selections: first..self.selections.len() });
     }
 
     fn tenant_config(&self) -> Option<&TenantConfig> {
         self.config.tenants.get(&self.tenant)
     }
 
-    fn params(&self, slot: Timestamp, group: &RuleGroup) -> Params {
+    fn params(&self, slot: Timestamp, group: &RuleGroup, deadline: Deadline) -> Params {
         let offset = group.query_offset.unwrap_or(self.circumstances.query_offset);
         Params {
             lookback: self.circumstances.lookback,
             profile: self.circumstances.promql_profile,
             limits: self.circumstances.limits.clone(),
-            deadline: self.circumstances.deadline.clone(),
+            deadline,
             ..Params::instant(slot - offset)
         }
     }
 
-    /// Evaluates all that is due, in order: what a rule records, the rules behind it see.
-    pub(super) fn evaluate<S: Source>(mut self, loaded: &Loaded<S>) -> Done {
-        let mut done = Done::default();
-        let mut jobs = std::mem::take(&mut self.jobs);
-        let runs = std::mem::take(&mut self.runs);
-        for (index, job) in jobs.iter_mut().enumerate() {
-            let runs = runs.iter().enumerate().filter(|(_, run)| run.job == index);
-            self.evaluate_job(job, runs, loaded, &mut done);
-        }
-        for job in jobs {
-            done.slots_missed += job.missed;
-            let keep = job.group.is_some() || !job.state.is_settled();
-            done.states.insert(job.key, keep.then_some(job.state));
-        }
-        done
-    }
-
-    fn evaluate_job<'a, S: Source>(
-        &self,
-        job: &mut Job,
-        runs: impl Iterator<Item = (usize, &'a Run)>,
-        loaded: &Loaded<S>,
-        done: &mut Done,
-    ) {
-        let group = job.group.zip(self.tenant_config()).map(|(index, tenant)| &tenant.rule_groups[index]);
-        let identities = group.map(RuleGroup::identities).unwrap_or_default();
-        let external_labels = BTreeMap::new();
-        let last_slot = job.state.slot;
-        let moment = |slot: Timestamp| self.moment(slot, last_slot, group, &external_labels);
-        if let Some(group) = group {
-            for (index, run) in runs {
-                let rule = &group.rules[run.rule];
-                let started = self.circumstances.stopwatch.read();
-                let result = self.result(index, *run, group, loaded, &done.samples);
-                let identity = &identities[run.rule];
-                let state = job.state.rules.remove(identity).unwrap_or_default();
-                let mut outcome = rule::step(rule, state, result, &moment(run.slot));
-                if let Some(last_run) = &mut outcome.state.last_run {
-                    last_run.duration_seconds = (self.circumstances.stopwatch.read() - started).as_secs_f64();
-                }
-                job.state.rules.insert(identity.clone(), std::mem::take(&mut outcome.state));
-                done.rules_evaluated += 1;
-                done.take(&job.key, &rule.name, outcome);
+    /// Evaluates the next runs, in order, each with its series or why there are none: what a rule records, the rules
+    /// behind it see. One runs in any case; what the turn has no time for is left.
+    pub(super) fn evaluate<S: Source>(&mut self, loaded: Vec<Result<S, String>>, turn: Turn) {
+        for (index, source) in loaded.into_iter().enumerate() {
+            let time = self.circumstances.stopwatch.read();
+            if index > 0 && time >= turn.end {
+                break;
+            }
+            let Some(run) = self.runs.pop_front() else { break };
+            let is_over = run.is_late && time >= turn.late_end;
+            if !is_over {
+                let time_max = if run.is_late { turn.rule_time_max / 2 } else { turn.rule_time_max };
+                self.run(&run, source, time_max);
             }
         }
-        let newest = *job.slots.last().expect("a job has at least one slot");
+        if self.circumstances.stopwatch.read() >= turn.late_end {
+            self.drop_late();
+        }
+    }
+
+    /// Ends the work. Rules of a group that has begun and that have not run fail for the reason that is given, and groups
+    /// that have not begun are skipped: their missed slots are made up for.
+    pub(super) fn give_up(mut self, reason: &str) -> Done {
+        self.drop_late();
+        while let Some(run) =
+            self.runs.front().filter(|run| self.open.as_ref().is_some_and(|open| open.place == run.job))
+        {
+            let run = run.clone();
+            self.runs.pop_front();
+            self.run::<crate::load::Loaded>(&run, Err(reason.to_owned()), Duration::ZERO);
+        }
+        self.finish()
+    }
+
+    /// Ends the work as if the group that has begun had not.
+    pub(super) fn abandon(mut self) -> Done {
+        if let Some(open) = self.open.take() {
+            self.recorded.truncate(open.recorded_before);
+            self.done.skipped.push(open.job.key);
+            self.runs.retain(|run| run.job != open.place);
+        }
+        self.finish()
+    }
+
+    /// What came of all groups that ran to their end, and of those that have nothing to run.
+    pub(super) fn finish(mut self) -> Done {
+        self.close();
+        for (place, job) in std::mem::take(&mut self.jobs) {
+            if self.runs.iter().any(|run| run.job == place) {
+                self.done.skipped.push(job.key);
+            } else {
+                self.begin(place, job);
+                self.close();
+            }
+        }
+        self.done.samples = self.recorded.into_samples();
+        self.done
+    }
+
+    fn begin(&mut self, place: usize, job: Job) {
+        let group = job.group.zip(self.tenant_config()).map(|(index, tenant)| &tenant.rule_groups[index]);
+        let identities = group.map(RuleGroup::identities).unwrap_or_default();
+        let (last_slot, recorded_before) = (job.state.slot, self.recorded.len());
+        self.open = Some(Open { place, job, identities, last_slot, done: Done::default(), recorded_before });
+    }
+
+    fn run<S: Source>(&mut self, run: &Run, source: Result<S, String>, time_max: Duration) {
+        if self.open.as_ref().is_none_or(|open| open.place != run.job) {
+            self.close();
+            let job = self.jobs.remove(&run.job).expect("a group runs once");
+            self.begin(run.job, job);
+        }
+        let Some(mut open) = self.open.take() else { return };
+        let config = Arc::clone(&self.config);
+        let index = open.job.group.expect("a group that left the configuration has no runs");
+        let group = &config.tenants[&self.tenant].rule_groups[index];
+        let rule = &group.rules[run.rule];
+        let started = self.circumstances.stopwatch.read();
+        let result = source.and_then(|source| self.result(run, group, &source, started + time_max));
+        let identity = &open.identities[run.rule];
+        let state = open.job.state.rules.remove(identity).unwrap_or_default();
+        let external_labels = BTreeMap::new();
+        let moment = self.moment(run.slot, open.last_slot, Some(group), &external_labels);
+        let mut outcome = rule::step(rule, state, result, &moment);
+        if let Some(last_run) = &mut outcome.state.last_run {
+            last_run.duration_seconds = (self.circumstances.stopwatch.read() - started).as_secs_f64();
+        }
+        open.job.state.rules.insert(identity.clone(), std::mem::take(&mut outcome.state));
+        open.done.rules_evaluated += 1;
+        self.recorded.extend(std::mem::take(&mut outcome.samples));
+        open.done.take(&open.job.key, &rule.name, outcome);
+        self.open = Some(open);
+    }
+
+    /// Takes back what rules said that are gone, and counts the group that has begun as done.
+    fn close(&mut self) {
+        let Some(Open { mut job, identities, last_slot, mut done, .. }) = self.open.take() else { return };
+        let config = Arc::clone(&self.config);
+        let tenant = config.tenants.get(&self.tenant);
+        let group = job.group.zip(tenant).map(|(index, tenant)| &tenant.rule_groups[index]);
+        let newest = job.newest();
         let gone: Vec<String> = job.state.rules.keys().filter(|known| !identities.contains(known)).cloned().collect();
+        let external_labels = BTreeMap::new();
         for identity in gone {
             let state = job.state.rules.remove(&identity).unwrap_or_default();
-            let mut outcome = rule::retire(state, &moment(newest));
+            let mut outcome = rule::retire(state, &self.moment(newest, last_slot, group, &external_labels));
             let state = std::mem::take(&mut outcome.state);
             if !state.is_settled() {
                 job.state.rules.insert(identity.clone(), state);
             }
+            self.recorded.extend(std::mem::take(&mut outcome.samples));
             done.take(&job.key, &identity, outcome);
         }
         job.state.slot = Some(newest);
+        done.slots_missed += job.missed;
+        let keep = job.group.is_some() || !job.state.is_settled();
+        done.states.insert(job.key, keep.then_some(job.state));
+        self.done.join(done);
     }
 
     fn moment<'a>(
@@ -251,24 +363,15 @@ impl Work {
         }
     }
 
-    fn result<S: Source>(
-        &self,
-        index: usize,
-        run: Run,
-        group: &RuleGroup,
-        loaded: &Loaded<S>,
-        recorded: &[(Labels, Sample)],
-    ) -> RuleResult {
+    fn result<S: Source>(&self, run: &Run, group: &RuleGroup, source: &S, end: Duration) -> RuleResult {
         let text = &group.rules[run.rule].expr;
         let expr = self.tenant_config().and_then(|tenant| tenant.expr(text));
         let expr = expr.ok_or_else(|| format!("{text:?} is not among the parsed expressions"))?;
-        let (source, first) = match loaded {
-            Loaded::Together(source) => (source, run.first_selection),
-            Loaded::Apart(sources) => (sources[index].as_ref().map_err(Clone::clone)?, 0),
-        };
-        let selections = &self.selections[run.first_selection..];
-        let overlay = Overlay { source, first, selections, recorded };
-        let output = promql::evaluate(expr, &overlay, &self.params(run.slot, group)).map_err(|e| e.to_string())?;
+        let overlay = Overlay::new(source, &self.selections[run.selections.clone()], &self.recorded);
+        let stopwatch = self.circumstances.stopwatch.clone();
+        let deadline = Deadline::when(move || stopwatch.read() > end);
+        let params = self.params(run.slot, group, deadline);
+        let output = promql::evaluate(expr, &overlay, &params).map_err(|error| error.to_string())?;
         match output.value {
             Value::Vector(vector) => Ok(vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect()),
             Value::Scalar(sample) => Ok(vec![(Labels::empty(), sample.value)]),
@@ -277,15 +380,40 @@ impl Work {
     }
 }
 
+impl Job {
+    /// The group, if it is due.
+    fn due(group: Option<(usize, &RuleGroup)>, key: String, state: GroupState, now: Timestamp) -> Option<Self> {
+        let interval = group.map_or(rule::DEFAULT_INTERVAL, |(_, group)| group.interval);
+        let newest = group.map_or_else(|| now.align_down(interval), |(_, group)| group.slot(now));
+        let (slots, missed) = due(state.slot, newest, interval);
+        let group = group.map(|(index, _)| index);
+        (!slots.is_empty()).then_some(Self { key, group, state, slots, missed })
+    }
+
+    fn newest(&self) -> Timestamp {
+        *self.slots.last().expect("a group that is due has a slot")
+    }
+}
+
 impl Done {
     fn take(&mut self, group: &str, rule: &str, outcome: Outcome) {
-        self.samples.extend(outcome.samples);
         self.alerts.extend(outcome.alerts);
         self.transitions.extend(outcome.transitions.into_iter().map(|change| (group.to_owned(), change)));
         if let Some(error) = outcome.error {
             self.rules_failed += 1;
             self.errors.push(format!("{group}: {rule}: {error}"));
         }
+    }
+
+    /// Counts a group in.
+    fn join(&mut self, group: Self) {
+        self.states.extend(group.states);
+        self.alerts.extend(group.alerts);
+        self.transitions.extend(group.transitions);
+        self.rules_evaluated += group.rules_evaluated;
+        self.rules_failed += group.rules_failed;
+        self.slots_missed += group.slots_missed;
+        self.errors.extend(group.errors);
     }
 }
 
@@ -301,39 +429,6 @@ fn due(last: Option<Timestamp>, newest: Timestamp, interval: Duration) -> (Vec<T
     slots.reverse();
     let passed = newest.since(last).as_millis() / interval.as_millis().max(1);
     (slots, usize::try_from(passed).unwrap_or(usize::MAX).saturating_sub(1))
-}
-
-/// What is stored, and what this tick has recorded so far on top of it.
-struct Overlay<'a, S> {
-    source: &'a S,
-    /// Where the selections of the expression start in the source.
-    first: usize,
-    selections: &'a [Selection],
-    recorded: &'a [(Labels, Sample)],
-}
-
-impl<S: Source> Source for Overlay<'_, S> {
-    fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
-        let stored = self.source.series(self.first + selection)?;
-        let wanted = &self.selections[selection];
-        let recorded = matching(self.recorded, wanted, wanted.range);
-        if recorded.is_empty() { Ok(stored) } else { Ok(tsdb::merge(vec![stored, recorded])) }
-    }
-}
-
-/// The recorded samples that a selection asks for, as series.
-fn matching(recorded: &[(Labels, Sample)], wanted: &Selection, range: TimeRange) -> Vec<Series> {
-    let mut found: BTreeMap<&Labels, BTreeMap<Timestamp, f64>> = BTreeMap::new();
-    for (labels, sample) in recorded {
-        if range.contains(sample.timestamp) && matches_all(&wanted.matchers, labels.as_ref()) {
-            found.entry(labels).or_default().insert(sample.timestamp, sample.value);
-        }
-    }
-    let series = |(labels, samples): (&Labels, BTreeMap<Timestamp, f64>)| {
-        let samples: Vec<Sample> = samples.into_iter().map(|(timestamp, value)| Sample { timestamp, value }).collect();
-        Series::from_samples(labels.clone(), &samples)
-    };
-    found.into_iter().map(series).collect()
 }
 
 #[cfg(test)]

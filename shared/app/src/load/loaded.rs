@@ -15,11 +15,17 @@ use super::pieces::Fetched;
 #[derive(Debug, Default)]
 pub struct Loaded {
     selections: Vec<SelectionParts>,
+    pub(super) samples_max: usize,
 }
 
 impl Loaded {
     pub(super) fn push(&mut self, parts: SelectionParts) {
         self.selections.push(parts);
+    }
+
+    /// How many samples it has at most.
+    pub const fn samples_max(&self) -> usize {
+        self.samples_max
     }
 }
 

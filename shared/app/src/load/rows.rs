@@ -9,8 +9,9 @@ use crate::AppError;
 use crate::catalogue::{CatalogueRow, without_replaced};
 
 /// Raw rows of a tenant by range of time, without chunks that blocks replaced.
+#[derive(Debug)]
 pub(super) struct RawRows<'a> {
-    loader: &'a Loader,
+    pub(super) loader: &'a Loader,
     pub(super) tenant: &'a TenantId,
     pub(super) now: Timestamp,
     /// What will be asked for, joined where it overlaps.
