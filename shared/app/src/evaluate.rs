@@ -10,8 +10,10 @@
 //! 4. alerts are published. A crash before this loses nothing for long: an alert is sent again while it fires, and for
 //!    a while after it ended.
 //!
-//! Whatever fails before the commit leaves nothing behind but bytes that the next tick stores or appends again. Two
-//! ticks at once decide the same; one commits, the other one finds the conflict and drops what it did.
+//! Whatever fails before the commit leaves nothing behind but bytes: chunks, which repeat what the log holds, and samples
+//! that rules recorded. The same slot again gives the same samples, in the same minute the same bytes; what alert rules
+//! said at a slot that passed stays in `ALERTS`, though no alert came of it. Two ticks at once decide the same; one
+//! commits, the other one finds the conflict and drops what it did.
 
 mod history;
 mod message;

@@ -182,7 +182,7 @@ async fn a_tick_that_cannot_keep_up_fails_and_tells_by_how_much() {
     for minute in 0..60 {
         world.run("ingest/remote-write.json", at(minute)).await.expect("samples are taken");
     }
-    // Of 56 closed minutes, two pieces of ten are taken.
+    // Of 57 closed minutes, two pieces of ten are taken.
     let mut failures = Vec::new();
     while let Err(error) = world.run("evaluate/schedule.json", at(59)).await {
         assert_eq!(error.name(), "WatermarkBehind");

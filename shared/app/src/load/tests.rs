@@ -328,6 +328,25 @@ async fn what_is_lost_of_the_log_stops_neither_queries_nor_ticks_and_is_counted_
 }
 
 #[tokio::test]
+async fn damage_in_a_backlog_is_counted_once_and_keeps_nothing_else_back() {
+    let mut world = world();
+    let first = START.minute();
+    let hole = |minute: i64| DamagedEntry { minute, place: "a hole".to_owned(), reason: "lost".to_owned() };
+    let wal = WatchedWal { damaged: vec![hole(first), hole(first + 2)], ..WatchedWal::default() };
+    world.ports.wal = std::sync::Arc::new(wal);
+    world.restart();
+    for minute in 0..5 {
+        world.now = START + secs(minute * 60);
+        let now = world.now;
+        world.push(&[("counter", now, 1.0)]).await;
+    }
+    let mut backlog = world.loader.backlog(Shard(0), first - 9, first + 4).await.unwrap();
+    let piece = world.loader.take_piece(&mut backlog, world.now).await.unwrap();
+    assert_eq!((piece.samples, piece.watermark, piece.damaged), (5, first + 4, vec![hole(first)]));
+    assert!(backlog.is_empty());
+}
+
+#[tokio::test]
 async fn a_tick_forgets_what_it_cut_and_reads_all_that_it_closes() {
     let mut world = world();
     for minute in 0..30 {

@@ -281,3 +281,17 @@ async fn concurrent_appends_become_few_groups() {
     file.read_exact_at(&mut header, 0).unwrap();
     assert_eq!(header, segment::HEADER);
 }
+
+#[tokio::test]
+async fn minutes_with_entries_are_known_of_all_segments() {
+    let dir = folder_with(&crashed_segment(3).0);
+    let wal = open(dir.path());
+    for minute in [29_000_000, 2, -7] {
+        append(&wal, minute, "blob").await;
+    }
+    let listed = async |range| wal.minutes(SHARD, range).await.unwrap();
+    assert_eq!(listed(ALL).await, [-7, 0, 1, 2, 29_000_000]);
+    assert_eq!(listed(1..29_000_000).await, [1, 2]);
+    assert_eq!((listed(3..9).await, listed(Range { start: 9, end: -9 }).await), (Vec::new(), Vec::new()));
+    assert_eq!(wal.minutes(Shard(1), ALL).await.unwrap(), Vec::<Minute>::new());
+}
