@@ -21,9 +21,10 @@ use crate::ports::{DamagedEntry, Minute, Shard, WalEntry, WalRead};
 
 /// A clock ahead of ours may have stamped entries a minute later.
 const MINUTES_AHEAD: i64 = 2;
-/// So long after its end nobody gets a 2xx for a minute any more: an append may take 20 s, the rest is for clocks that
-/// differ. Should one differ by more, its samples are seen once the tick has taken them.
-const SETTLES_AFTER: Duration = Duration::from_secs(60);
+/// So long after its end nothing is written into a minute any more: what a run of a minute collects is filed under that
+/// minute up to a minute after its start, an append may take 20 s, the rest is for clocks that differ. Should one differ
+/// by more, its samples are seen once the tick has taken them.
+const SETTLES_AFTER: Duration = Duration::from_secs(90);
 /// A clock that goes back by more than this makes settled minutes uncertain.
 const CLOCK_BACK_MAX: Duration = Duration::from_secs(30);
 
