@@ -121,9 +121,10 @@ def texts_in_parentheses_are_texts(_query, _ours, theirs, _difference):
 
 @reason(0.01)
 def parameters_that_are_no_numbers_say_so(_query, ours, theirs, _difference):
-    """Newer versions refuse a `k` that is not a number, 3.5 only where it comes to use it, and in other words."""
+    """Newer versions refuse a `k` that is not a number or too large, 3.5 only where it comes to use it, and in other words."""
     left, right = errors(ours, theirs)
-    return left.endswith("value is NaN") and right in ("", "Scalar value NaN overflows int64")
+    refused = left.endswith(("value is NaN", "overflows int64"))
+    return refused and right in ("", "Scalar value NaN overflows int64")
 
 
 @reason(0.02)

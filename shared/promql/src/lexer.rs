@@ -103,6 +103,10 @@ fn lex_symbol(text: &str, start: usize, mode: Mode) -> Result<Token, ParseError>
         (_, Some(symbol)) => {
             return Ok(Token { kind: TokenKind::Symbol(symbol), start, end: start + symbol.len() });
         }
+        (Mode::Braces, None) if first == '!' => {
+            let after = rest[1..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
+            format!("unexpected character after '!' inside braces: '{after}'")
+        }
         (Mode::Braces, None) => format!("unexpected character inside braces: '{first}'"),
         (Mode::Brackets, None) => format!("unexpected character in duration expression: '{first}'"),
         (Mode::Expression, None) if first == '!' => {
