@@ -82,7 +82,11 @@ impl Evaluator<'_> {
         };
         collect::check_parameters(op, &parameters)?;
         if let (AggregateOp::Quantile, Some(parameter)) = (op, &aggregation.parameter) {
-            self.check_quantiles(&parameters, parameter.span);
+            // Of many that are none, those that are farthest off are named.
+            let known = || parameters.iter().copied().filter(|quantile| !quantile.is_nan());
+            let nan = parameters.iter().copied().find(|quantile| quantile.is_nan());
+            let extremes = [nan, known().reduce(f64::min), known().reduce(f64::max)];
+            self.check_quantiles(&extremes.into_iter().flatten().collect::<Vec<f64>>(), parameter.span);
         }
         match op {
             AggregateOp::Sum => self.fold(aggregation, grid, Sums::default()),
