@@ -382,10 +382,6 @@ fn fraction(lower: f64, upper: f64, buckets: &[Bucket]) -> f64 {
     if lower >= upper {
         return 0.0;
     }
-    if buckets.len() == 1 {
-        // Nobody knows anything about where the observations are.
-        return f64::NAN;
-    }
     (rank_of(upper, buckets) - rank_of(lower, buckets)) / count
 }
 
