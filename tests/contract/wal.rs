@@ -154,7 +154,7 @@ pub async fn entries_come_by_minute_tenant_and_hash(subject: Subject<dyn Wal>) {
 /// In order and once each, of the shard that was asked for; also those of before a restart.
 pub async fn minutes_with_entries_are_listed(mut subject: Subject<dyn Wal>) {
     let listed = async |wal: &dyn Wal, range| wal.minutes(SHARD, range).await.expect("minutes");
-    assert_eq!(listed(subject.port(), ALL).await, [], "nothing at first");
+    assert!(listed(subject.port(), ALL).await.is_empty(), "nothing at first");
     let places = [(29_000_007, "a"), (-3, "a"), (29_000_000, "b"), (29_000_000, "a"), (5, "t")];
     append_all(subject.port(), &places.map(|(minute, name)| entry(minute, name, "blob"))).await;
     subject.port().append(Shard(7), 6, &tenant("a"), Bytes::from_static(b"blob")).await.expect("an append");
