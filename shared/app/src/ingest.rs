@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Batch, ErrorKind, TenantId, Timestamp};
 use tokio::time::timeout;
+use wire::remote_write::{Protocol, v2};
 
 use crate::load::arrival_minute;
 use crate::ports::{Minute, PortError, PortResult, Shard};
@@ -24,17 +25,39 @@ pub struct Taken {
     pub samples: usize,
 }
 
-/// Takes a remote write body: all of it, or nothing and the reason.
+/// What a request of remote write brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Samples that are numbers.
+    pub numbers: usize,
+    /// Samples that are native histograms.
+    pub histograms: usize,
+    /// How many series of a request of 2.0 were refused, and what is wrong with the first of them; the others were
+    /// taken.
+    pub refused: Option<(usize, wire::WireError)>,
+}
+
+/// Takes a remote write body. Of 1.0 all of it, or nothing and the reason; of 2.0 all but the series that are refused.
 ///
 /// # Errors
 /// `Invalid` for a body that can never be taken; `Unavailable` when the log has no room or the tick is too far behind.
-pub async fn remote_write(app: &App, tenant: &TenantId, body: &[u8], now: Timestamp) -> Result<Taken, AppError> {
-    let decoded = wire::remote_write::decode(body, &app.limits, now)?;
-    let skipped = decoded.histograms_skipped + decoded.exemplars_skipped;
-    if skipped > 0 {
-        app.metrics.skipped(decoded.histograms_skipped, decoded.exemplars_skipped);
+pub async fn remote_write(
+    app: &App,
+    tenant: &TenantId,
+    (protocol, body): (Protocol, &[u8]),
+    now: Timestamp,
+) -> Result<Written, AppError> {
+    let decoded = match protocol {
+        Protocol::V1 => wire::remote_write::decode(body, &app.limits, now)?,
+        Protocol::V2 => v2::decode(body, &app.limits, now)?,
+    };
+    let histograms_skipped = decoded.batch.histogram_count();
+    if histograms_skipped + decoded.exemplars_skipped > 0 {
+        app.metrics.skipped(histograms_skipped, decoded.exemplars_skipped);
     }
-    append(app, tenant, &decoded.batch, now).await
+    append(app, tenant, &decoded.batch, now).await?;
+    let (numbers, histograms) = (decoded.numbers(), decoded.stale_histograms);
+    Ok(Written { numbers, histograms, refused: decoded.refused })
 }
 
 /// Appends a batch to the log; when this returns, its samples survive a crash and every query sees them.
@@ -42,7 +65,8 @@ pub async fn remote_write(app: &App, tenant: &TenantId, body: &[u8], now: Timest
 /// # Errors
 /// `Unavailable` when the log has no room or takes too long, or the tick is too far behind.
 pub async fn append(app: &App, tenant: &TenantId, batch: &Batch, now: Timestamp) -> Result<Taken, AppError> {
-    let taken = Taken { series: batch.series_count(), samples: batch.sample_count() };
+    let samples = batch.sample_count() - batch.histogram_count();
+    let taken = Taken { series: batch.series_count(), samples };
     if taken.samples == 0 {
         return Ok(taken);
     }

@@ -1,20 +1,65 @@
 //! What a request becomes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::histogram::Histogram;
 use crate::labels::{LabelError, LabelsRef, length_scalar};
 use crate::sample::{Sample, TimeRange, Timestamp};
 
 /// Samples of many series in columns, as one request brought them: nothing is merged, sorted or lost.
 ///
 /// The labels of all series lie in one text and all samples in two columns, so that a batch of thousands of series
-/// takes a handful of allocations.
+/// takes a handful of allocations. Native histograms have columns of their own, which are empty in most batches. The
+/// staleness marker of a histogram is the one of numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     text: String,
     spans: Vec<Span>,
     timestamps: Vec<Timestamp>,
     values: Vec<f64>,
+    histograms: HistogramColumn,
+}
+
+/// The native histograms of a batch, in the order of its series.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct HistogramColumn {
+    /// Which series of the batch each belongs to, counted from 0: ascending.
+    series: Vec<usize>,
+    samples: Vec<TimedHistogram>,
+}
+
+/// A native histogram and when it was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimedHistogram {
+    /// When.
+    pub timestamp: Timestamp,
+    /// The histogram.
+    pub histogram: Arc<Histogram>,
+}
+
+impl HistogramColumn {
+    fn push(&mut self, series: usize, sample: TimedHistogram) {
+        self.series.push(series);
+        self.samples.push(sample);
+    }
+
+    /// Forgets those of a series and all behind it.
+    fn truncate(&mut self, series: usize) {
+        let kept = self.series.partition_point(|of| *of < series);
+        self.series.truncate(kept);
+        self.samples.truncate(kept);
+    }
+
+    #[inline]
+    fn of(&self, series: usize) -> &[TimedHistogram] {
+        if self.series.is_empty() {
+            return &[];
+        }
+        let start = self.series.partition_point(|of| *of < series);
+        let end = start + self.series[start..].partition_point(|of| *of == series);
+        &self.samples[start..end]
+    }
 }
 
 /// Where one series ends in the columns; it starts where the one before ended.
@@ -33,10 +78,12 @@ pub struct BatchSeries<'a> {
     pub timestamps: &'a [Timestamp],
     /// Their values.
     pub values: &'a [f64],
+    /// Its samples that are native histograms, in the order they came.
+    pub histograms: &'a [TimedHistogram],
 }
 
 impl BatchSeries<'_> {
-    /// The samples in the order they came.
+    /// The samples that are numbers, in the order they came.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         self.timestamps.iter().zip(self.values).map(|(&timestamp, &value)| Sample { timestamp, value })
     }
@@ -46,6 +93,18 @@ impl Batch {
     /// A batch without series.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Appends one series with samples that are native histograms beside those that are numbers.
+    pub fn push_native(
+        &mut self,
+        labels: LabelsRef<'_>,
+        samples: impl IntoIterator<Item = Sample>,
+        histograms: impl IntoIterator<Item = TimedHistogram>,
+    ) {
+        let series = self.spans.len();
+        histograms.into_iter().for_each(|sample| self.histograms.push(series, sample));
+        self.push(labels, samples);
     }
 
     /// Appends one series with its samples.
@@ -74,6 +133,7 @@ impl Batch {
             labels: LabelsRef::from_valid_text(&self.text[start.text_end..end.text_end]),
             timestamps: &self.timestamps[start.samples_end..end.samples_end],
             values: &self.values[start.samples_end..end.samples_end],
+            histograms: self.histograms.of(index),
         }
     }
 
@@ -82,9 +142,14 @@ impl Batch {
         self.spans.len()
     }
 
-    /// How many samples there are.
+    /// How many samples there are, numbers and histograms.
     pub fn sample_count(&self) -> usize {
-        self.values.len()
+        self.values.len() + self.histograms.samples.len()
+    }
+
+    /// How many of the samples are native histograms.
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.samples.len()
     }
 
     /// Whether there is no series.
@@ -94,9 +159,10 @@ impl Batch {
 
     /// From the oldest to the newest sample; `None` without samples.
     pub fn time_range(&self) -> Option<TimeRange> {
-        let first = *self.timestamps.first()?;
-        let grow = |range: TimeRange, &time: &Timestamp| range.union(&TimeRange::new(time, time));
-        Some(self.timestamps.iter().fold(TimeRange::new(first, first), grow))
+        let of_histograms = self.histograms.samples.iter().map(|sample| sample.timestamp);
+        let mut times = self.timestamps.iter().copied().chain(of_histograms);
+        let first = times.next()?;
+        Some(times.fold(TimeRange::new(first, first), |range, time| range.union(&TimeRange::new(time, time))))
     }
 }
 
@@ -110,6 +176,7 @@ pub struct BatchBuilder {
     spans: Vec<Span>,
     timestamps: Vec<Timestamp>,
     values: Vec<f64>,
+    histograms: HistogramColumn,
     /// Where the name of the series' last label lies in `text`.
     last_name: Range<usize>,
     /// How that name starts, see [`head`].
@@ -167,6 +234,7 @@ impl BatchBuilder {
             spans: Vec::with_capacity(series),
             timestamps: Vec::with_capacity(series),
             values: Vec::with_capacity(series),
+            histograms: HistogramColumn::default(),
             last_name: 0..0,
             last_head: 0,
         }
@@ -238,6 +306,11 @@ impl BatchBuilder {
         self.values.push(sample.value);
     }
 
+    /// Appends a native histogram to the series that is being built.
+    pub fn push_histogram(&mut self, sample: TimedHistogram) {
+        self.histograms.push(self.spans.len(), sample);
+    }
+
     /// Ends the series; the next label or sample starts another one.
     #[inline]
     pub fn end_series(&mut self) {
@@ -245,9 +318,13 @@ impl BatchBuilder {
         (self.last_name, self.last_head) = (0..0, 0);
     }
 
-    /// Forgets the labels of the series that is being built, which has no sample; the next label starts another one.
+    /// Forgets labels and samples of the series that is being built; the next label or sample starts another one.
     pub fn discard_series(&mut self) {
         self.text.truncate(self.text.len() - self.series_text_bytes());
+        let samples = self.spans.last().map_or(0, |span| span.samples_end);
+        self.timestamps.truncate(samples);
+        self.values.truncate(samples);
+        self.histograms.truncate(self.spans.len());
         (self.last_name, self.last_head) = (0..0, 0);
     }
 
@@ -265,7 +342,8 @@ impl BatchBuilder {
             let offset = error.utf8_error().valid_up_to();
             InvalidUtf8 { series_index: self.spans.partition_point(|span| span.text_end <= offset) }
         })?;
-        Ok(Batch { text, spans: self.spans, timestamps: self.timestamps, values: self.values })
+        let Self { spans, timestamps, values, histograms, .. } = self;
+        Ok(Batch { text, spans, timestamps, values, histograms })
     }
 
     fn push_piece(&mut self, piece: &[u8]) -> Result<(), LabelError> {
@@ -299,6 +377,39 @@ mod tests {
         assert_eq!(builder.finish().unwrap(), plain);
         assert_eq!(plain.series(0).labels.to_labels(), labels);
         assert_eq!(plain.time_range(), Some(TimeRange::new(Timestamp::from_secs(1), Timestamp::from_secs(2))));
+    }
+
+    #[test]
+    fn histograms_stay_with_their_series() {
+        let parts = |count| crate::HistogramParts { count, ..crate::HistogramParts::default() };
+        let at = |seconds, count| TimedHistogram {
+            timestamp: Timestamp::from_secs(seconds),
+            histogram: Arc::new(Histogram::new(parts(count)).unwrap()),
+        };
+        let labels = |job| Labels::from_pairs([("__name__", "h"), ("job", job)]).unwrap();
+        let mut plain = Batch::new();
+        plain.push_native(labels("a").as_ref(), [], [at(5, 1.0), at(6, 2.0)]);
+        plain.push(labels("b").as_ref(), [sample(1, 1.0)]);
+        plain.push_native(labels("c").as_ref(), [sample(2, 1.0)], [at(9, 3.0)]);
+        let mut builder = BatchBuilder::default();
+        for (job, number, histograms) in [
+            ("a", None, vec![at(5, 1.0), at(6, 2.0)]),
+            ("discarded", Some(sample(7, 7.0)), vec![at(7, 7.0)]),
+            ("b", Some(sample(1, 1.0)), vec![]),
+            ("c", Some(sample(2, 1.0)), vec![at(9, 3.0)]),
+        ] {
+            builder.push_label(b"__name__", b"h").unwrap();
+            builder.push_label(b"job", job.as_bytes()).unwrap();
+            number.into_iter().for_each(|sample| builder.push_sample(sample));
+            histograms.into_iter().for_each(|sample| builder.push_histogram(sample));
+            if job == "discarded" { builder.discard_series() } else { builder.end_series() }
+        }
+        assert_eq!(builder.finish().unwrap(), plain);
+        assert_eq!((plain.sample_count(), plain.histogram_count()), (5, 3));
+        let counts =
+            |index: usize| plain.series(index).histograms.iter().map(|s| s.histogram.count()).collect::<Vec<_>>();
+        assert_eq!([counts(0), counts(1), counts(2)], [vec![1.0, 2.0], vec![], vec![3.0]]);
+        assert_eq!(plain.time_range(), Some(TimeRange::new(Timestamp::from_secs(1), Timestamp::from_secs(9))));
     }
 
     #[test]

@@ -91,12 +91,35 @@ pub enum HistogramError {
     /// Custom bounds go with positive buckets alone, one more than there are bounds.
     #[error("histogram with custom bounds has zero or negative buckets, or buckets beyond its bounds")]
     NotCustom,
+    /// Only custom buckets have bounds of their own.
+    #[error("histogram has custom bounds and an exponential schema")]
+    UnexpectedBounds,
+    /// Observations are counted upwards from zero.
+    #[error("histogram has the negative count {count}{}", in_bucket(*bucket))]
+    NegativeCount {
+        /// The number given.
+        count: f64,
+        /// The bucket it belongs to, counted from the lowest one; `None` for the count of all.
+        bucket: Option<usize>,
+    },
+    /// Whole counts must add up; with observations that are not a number, the buckets may hold less.
+    #[error("histogram counts {count} observations, its buckets {observed}")]
+    CountsDiffer {
+        /// The count given.
+        count: f64,
+        /// What all buckets hold.
+        observed: f64,
+    },
     /// The zero bucket has no negative width.
     #[error("histogram has the zero threshold {threshold}")]
     BadThreshold {
         /// The number given.
         threshold: f64,
     },
+}
+
+fn in_bucket(bucket: Option<usize>) -> String {
+    bucket.map(|bucket| format!(" in bucket {bucket}")).unwrap_or_default()
 }
 
 /// One bucket with its bounds.
@@ -141,6 +164,30 @@ impl Histogram {
             }
         }
         Ok(Self { parts })
+    }
+
+    /// Checks the counts of a histogram that was measured: none is negative, and whole ones add up. Those that were
+    /// calculated need not fulfil this.
+    ///
+    /// # Errors
+    /// When they do not.
+    #[expect(clippy::float_cmp, reason = "whole counts are exact")]
+    pub fn check_counts(&self, are_whole: bool) -> Result<(), HistogramError> {
+        let parts = &self.parts;
+        if parts.count < 0.0 {
+            return Err(HistogramError::NegativeCount { count: parts.count, bucket: None });
+        }
+        let zero = std::iter::once(&parts.zero_count);
+        let all = || parts.negative.counts().iter().rev().chain(zero.clone()).chain(parts.positive.counts());
+        if let Some((bucket, count)) = all().enumerate().find(|(_, count)| **count < 0.0) {
+            return Err(HistogramError::NegativeCount { count: *count, bucket: Some(bucket) });
+        }
+        let observed: f64 = all().sum();
+        let adds_up = if parts.sum.is_nan() { observed <= parts.count } else { observed == parts.count };
+        if are_whole && !adds_up {
+            return Err(HistogramError::CountsDiffer { count: parts.count, observed });
+        }
+        Ok(())
     }
 
     /// What it is made of.

@@ -19,7 +19,7 @@ mod sample;
 mod series;
 mod tenant;
 
-pub use batch::{Batch, BatchBuilder, BatchSeries, InvalidUtf8};
+pub use batch::{Batch, BatchBuilder, BatchSeries, InvalidUtf8, TimedHistogram};
 pub use error::ErrorKind;
 pub use histogram::{
     Bucket, BucketSpan, Buckets, CounterReset, Folded, Histogram, HistogramError, HistogramParts, HistogramSamples,

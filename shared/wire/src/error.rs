@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ErrorKind, LabelError, Timestamp};
+use model::{ErrorKind, HistogramError, LabelError, Timestamp};
 
 /// Why a request was refused; nothing of it was taken.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -22,6 +22,12 @@ pub enum WireError {
         metric: Option<String>,
         /// What is wrong with it.
         cause: SeriesError,
+    },
+    /// The table of texts of a request of remote write 2.0.
+    #[error("bad symbols: {reason}")]
+    Symbols {
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// The body is no request of Firehose.
     #[error("not a request of Firehose: {reason}")]
@@ -222,6 +228,36 @@ pub enum SeriesError {
         /// The label that was one too many.
         label: String,
         /// The most all names and values may have together.
+        limit_bytes: usize,
+    },
+    /// A native histogram that cannot be.
+    #[error("sample {sample_index} at {timestamp}: {cause}")]
+    Histogram {
+        /// Which sample of the series, counted from 0.
+        sample_index: usize,
+        /// Its time.
+        timestamp: Timestamp,
+        /// What is wrong with it.
+        cause: HistogramError,
+    },
+    /// Names and values of labels come in pairs.
+    #[error("{references} references to symbols, which make no pairs of names and values")]
+    UnpairedReferences {
+        /// How many there are.
+        references: usize,
+    },
+    /// A text that the request does not have.
+    #[error("a label refers to symbol {reference} of {symbols}")]
+    UnknownSymbol {
+        /// Which one.
+        reference: u64,
+        /// How many there are.
+        symbols: usize,
+    },
+    /// The labels of all series so far, written out, are more than a request may have.
+    #[error("the labels of all series take more than {limit_bytes} bytes (decoded_bytes_max)")]
+    TooMuchText {
+        /// The most they may take together.
         limit_bytes: usize,
     },
     /// A sample from too long ago.

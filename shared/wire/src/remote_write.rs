@@ -1,17 +1,21 @@
-//! Prometheus remote write 1.0: a snappy block of the protobuf message `WriteRequest`.
+//! Prometheus remote write: a snappy block of the protobuf message `WriteRequest` (1.0, here) or `Request` (2.0, in
+//! [`v2`]).
 //!
 //! Decoded by hand, straight from the slice into the columns of a [`Batch`]: no message structs, no allocation per
-//! label or sample. Float samples only: native histograms, exemplars and metadata are passed over and counted (native
-//! histograms come in a later version). Unknown fields are passed over, as protobuf demands.
+//! label or float sample. Exemplars and metadata are passed over and counted. Unknown fields are passed over, as
+//! protobuf demands.
+
+mod histogram;
+pub mod v2;
 
 use std::fmt;
 use std::ops::Range;
 
-use model::{Batch, BatchBuilder, LabelError, Limits, METRIC_NAME, Sample, Timestamp};
+use model::{Batch, BatchBuilder, Limits, METRIC_NAME, Sample, Timestamp, stale_nan};
 
 use crate::error::{BodyError, ProtobufError, SeriesError, WireError, excerpt};
 use crate::protobuf::{BYTES, FIXED64, Reader, VARINT, put_bytes, put_varint, tag};
-use crate::series::{Checks, SeriesSoFar};
+use crate::series::{Checks, Refused, SeriesSoFar};
 use crate::snappy;
 
 /// The content type of remote write 1.0.
@@ -69,10 +73,12 @@ const SAMPLE_FIELDS: &[(u64, &str, u8)] =
 /// What a request held.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
-    /// All series with float samples, in the order they came.
+    /// All series with samples, in the order they came.
     pub batch: Batch,
-    /// Native histogram samples that were passed over.
-    pub histograms_skipped: usize,
+    /// Staleness markers in the batch that came as histograms.
+    pub stale_histograms: usize,
+    /// Series of a request of remote write 2.0 that were left out, and what is wrong with the first of them.
+    pub refused: Option<(usize, WireError)>,
     /// Exemplars that were passed over.
     pub exemplars_skipped: usize,
     /// Metric metadata entries that were passed over.
@@ -81,11 +87,32 @@ pub struct Decoded {
     pub empty_labels_dropped: usize,
 }
 
+impl Decoded {
+    /// How many samples of the batch came as numbers.
+    pub fn numbers(&self) -> usize {
+        self.batch.sample_count() - self.histograms()
+    }
+
+    /// How many samples of the batch came as native histograms.
+    pub fn histograms(&self) -> usize {
+        self.batch.histogram_count() + self.stale_histograms
+    }
+}
+
+/// Which message a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `prometheus.WriteRequest`: see [`decode`].
+    V1,
+    /// `io.prometheus.write.v2.Request`: see [`v2::decode`].
+    V2,
+}
+
 /// Why a request cannot be read at all, whatever its body: answer 415 with this text, upon which senders fall back to
 /// what they list as the older form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnsupportedMedia {
-    /// Another content type, above all remote write 2.0.
+    /// Another content type.
     ContentType(String),
     /// Another compression.
     ContentEncoding(String),
@@ -96,10 +123,10 @@ impl std::error::Error for UnsupportedMedia {}
 impl fmt::Display for UnsupportedMedia {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContentType(found) if found.contains("io.prometheus.write.v2") => {
-                write!(f, "remote write 2.0 ({found}) is not supported, send remote write 1.0 ({CONTENT_TYPE})")
+            Self::ContentType(found) => {
+                let v2 = v2::MESSAGE;
+                write!(f, "content type {found:?} is not supported, send {CONTENT_TYPE}, or {CONTENT_TYPE};proto={v2}")
             }
-            Self::ContentType(found) => write!(f, "content type {found:?} is not supported, send {CONTENT_TYPE}"),
             Self::ContentEncoding(found) => {
                 write!(f, "content encoding {found:?} is not supported, send {CONTENT_ENCODING}")
             }
@@ -107,27 +134,35 @@ impl fmt::Display for UnsupportedMedia {
     }
 }
 
-/// Decides by its headers whether a request can be remote write 1.0.
+/// Decides by its headers which message a request holds.
 ///
 /// Missing headers are fine: several clients declare neither encoding nor version and send snappy all the same. The
 /// version header decides nothing: the content type says which message it is.
 ///
 /// # Errors
 /// When the content type or the encoding is another one.
-pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), UnsupportedMedia> {
+pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Protocol, UnsupportedMedia> {
+    let mut protocol = Protocol::V1;
     if let Some(content_type) = content_type.filter(|text| !text.trim().is_empty()) {
+        let other = || UnsupportedMedia::ContentType(excerpt(content_type.as_bytes()));
         let mut parts = content_type.split(';').map(str::trim);
         let media = parts.next().unwrap_or_default();
-        let other_message = parts.filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
-            name.trim().eq_ignore_ascii_case("proto") && value.trim() != "prometheus.WriteRequest"
-        });
-        if other_message || !media.eq_ignore_ascii_case(CONTENT_TYPE) {
-            return Err(UnsupportedMedia::ContentType(excerpt(content_type.as_bytes())));
+        if !media.eq_ignore_ascii_case(CONTENT_TYPE) {
+            return Err(other());
+        }
+        for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
+            if name.trim().eq_ignore_ascii_case("proto") {
+                protocol = match value.trim() {
+                    "prometheus.WriteRequest" => Protocol::V1,
+                    v2::MESSAGE => Protocol::V2,
+                    _ => return Err(other()),
+                };
+            }
         }
     }
     match content_encoding.map(str::trim) {
-        None | Some("") => Ok(()),
-        Some(encoding) if encoding.eq_ignore_ascii_case(CONTENT_ENCODING) => Ok(()),
+        None | Some("") => Ok(protocol),
+        Some(encoding) if encoding.eq_ignore_ascii_case(CONTENT_ENCODING) => Ok(protocol),
         Some(encoding) => Err(UnsupportedMedia::ContentEncoding(excerpt(encoding.as_bytes()))),
     }
 }
@@ -138,11 +173,15 @@ pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>)
 /// When the body is too large, is no snappy block or no `WriteRequest`, or when any of its series breaks a rule or a
 /// limit; then nothing of it is taken.
 pub fn decode(body: &[u8], limits: &Limits, now: Timestamp) -> Result<Decoded, WireError> {
+    decode_message(&decompressed(body, limits)?, limits, now)
+}
+
+fn decompressed(body: &[u8], limits: &Limits) -> Result<Vec<u8>, WireError> {
     if body.len() > limits.body_bytes_max {
         let (size_bytes, limit_bytes) = (body.len(), limits.body_bytes_max);
         return Err(BodyError::TooLarge { size_bytes, limit_bytes }.into());
     }
-    decode_message(&snappy::decompress(body, limits.decoded_bytes_max)?, limits, now)
+    Ok(snappy::decompress(body, limits.decoded_bytes_max)?)
 }
 
 /// Decodes a `WriteRequest` that is not compressed.
@@ -160,7 +199,7 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
     while let Some(field) = reader.tag()? {
         if field == tag(request::SERIES, BYTES) {
             let series = reader.message()?;
-            decoder.series(message, series).map_err(|refused| refused.at(series_index, series))?;
+            decoder.series(message, series).map_err(|refused| refused_at(refused, series_index, series))?;
             series_index += 1;
         } else if field == tag(request::METADATA, BYTES) {
             reader.bytes()?;
@@ -195,6 +234,11 @@ pub fn encode_message(batch: &Batch) -> Vec<u8> {
             put_sample(&mut piece, sample);
             put_bytes(&mut series_bytes, series::SAMPLE, &piece);
         }
+        for sample in one.histograms {
+            piece.clear();
+            histogram::put(&mut piece, sample);
+            put_bytes(&mut series_bytes, series::HISTOGRAM, &piece);
+        }
         put_bytes(&mut message, request::SERIES, &series_bytes);
     }
     message
@@ -213,37 +257,11 @@ struct Decoder<'a> {
     skipped: Decoded,
 }
 
-/// Why a series was refused, before it is known which one it was.
-enum Refused {
-    Protobuf(ProtobufError),
-    Series(SeriesError),
-}
-
-impl From<ProtobufError> for Refused {
-    fn from(error: ProtobufError) -> Self {
-        Self::Protobuf(error)
-    }
-}
-
-impl From<SeriesError> for Refused {
-    fn from(error: SeriesError) -> Self {
-        Self::Series(error)
-    }
-}
-
-impl From<LabelError> for Refused {
-    fn from(error: LabelError) -> Self {
-        Self::Series(error.into())
-    }
-}
-
-impl Refused {
-    #[cold]
-    fn at(self, series_index: usize, series: Reader<'_>) -> WireError {
-        match self {
-            Self::Protobuf(error) => error.into(),
-            Self::Series(cause) => WireError::Series { series_index, metric: metric_name(series), cause },
-        }
+#[cold]
+fn refused_at(refused: Refused, series_index: usize, series: Reader<'_>) -> WireError {
+    match refused {
+        Refused::Protobuf(error) => error.into(),
+        Refused::Series(cause) => WireError::Series { series_index, metric: metric_name(series), cause },
     }
 }
 
@@ -292,8 +310,8 @@ impl Decoder<'_> {
             reader.bytes()?;
             self.skipped.exemplars_skipped += 1;
         } else if field == tag(series::HISTOGRAM, BYTES) {
-            reader.bytes()?;
-            self.skipped.histograms_skipped += 1;
+            let read = read_histogram(&self.checks, so_far, reader.message()?)?;
+            self.skipped.stale_histograms += usize::from(take_histogram(&mut self.builder, read));
         } else {
             reader.skip(field, SERIES_FIELDS)?;
         }
@@ -379,6 +397,33 @@ fn read_sample(mut reader: Reader<'_>) -> Result<Sample, ProtobufError> {
         }
     }
     Ok(read)
+}
+
+/// Reads and checks a native histogram of a series.
+fn read_histogram(
+    checks: &Checks<'_>,
+    so_far: &mut SeriesSoFar,
+    reader: Reader<'_>,
+) -> Result<histogram::Read, Refused> {
+    let message = histogram::Message::read(reader)?;
+    let (sample_index, timestamp) = (so_far.samples(), message.timestamp);
+    checks.sample(so_far, timestamp)?;
+    let refuse = |cause| SeriesError::Histogram { sample_index, timestamp, cause };
+    Ok(message.check().map_err(refuse)?)
+}
+
+/// Puts a histogram into the series that is being built; whether it is a staleness marker.
+fn take_histogram(builder: &mut BatchBuilder, read: histogram::Read) -> bool {
+    match read {
+        histogram::Read::Sample(sample) => {
+            builder.push_histogram(sample);
+            false
+        }
+        histogram::Read::Stale(timestamp) => {
+            builder.push_sample(Sample { timestamp, value: stale_nan() });
+            true
+        }
+    }
 }
 
 /// The labels of a series as far as they can be read.

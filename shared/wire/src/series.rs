@@ -2,7 +2,7 @@
 
 use model::{LabelError, Limits, METRIC_NAME, Timestamp};
 
-use crate::error::{SeriesError, excerpt};
+use crate::error::{ProtobufError, SeriesError, excerpt};
 
 /// The limits of one request that arrives now.
 #[derive(Debug)]
@@ -19,6 +19,32 @@ pub(crate) struct SeriesSoFar {
     label_bytes: usize,
     samples: usize,
     has_metric_name: bool,
+}
+
+/// Why a series was refused, before it is known which one it was.
+pub(crate) enum Refused {
+    /// The message itself cannot be read.
+    Protobuf(ProtobufError),
+    /// The series breaks a rule.
+    Series(SeriesError),
+}
+
+impl From<ProtobufError> for Refused {
+    fn from(error: ProtobufError) -> Self {
+        Self::Protobuf(error)
+    }
+}
+
+impl From<SeriesError> for Refused {
+    fn from(error: SeriesError) -> Self {
+        Self::Series(error)
+    }
+}
+
+impl From<LabelError> for Refused {
+    fn from(error: LabelError) -> Self {
+        Self::Series(error.into())
+    }
 }
 
 impl<'a> Checks<'a> {

@@ -1,27 +1,48 @@
 //! Endpoints that samples are pushed to.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
 use model::{ErrorKind, TenantId, Timestamp};
 
 use wire::cloudwatch::firehose::answer;
+use wire::remote_write::{Protocol, check_headers};
 
 use super::{Reply, Route, log, reply};
 use crate::error::consequence;
-use crate::ingest::firehose;
+use crate::ingest::{Written, firehose};
 use crate::{App, AppError, ingest};
 
-/// Prometheus remote write 1.0. The answer is plain text, which senders put into their log.
+/// Prometheus remote write. The answer is plain text, which senders put into their log.
 pub(super) async fn remote_write(app: &App, tenant: &TenantId, request: &Request<Bytes>, now: Timestamp) -> Reply {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Err(unsupported) = wire::remote_write::check_headers(header("content-type"), header("content-encoding")) {
-        app.metrics.refused(ErrorKind::Invalid);
-        return reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{unsupported}\n"));
+    let protocol = match check_headers(header("content-type"), header("content-encoding")) {
+        Ok(protocol) => protocol,
+        Err(unsupported) => {
+            app.metrics.refused(ErrorKind::Invalid);
+            return reply::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("{unsupported}\n"));
+        }
+    };
+    let (mut reply, written) = match ingest::remote_write(app, tenant, (protocol, request.body()), now).await {
+        Ok(written) => (taken(app, &written), written),
+        Err(error) => (failure(app, &error), Written::default()),
+    };
+    if protocol == Protocol::V2 {
+        // Senders of 2.0 take an answer without these for one of a receiver that knows only 1.0.
+        let counts = [("samples", written.numbers), ("histograms", written.histograms), ("exemplars", 0)];
+        for (what, count) in counts {
+            let name = HeaderName::try_from(format!("x-prometheus-remote-write-{what}-written"));
+            reply.headers_mut().insert(name.expect("these are names of headers"), HeaderValue::from(count));
+        }
     }
-    match ingest::remote_write(app, tenant, request.body(), now).await {
-        Ok(_) => reply::empty(StatusCode::NO_CONTENT),
-        Err(error) => failure(app, &error),
-    }
+    reply
+}
+
+/// The answer to a request that was taken, perhaps without some of its series: those are not to be sent again.
+fn taken(app: &App, written: &Written) -> Reply {
+    let Some((count, first)) = &written.refused else { return reply::empty(StatusCode::NO_CONTENT) };
+    app.metrics.refused(ErrorKind::Invalid);
+    let message = format!("{first}; {count} series of the request were refused, the others were written\n");
+    reply::text(StatusCode::BAD_REQUEST, message)
 }
 
 /// Amazon Data Firehose: the answer repeats the request's id, or Firehose takes it for a failure.

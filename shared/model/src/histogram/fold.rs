@@ -42,7 +42,8 @@ pub fn fold(histograms: &[&Histogram], mut amount: impl FnMut(&[f64]) -> f64) ->
     let (counter_reset, resets_conflict) = common_reset(histograms);
     let count = each(&|parts| parts.count);
     let sum = each(&|parts| parts.sum);
-    let zero_count = each(&|parts| raised_zero(parts, threshold).0);
+    // Histograms with custom buckets have no zero bucket that could get something.
+    let zero_count = if schema.is_custom() { 0.0 } else { each(&|parts| raised_zero(parts, threshold).0) };
     let mut side = |is_positive: bool| {
         let aligned: Vec<Cow<'_, [(i32, f64)]>> =
             histograms.iter().map(|histogram| aligned(&histogram.parts, is_positive, &schema, threshold)).collect();

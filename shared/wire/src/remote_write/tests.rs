@@ -1,8 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Labels, STALE_NAN_BITS, TimeRange};
+use model::{Labels, STALE_NAN_BITS, TimeRange, TimedHistogram};
 use proptest::prelude::*;
 
+use super::histogram::testing::any_histogram;
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -133,20 +135,18 @@ fn a_bomb_costs_nothing() {
 
 #[test]
 fn what_we_do_not_store_is_passed_over_and_counted() {
-    let histogram = || field(series::HISTOGRAM, [0x08, 0x01]);
     let exemplar = || field(series::EXEMPLAR, b"");
     let unknown = || field(99, b"later");
     let message = [
         field(request::METADATA, b"whatever"),
-        one_series(&[name("only_histogram"), histogram(), histogram()]),
-        one_series(&[unknown(), name("both"), exemplar(), sample_at(NOW, 1.0), histogram()]),
+        one_series(&[name("only_exemplars"), exemplar(), exemplar()]),
+        one_series(&[unknown(), name("both"), exemplar(), sample_at(NOW, 1.0)]),
         field(2, b"reserved"),
         vec![0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06],
     ]
     .concat();
     let decoded = decode_message(&message, &Limits::default(), NOW).unwrap();
-    let counts = (decoded.histograms_skipped, decoded.exemplars_skipped, decoded.metadata_skipped);
-    assert_eq!(counts, (3, 1, 1));
+    assert_eq!((decoded.exemplars_skipped, decoded.metadata_skipped), (3, 1));
     assert_eq!(decoded.batch.series_count(), 1);
     assert_eq!(decoded.batch.series(0).labels.to_string(), "both");
 }
@@ -192,31 +192,30 @@ fn an_empty_request_is_an_empty_batch() {
 #[test]
 fn headers_decide_between_reading_and_415() {
     let v2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let other = "is not supported, send application/x-protobuf, or \
+                 application/x-protobuf;proto=io.prometheus.write.v2.Request";
     let cases: [(Option<&str>, Option<&str>, &str); 11] = [
         (Some("application/x-protobuf"), Some("snappy"), ""),
         (Some("application/x-protobuf; proto=prometheus.WriteRequest"), Some("SNAPPY"), ""),
         (Some("Application/X-Protobuf"), None, ""),
         (None, None, ""),
         (Some(""), Some(""), ""),
-        (
-            Some(v2),
-            Some("snappy"),
-            "remote write 2.0 (application/x-protobuf;proto=io.prometheus.write.v2.Request) is not supported, send \
-             remote write 1.0 (application/x-protobuf)",
-        ),
+        (Some(v2), Some("snappy"), ""),
         (
             Some("application/x-protobuf;proto=yolo"),
             Some("snappy"),
-            "content type \"application/x-protobuf;proto=yolo\" is not supported, send application/x-protobuf",
+            "content type \"application/x-protobuf;proto=yolo\" OTHER",
         ),
-        (Some("text/plain"), None, "content type \"text/plain\" is not supported, send application/x-protobuf"),
+        (Some("text/plain"), None, "content type \"text/plain\" OTHER"),
         (None, Some("zstd"), "content encoding \"zstd\" is not supported, send snappy"),
         (None, Some("gzip"), "content encoding \"gzip\" is not supported, send snappy"),
         (None, Some("snappy, gzip"), "content encoding \"snappy, gzip\" is not supported, send snappy"),
     ];
     for (content_type, encoding, expected) in cases {
         let answer = check_headers(content_type, encoding).map_err(|error| error.to_string());
-        assert_eq!(answer.err().unwrap_or_default(), expected, "{content_type:?} {encoding:?}");
+        let protocol = if content_type == Some(v2) { Protocol::V2 } else { Protocol::V1 };
+        let expected = if expected.is_empty() { Ok(protocol) } else { Err(expected.replace("OTHER", other)) };
+        assert_eq!(answer, expected, "{content_type:?} {encoding:?}");
     }
 }
 
@@ -263,21 +262,25 @@ fn sample_strategy() -> impl Strategy<Value = Sample> {
 fn batch_strategy() -> impl Strategy<Value = Batch> {
     let labels = proptest::collection::btree_map(".{1,40}", ".{1,200}", 0..6);
     let samples = proptest::collection::vec(sample_strategy(), 1..5);
-    proptest::collection::vec((labels, "[a-z_:]{1,30}", samples), 0..8).prop_map(|series| {
+    let native = prop_oneof![3 => Just(Vec::new()), 1 => proptest::collection::vec(any_histogram(), 1..3)];
+    proptest::collection::vec((labels, "[a-z_:]{1,30}", samples, native), 0..8).prop_map(|series| {
         let mut batch = Batch::new();
-        for (mut pairs, name, samples) in series {
+        for (mut pairs, name, samples, native) in series {
             pairs.insert(METRIC_NAME.to_owned(), name);
             let labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))).unwrap();
-            batch.push(labels.as_ref(), samples);
+            let at = |histogram| TimedHistogram { timestamp: NOW, histogram: Arc::new(histogram) };
+            batch.push_native(labels.as_ref(), samples, native.into_iter().map(at));
         }
         batch
     })
 }
 
-/// Labels, times and the bits of values, so that NaN payloads are compared.
-fn bits(batch: &Batch) -> Vec<(Labels, Vec<(Timestamp, u64)>)> {
+/// Labels, times and the bits of values, so that NaN payloads are compared; of histograms all there is.
+type Bits = (Labels, Vec<(Timestamp, u64)>, String);
+
+fn bits(batch: &Batch) -> Vec<Bits> {
     let samples = |series: model::BatchSeries<'_>| series.samples().map(|s| (s.timestamp, s.value.to_bits())).collect();
-    batch.iter().map(|series| (series.labels.to_labels(), samples(series))).collect()
+    batch.iter().map(|one| (one.labels.to_labels(), samples(one), format!("{:?}", one.histograms))).collect()
 }
 
 proptest! {
