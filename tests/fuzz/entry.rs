@@ -103,8 +103,8 @@ fn native(schema: i32) -> HistogramSamples {
             .expect("the parts fit together"),
         )
     };
-    HistogramSamples {
-        timestamps: steps.iter().map(|step| Timestamp::from_secs(step * 15)).collect(),
-        values: steps.iter().map(one).collect(),
-    }
+    HistogramSamples::new(
+        steps.iter().map(|step| Timestamp::from_secs(step * 15)).collect(),
+        steps.iter().map(one).collect(),
+    )
 }

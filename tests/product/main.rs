@@ -6,5 +6,6 @@ mod alerts;
 mod bad_input;
 mod config;
 mod durability;
+mod native_histograms;
 mod newcomer;
 mod server;

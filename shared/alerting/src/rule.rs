@@ -12,6 +12,7 @@ mod codec;
 mod file;
 mod state;
 mod step;
+mod vector;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +23,8 @@ use crate::template::Template;
 
 pub use file::{CheckExpr, parse};
 pub use state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
-pub use step::{Moment, Outcome, Reason, RuleResult, Transition, TransitionState, retire, step};
+pub use step::{Moment, Outcome, Reason, Transition, TransitionState, retire, step};
+pub use vector::{RuleResult, RuleVector};
 
 /// The interval of a group that names none.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);

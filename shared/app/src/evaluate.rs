@@ -24,7 +24,7 @@ mod work;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Batch, ErrorKind, Labels, Sample, TenantId, Timestamp};
+use model::{Batch, ErrorKind, Labels, TenantId, Timestamp};
 
 pub(crate) use history::read as read_history;
 
@@ -32,6 +32,7 @@ use crate::load::Drained;
 use crate::ports::{Message, Minute, RowWrite, Shard};
 use crate::tick_row::{self, TickRow};
 use crate::{App, AppError, load};
+use recorded::RecordedSample;
 
 /// How long a tick takes what waits after an outage; what is left then, and the rules, are for the next one. With the
 /// time of the rules, and some to spare for one more piece, it is less than the function may run.
@@ -214,12 +215,15 @@ async fn append(
     app: &App,
     shard: Shard,
     minute: Minute,
-    samples: &[(TenantId, Vec<(Labels, Sample)>)],
+    samples: &[(TenantId, Vec<(Labels, RecordedSample)>)],
 ) -> Result<(), AppError> {
     for (tenant, samples) in samples {
         let mut batch = Batch::new();
         for (labels, sample) in samples {
-            batch.push(labels.as_ref(), [*sample]);
+            match sample {
+                RecordedSample::Number(sample) => batch.push(labels.as_ref(), [*sample]),
+                RecordedSample::Histogram(sample) => batch.push_native(labels.as_ref(), [], [sample.clone()]),
+            }
         }
         let blob = Bytes::from(tsdb::wal::encode(&batch));
         app.ports.wal.append(shard, minute, tenant, blob).await?;

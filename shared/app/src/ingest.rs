@@ -51,13 +51,11 @@ pub async fn remote_write(
         Protocol::V1 => wire::remote_write::decode(body, &app.limits, now)?,
         Protocol::V2 => v2::decode(body, &app.limits, now)?,
     };
-    let histograms_skipped = decoded.batch.histogram_count();
-    if histograms_skipped + decoded.exemplars_skipped > 0 {
-        app.metrics.skipped(histograms_skipped, decoded.exemplars_skipped);
+    if decoded.exemplars_skipped > 0 {
+        app.metrics.exemplars_skipped(decoded.exemplars_skipped);
     }
     append(app, tenant, &decoded.batch, now).await?;
-    let (numbers, histograms) = (decoded.numbers(), decoded.stale_histograms);
-    Ok(Written { numbers, histograms, refused: decoded.refused })
+    Ok(Written { numbers: decoded.numbers(), histograms: decoded.histograms(), refused: decoded.refused })
 }
 
 /// Appends a batch to the log; when this returns, its samples survive a crash and every query sees them.
@@ -65,8 +63,7 @@ pub async fn remote_write(
 /// # Errors
 /// `Unavailable` when the log has no room or takes too long, or the tick is too far behind.
 pub async fn append(app: &App, tenant: &TenantId, batch: &Batch, now: Timestamp) -> Result<Taken, AppError> {
-    let samples = batch.sample_count() - batch.histogram_count();
-    let taken = Taken { series: batch.series_count(), samples };
+    let taken = Taken { series: batch.series_count(), samples: batch.sample_count() };
     if taken.samples == 0 {
         return Ok(taken);
     }

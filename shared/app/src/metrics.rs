@@ -26,7 +26,7 @@ const REFUSED: Counter =
     Counter { name: "mihari_ingest_refused_requests_total", help: "Push requests refused, by reason." };
 const SKIPPED: Counter = Counter {
     name: "mihari_ingest_skipped_total",
-    help: "Native histograms and exemplars in accepted requests that are not stored yet, by kind.",
+    help: "Exemplars in accepted requests, which are not stored yet, by kind.",
 };
 const UNREADABLE: Counter = Counter {
     name: "mihari_wal_unreadable_entries_total",
@@ -133,9 +133,8 @@ impl Metrics {
         self.add(&REFUSED, vec![("reason", reason.to_owned())], 1);
     }
 
-    /// Parts of an accepted request were skipped.
-    pub fn skipped(&self, histograms: usize, exemplars: usize) {
-        self.add(&SKIPPED, vec![("kind", "histogram".to_owned())], histograms);
+    /// Exemplars of an accepted request were skipped.
+    pub fn exemplars_skipped(&self, exemplars: usize) {
         self.add(&SKIPPED, vec![("kind", "exemplar".to_owned())], exemplars);
     }
 

@@ -16,8 +16,8 @@ pub use self::fold::{Folded, MixedSchemas, fold};
 ///
 /// Counts are numbers with a fraction, as rates and averages need them; counts of integers are exact up to 2^53. Buckets
 /// either grow exponentially on both sides of zero, or have bounds of their own. A value never changes once it is
-/// built: samples share it behind an [`Arc`].
-#[derive(Clone, Debug)]
+/// built: samples share it behind an [`Arc`]. The default one has no observation.
+#[derive(Clone, Debug, Default)]
 pub struct Histogram {
     parts: HistogramParts,
 }
@@ -137,13 +137,22 @@ pub struct Bucket {
     pub count: f64,
 }
 
-/// A histogram at a time.
+/// The samples of one series that are histograms, oldest first.
 #[derive(Clone, Debug)]
 pub struct HistogramSamples {
     /// When each was measured, strictly ascending; none of them is a time of the series' numbers.
     pub timestamps: Arc<[crate::Timestamp]>,
     /// The histograms, one a timestamp.
     pub values: Vec<Arc<Histogram>>,
+    /// For rollups: how many raw histograms each value stands for. `None` means one each.
+    pub weights: Option<Vec<f64>>,
+}
+
+impl HistogramSamples {
+    /// Raw samples, one histogram a timestamp.
+    pub const fn new(timestamps: Arc<[crate::Timestamp]>, values: Vec<Arc<Histogram>>) -> Self {
+        Self { timestamps, values, weights: None }
+    }
 }
 
 impl Histogram {

@@ -104,7 +104,7 @@ fn load_histograms() -> Vec<Series> {
         let text = format!("10.0.0.{instance}:9100");
         let labels = Labels::from_pairs([("__name__", "h"), ("job", "node"), ("instance", &text)]);
         let values = (0..100_u32).map(|step| Arc::new(histogram(step))).collect();
-        let samples = HistogramSamples { timestamps: Arc::clone(&times), values };
+        let samples = HistogramSamples::new(Arc::clone(&times), values);
         let labels = labels.expect("the labels are valid");
         Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels, &[]) }
     };

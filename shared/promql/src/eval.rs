@@ -384,5 +384,5 @@ fn present_histograms(row: &[Option<Arc<Histogram>>], all_times: &Arc<[Timestamp
     } else {
         row.iter().zip(all_times.iter()).filter_map(|(histogram, time)| histogram.as_ref().map(|_| *time)).collect()
     };
-    (!values.is_empty()).then(|| Box::new(HistogramSamples { timestamps, values }))
+    (!values.is_empty()).then(|| Box::new(HistogramSamples::new(timestamps, values)))
 }

@@ -211,7 +211,7 @@ fn cut(labels: &Labels, samples: &BTreeMap<i64, LoadedSample>, selection: &Selec
             }
         }
     }
-    let samples = HistogramSamples { timestamps: times.into(), values };
+    let samples = HistogramSamples::new(times.into(), values);
     let histograms = (!samples.values.is_empty()).then(|| Box::new(samples));
     let series = Series { histograms, ..Series::from_samples(labels.clone(), &numbers) };
     (!series.is_empty()).then_some(series)

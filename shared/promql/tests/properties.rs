@@ -53,10 +53,10 @@ impl Source for Whole {
 
 fn cut_histograms(samples: &HistogramSamples, range: model::TimeRange) -> HistogramSamples {
     let within = || samples.timestamps.iter().zip(&samples.values).filter(|(time, _)| range.contains(**time));
-    HistogramSamples {
-        timestamps: within().map(|(time, _)| *time).collect(),
-        values: within().map(|(_, histogram)| Arc::clone(histogram)).collect(),
-    }
+    HistogramSamples::new(
+        within().map(|(time, _)| *time).collect(),
+        within().map(|(_, histogram)| Arc::clone(histogram)).collect(),
+    )
 }
 
 fn answer(query: &str, series: &[Series], params: &Params) -> Result<Value, EvalError> {
@@ -325,7 +325,7 @@ fn with_histograms(kind: usize, labels: Labels, samples: &[Sample]) -> Series {
         times.push(sample.timestamp);
         values.push(Arc::new(histogram(kind, sample.value)));
     }
-    let samples = HistogramSamples { timestamps: times.into(), values };
+    let samples = HistogramSamples::new(times.into(), values);
     Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels, &numbers) }
 }
 

@@ -9,25 +9,28 @@
 
 mod encode;
 mod index;
+mod native;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Labels, Matcher, Series, TimeRange, Timestamp, stale_nan};
+use model::{HistogramSamples, Labels, Matcher, Series, TimeRange, Timestamp, stale_nan};
 
 pub use encode::{encode, encode_rollups};
 pub use index::{Index, Selected, TRAILER_BYTES};
 
 use crate::error::{Result, TsdbError};
 use crate::frame::{Frame, Scratch, Slot, SlotRun};
-use crate::rollup::{COLUMN_COUNT, Column, Resolution, RollupSeries};
+use crate::rollup::{COLUMN_COUNT, Column, Resolution, RollupHistograms, RollupSeries};
+use index::NativeRow;
+use native::NativeFrame;
 
 /// What the columns of a block are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockKind {
-    /// One column a series: its samples.
+    /// One column a series: its samples. Native histograms have columns of their own beside those of numbers.
     Raw,
     /// One column for each of [`Column`], one value a span.
     Rollup(Resolution),
@@ -133,13 +136,15 @@ impl Index {
         let mut scratch = Scratch::default();
         for (group, series) in self.by_group(selected) {
             let frame = self.frame(group, 0, fetch)?;
+            let mut native = self.native_samples(group, series, &mut cuts, fetch)?.into_iter().peekable();
             for &index in series {
                 let mut values = Vec::with_capacity(self.timeline(index).len());
                 let slots = frame.decode(index - self.group_start(group), &mut scratch, &mut values);
                 let (timestamps, values) = cuts.cut(index, slots, values);
-                if !values.is_empty() {
+                let histograms = native.next_if(|(series, _)| *series == index).map(|(_, samples)| samples);
+                if !values.is_empty() || histograms.is_some() {
                     let labels = self.labels(index);
-                    out.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms: None });
+                    out.push(Series { labels, timestamps, values, weights: None, resolution: None, histograms });
                 }
             }
         }
@@ -175,6 +180,7 @@ impl Index {
                     rollups.timestamps = timestamps;
                     rollups.columns[column as usize] = values;
                 }
+                self.native_rollups(group, (series, &mut out[first..]), column, &mut cuts, fetch)?;
             }
         }
         let whole = |rollups: &RollupSeries| {
@@ -183,8 +189,86 @@ impl Index {
         if !out.iter().all(whole) {
             return Err(TsdbError::malformed(WHAT, "columns of one series differ in length"));
         }
-        out.retain(|rollups| !rollups.timestamps.is_empty());
+        out.retain(|rollups| !rollups.is_empty());
         Ok(out)
+    }
+
+    /// The native histograms within range of the chosen series of a group: their places, and the samples.
+    fn native_samples(
+        &self,
+        group: usize,
+        series: &[usize],
+        cuts: &mut Cuts<'_>,
+        fetch: &mut FetchFrame<'_>,
+    ) -> Result<Vec<(usize, Box<HistogramSamples>)>> {
+        let mut found = Vec::new();
+        self.each_native(group, series, 0, fetch, |_, row, reader| {
+            let (place, timestamps) = cuts.times(row.timeline);
+            if !place.is_empty() {
+                let mut values = native::histograms(reader, self.timeline_at(row.timeline).len())?;
+                values.truncate(place.end);
+                values.drain(..place.start);
+                found.push((row.series, Box::new(HistogramSamples::new(timestamps, values))));
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Fills in a column of the native histograms of the chosen series of a group.
+    fn native_rollups(
+        &self,
+        group: usize,
+        (series, out): (&[usize], &mut [RollupSeries]),
+        column: Column,
+        cuts: &mut Cuts<'_>,
+        fetch: &mut FetchFrame<'_>,
+    ) -> Result<()> {
+        self.each_native(group, series, column as usize, fetch, |at, row, reader| {
+            let (place, timestamps) = cuts.times(row.timeline);
+            if place.is_empty() {
+                return Ok(());
+            }
+            let rollups = out[at].histograms.get_or_insert_with(|| Box::new(RollupHistograms::empty(timestamps)));
+            let all = self.timeline_at(row.timeline).len();
+            match column {
+                Column::Min | Column::Max => {}
+                Column::Count => rollups.counts = native::counts(reader, all)?[place].to_vec(),
+                Column::Sum => rollups.sums = native::histograms(reader, all)?[place].to_vec(),
+                Column::Last => rollups.lasts = native::histograms(reader, all)?[place].to_vec(),
+                Column::Increase => rollups.increases = native::histograms(reader, all)?[place].to_vec(),
+            }
+            Ok(())
+        })
+    }
+
+    /// Shows a column of native histograms of each chosen series of a group that has any: its place among the chosen
+    /// ones, where it is, and its bytes.
+    fn each_native(
+        &self,
+        group: usize,
+        series: &[usize],
+        column: usize,
+        fetch: &mut FetchFrame<'_>,
+        mut show: impl FnMut(usize, NativeRow, crate::coding::Reader<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let start = self.group_start(group);
+        let rows = self.native_from(start);
+        let rows = &rows[..rows.partition_point(|row| row.series < start + self.group_len(group))];
+        if !rows.iter().any(|row| series.binary_search(&row.series).is_ok()) {
+            return Ok(());
+        }
+        let bytes = self.checked_frame(group, self.kind().columns() + column, fetch)?;
+        let frame = NativeFrame::open(&bytes)?;
+        let mut columns = frame.columns();
+        for row in rows {
+            let missing = TsdbError::malformed(WHAT, "there are fewer histograms than series that have some");
+            let reader = columns.next().ok_or(missing)??;
+            if let Ok(at) = series.binary_search(&row.series) {
+                show(at, *row, reader)?;
+            }
+        }
+        Ok(())
     }
 
     fn frame(&self, group: usize, column: usize, fetch: &mut FetchFrame<'_>) -> Result<Frame> {
@@ -206,22 +290,28 @@ impl<'a> Cuts<'a> {
         Self { index, range, shared: BTreeMap::new() }
     }
 
-    /// Times and values of a series: `values` of its present slots become those of all its samples in range.
-    fn cut(&mut self, series: usize, slots: &[SlotRun], values: Vec<f64>) -> (Arc<[Timestamp]>, Vec<f64>) {
-        let (index, range) = (self.index, self.range);
-        let (place, timestamps) = self.shared.entry(index.timeline_of(series)).or_insert_with(|| {
-            let timeline = index.timeline(series);
-            let place = within(timeline, range);
+    /// The part of a timeline that lies within the range: which, and its times.
+    fn times(&mut self, timeline: usize) -> (Range<usize>, Arc<[Timestamp]>) {
+        let key = u32::try_from(timeline).expect("an index has fewer than 2^32 timelines");
+        let (place, timestamps) = self.shared.entry(key).or_insert_with(|| {
+            let timeline = self.index.timeline_at(timeline);
+            let place = within(timeline, self.range);
             let whole = place.len() == timeline.len();
             let cut = if whole { Arc::clone(timeline) } else { Arc::from(&timeline[place.clone()]) };
             (place, cut)
         });
+        (place.clone(), Arc::clone(timestamps))
+    }
+
+    /// Times and values of a series: `values` of its present slots become those of all its samples in range.
+    fn cut(&mut self, series: usize, slots: &[SlotRun], values: Vec<f64>) -> (Arc<[Timestamp]>, Vec<f64>) {
         if slots.is_empty() {
+            let (place, timestamps) = self.times(self.index.timeline_of(series) as usize);
             let whole = place.len() == values.len();
-            let values = if whole { values } else { values[place.clone()].to_vec() };
-            return (Arc::clone(timestamps), values);
+            let values = if whole { values } else { values[place].to_vec() };
+            return (timestamps, values);
         }
-        cut_slots(index.timeline(series), slots, &values, range)
+        cut_slots(self.index.timeline(series), slots, &values, self.range)
     }
 }
 

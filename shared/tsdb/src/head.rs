@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use model::{Batch, Labels, LabelsRef, METRIC_NAME, MatchOp, Matcher, Series, TimeRange, Timestamp, matches_all};
+use model::{
+    Batch, BatchSeries, Histogram, HistogramSamples, Labels, LabelsRef, METRIC_NAME, MatchOp, Matcher, Series,
+    TimeRange, Timestamp, matches_all,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block;
+use crate::histogram::weight;
 use crate::hour::hour_of;
-use crate::merge::{by_labels, settle};
+use crate::merge::{SampleValue, by_labels, separate, settle};
 use crate::rollup::SharedTimes;
 
 /// The samples of any number of batches, by series.
@@ -31,8 +35,16 @@ pub struct Head {
 #[derive(Clone, Debug)]
 struct HeadSeries {
     labels: Labels,
+    numbers: HeadColumn<f64>,
+    /// Most series have none.
+    histograms: Option<Box<HeadColumn<Arc<Histogram>>>>,
+}
+
+/// Samples of one kind of a series.
+#[derive(Clone, Debug)]
+struct HeadColumn<T> {
     timestamps: Vec<Timestamp>,
-    values: Vec<f64>,
+    values: Vec<T>,
     /// Places in the head's `minutes`, a sample each.
     arrivals: Vec<u32>,
     /// Whether times are strictly ascending.
@@ -58,7 +70,7 @@ impl Head {
         for incoming in batch.iter() {
             let known = self.series.get(guess).is_some_and(|series| series.labels.as_ref() == incoming.labels);
             let place = if known { guess } else { self.place(incoming.labels) };
-            self.series[place].append(incoming.timestamps, incoming.values, arrival);
+            self.series[place].append(&incoming, arrival);
             guess = place + 1;
         }
         self.samples += batch.sample_count();
@@ -77,8 +89,7 @@ impl Head {
     /// How many samples arrived in a minute or before it, repeats included.
     pub fn count_through(&self, minute: i64) -> usize {
         let closed = self.arrived_through(minute);
-        let inside = |series: &HeadSeries| series.arrivals.iter().filter(|arrival| closed[**arrival as usize]).count();
-        self.series.iter().map(inside).sum()
+        self.series.iter().map(|series| series.count_arrived(&closed)).sum()
     }
 
     /// Forgets the samples that arrived in a minute or before it, and series that have none left.
@@ -95,7 +106,7 @@ impl Head {
         }
         let series_before = self.series.len();
         self.series.retain_mut(|series| series.forget(&moves));
-        self.samples = self.series.iter().map(|series| series.values.len()).sum();
+        self.samples = self.series.iter().map(HeadSeries::len).sum();
         if self.series.len() != series_before {
             self.index();
         }
@@ -103,11 +114,9 @@ impl Head {
 
     /// From the oldest to the newest sample; `None` without samples.
     pub fn time_range(&self) -> Option<TimeRange> {
-        let times = |series: &HeadSeries| {
-            let (min, max) = (series.timestamps.iter().min()?, series.timestamps.iter().max()?);
-            Some(TimeRange::new(*min, *max))
-        };
-        self.series.iter().filter_map(times).reduce(|one, two| one.union(&two))
+        let times = |times: &[Timestamp]| Some(TimeRange::new(*times.iter().min()?, *times.iter().max()?));
+        let ranges = self.series.iter().flat_map(HeadSeries::times).filter_map(times);
+        ranges.reduce(|one, two| one.union(&two))
     }
 
     /// The samples within `range` of the series that fulfil all matchers, sorted by labels.
@@ -128,7 +137,7 @@ impl Head {
 
     /// How many samples a [`Head::select`] of the same would give at most.
     pub fn count(&self, matchers: &[Matcher], range: TimeRange) -> usize {
-        let inside = |series: &HeadSeries| series.timestamps.iter().filter(|time| range.contains(**time)).count();
+        let inside = |series: &HeadSeries| series.count(range);
         self.candidates(matchers).filter(|series| matches_all(matchers, series.labels.as_ref())).map(inside).sum()
     }
 
@@ -144,13 +153,8 @@ impl Head {
         let mut shared = SharedTimes::default();
         for series in &self.series {
             let Some(whole) = series.arrived(&closed, &mut shared) else { continue };
-            let mut start = 0;
-            while start < whole.len() {
-                let hour = hour_of(whole.timestamps[start]);
-                let end = start + whole.timestamps[start..].partition_point(|time| hour_of(*time) == hour);
-                let part = if start == 0 && end == whole.len() { whole.clone() } else { slice(&whole, start, end) };
+            for (hour, part) in by_hour(whole) {
                 hours.entry(hour).or_default().push(part);
-                start = end;
             }
         }
         hours.into_iter().map(|(hour, series)| (hour, block::encode(&series))).collect()
@@ -189,13 +193,8 @@ impl Head {
         if let Some(place) = self.places.find(hash(labels), same) {
             return *place as usize;
         }
-        self.series.push(HeadSeries {
-            labels: labels.to_labels(),
-            timestamps: Vec::new(),
-            values: Vec::new(),
-            arrivals: Vec::new(),
-            in_order: true,
-        });
+        let series = HeadSeries { labels: labels.to_labels(), numbers: HeadColumn::default(), histograms: None };
+        self.series.push(series);
         self.index_one(self.series.len() - 1);
         self.series.len() - 1
     }
@@ -226,7 +225,93 @@ fn hash(labels: LabelsRef<'_>) -> u64 {
 }
 
 impl HeadSeries {
-    fn append(&mut self, timestamps: &[Timestamp], values: &[f64], arrival: u32) {
+    fn append(&mut self, incoming: &BatchSeries<'_>, arrival: u32) {
+        self.numbers.append(incoming.timestamps, incoming.values, arrival);
+        if !incoming.histograms.is_empty() {
+            let (timestamps, values): (Vec<Timestamp>, Vec<Arc<Histogram>>) =
+                incoming.histograms.iter().map(|sample| (sample.timestamp, Arc::clone(&sample.histogram))).unzip();
+            self.histograms.get_or_insert_default().append(&timestamps, &values, arrival);
+        }
+    }
+
+    /// How many samples there are, repeats included.
+    fn len(&self) -> usize {
+        self.numbers.values.len() + self.histograms.as_ref().map_or(0, |column| column.values.len())
+    }
+
+    /// The times of numbers, then of histograms.
+    fn times(&self) -> impl Iterator<Item = &[Timestamp]> {
+        let histograms = self.histograms.as_ref().map(|column| column.timestamps.as_slice());
+        std::iter::once(self.numbers.timestamps.as_slice()).chain(histograms)
+    }
+
+    /// What samples within a range count towards limits: a number one, a histogram as much as its buckets take.
+    fn count(&self, range: TimeRange) -> usize {
+        let numbers = self.numbers.timestamps.iter().filter(|time| range.contains(**time)).count();
+        let histograms = self.histograms.iter().flat_map(|column| column.timestamps.iter().zip(&column.values));
+        let weights = histograms.filter(|(time, _)| range.contains(**time)).map(|(_, histogram)| weight(histogram));
+        numbers + weights.sum::<usize>()
+    }
+
+    fn count_arrived(&self, marked: &[bool]) -> usize {
+        let inside = |arrivals: &[u32]| arrivals.iter().filter(|arrival| marked[**arrival as usize]).count();
+        inside(&self.numbers.arrivals) + self.histograms.as_ref().map_or(0, |column| inside(&column.arrivals))
+    }
+
+    /// Keeps the samples of the arrivals that go on, under their new places. False when none is left.
+    fn forget(&mut self, moves: &[Option<u32>]) -> bool {
+        let has_numbers = self.numbers.forget(moves);
+        if self.histograms.as_mut().is_some_and(|column| !column.forget(moves)) {
+            self.histograms = None;
+        }
+        has_numbers || self.histograms.is_some()
+    }
+
+    /// All samples of the arrivals that are marked.
+    fn arrived(&self, marked: &[bool], shared: &mut SharedTimes) -> Option<Series> {
+        if marked.iter().all(|marked| *marked) {
+            return self.within(TimeRange::ALL, shared);
+        }
+        let histograms = self.histograms.as_ref().map(|column| column.arrived(marked));
+        self.series(self.numbers.arrived(marked), histograms, shared)
+    }
+
+    fn has_any(&self, range: TimeRange) -> bool {
+        self.times().flatten().any(|time| range.contains(*time))
+    }
+
+    fn within(&self, range: TimeRange, shared: &mut SharedTimes) -> Option<Series> {
+        let histograms = self.histograms.as_ref().map(|column| column.within(range));
+        self.series(self.numbers.within(range), histograms, shared)
+    }
+
+    fn series(
+        &self,
+        (timestamps, values): (Vec<Timestamp>, Vec<f64>),
+        histograms: Option<(Vec<Timestamp>, Vec<Arc<Histogram>>)>,
+        shared: &mut SharedTimes,
+    ) -> Option<Series> {
+        let histograms = histograms.filter(|(times, _)| !times.is_empty());
+        if values.is_empty() && histograms.is_none() {
+            return None;
+        }
+        let histograms = histograms.map(|(times, values)| Box::new(HistogramSamples::new(shared.share(times), values)));
+        let timestamps = if values.is_empty() { Arc::default() } else { shared.share(timestamps) };
+        let labels = self.labels.clone();
+        let mut series = Series { labels, timestamps, values, weights: None, resolution: None, histograms };
+        separate(&mut series);
+        Some(series)
+    }
+}
+
+impl<T> Default for HeadColumn<T> {
+    fn default() -> Self {
+        Self { timestamps: Vec::new(), values: Vec::new(), arrivals: Vec::new(), in_order: true }
+    }
+}
+
+impl<T: SampleValue> HeadColumn<T> {
+    fn append(&mut self, timestamps: &[Timestamp], values: &[T], arrival: u32) {
         let last = self.timestamps.last().copied();
         let follows = last.zip(timestamps.first()).is_none_or(|(last, first)| last < *first);
         self.in_order &= follows && timestamps.is_sorted_by(|one, two| one < two);
@@ -235,13 +320,12 @@ impl HeadSeries {
         self.arrivals.resize(self.values.len(), arrival);
     }
 
-    /// Keeps the samples of the arrivals that go on, under their new places. False when none is left.
     fn forget(&mut self, moves: &[Option<u32>]) -> bool {
         let mut kept = 0;
         for index in 0..self.values.len() {
             let Some(arrival) = moves[self.arrivals[index] as usize] else { continue };
             self.timestamps[kept] = self.timestamps[index];
-            self.values[kept] = self.values[index];
+            self.values.swap(kept, index);
             self.arrivals[kept] = arrival;
             kept += 1;
         }
@@ -252,58 +336,66 @@ impl HeadSeries {
         kept > 0
     }
 
-    /// All samples of the arrivals that are marked.
-    fn arrived(&self, marked: &[bool], shared: &mut SharedTimes) -> Option<Series> {
-        if marked.iter().all(|marked| *marked) {
-            return self.within(TimeRange::ALL, shared);
-        }
+    fn arrived(&self, marked: &[bool]) -> (Vec<Timestamp>, Vec<T>) {
         let samples = self.timestamps.iter().zip(&self.values).zip(&self.arrivals);
         let chosen = samples.filter(|(_, arrival)| marked[**arrival as usize]);
-        let mut chosen: Vec<(Timestamp, f64)> = chosen.map(|((time, value), _)| (*time, *value)).collect();
+        let mut chosen: Vec<(Timestamp, T)> = chosen.map(|((time, value), _)| (*time, value.clone())).collect();
         if !self.in_order {
             settle(&mut chosen);
         }
-        self.series(chosen.into_iter().unzip(), shared)
+        chosen.into_iter().unzip()
     }
 
-    fn has_any(&self, range: TimeRange) -> bool {
-        self.timestamps.iter().any(|time| range.contains(*time))
-    }
-
-    fn within(&self, range: TimeRange, shared: &mut SharedTimes) -> Option<Series> {
-        let (timestamps, values) = if self.in_order {
+    fn within(&self, range: TimeRange) -> (Vec<Timestamp>, Vec<T>) {
+        if self.in_order {
             let place = block::within(&self.timestamps, range);
-            (self.timestamps[place.clone()].to_vec(), self.values[place].to_vec())
-        } else {
-            self.settled(range)
-        };
-        self.series((timestamps, values), shared)
-    }
-
-    fn series(&self, (timestamps, values): (Vec<Timestamp>, Vec<f64>), shared: &mut SharedTimes) -> Option<Series> {
-        (!values.is_empty()).then(|| Series {
-            labels: self.labels.clone(),
-            timestamps: shared.share(timestamps),
-            values,
-            weights: None,
-            resolution: None,
-            histograms: None,
-        })
-    }
-
-    fn settled(&self, range: TimeRange) -> (Vec<Timestamp>, Vec<f64>) {
-        let all = self.timestamps.iter().copied().zip(self.values.iter().copied());
-        let mut samples: Vec<(Timestamp, f64)> = all.filter(|(time, _)| range.contains(*time)).collect();
+            return (self.timestamps[place.clone()].to_vec(), self.values[place].to_vec());
+        }
+        let all = self.timestamps.iter().copied().zip(self.values.iter().cloned());
+        let mut samples: Vec<(Timestamp, T)> = all.filter(|(time, _)| range.contains(*time)).collect();
         settle(&mut samples);
         samples.into_iter().unzip()
     }
 }
 
-fn slice(series: &Series, start: usize, end: usize) -> Series {
+/// A series cut where the hour changes.
+fn by_hour(whole: Series) -> Vec<(i64, Series)> {
+    let mut parts = Vec::new();
+    each_hour(&whole.timestamps, |hour, place| {
+        let all = place.len() == whole.len();
+        parts.push((hour, if all { whole.clone() } else { slice(&whole, place) }));
+    });
+    let Some(histograms) = whole.histograms else { return parts };
+    each_hour(&histograms.timestamps, |hour, place| {
+        let values = histograms.values[place.clone()].to_vec();
+        let samples = Box::new(HistogramSamples::new(Arc::from(&histograms.timestamps[place]), values));
+        match parts.iter_mut().find(|(other, _)| *other == hour) {
+            Some((_, part)) => part.histograms = Some(samples),
+            None => {
+                let part = Series { histograms: Some(samples), ..Series::from_samples(whole.labels.clone(), &[]) };
+                parts.push((hour, part));
+            }
+        }
+    });
+    parts
+}
+
+fn each_hour(timestamps: &[Timestamp], mut show: impl FnMut(i64, std::ops::Range<usize>)) {
+    let mut start = 0;
+    while start < timestamps.len() {
+        let hour = hour_of(timestamps[start]);
+        let end = start + timestamps[start..].partition_point(|time| hour_of(*time) == hour);
+        show(hour, start..end);
+        start = end;
+    }
+}
+
+/// The numbers at some places.
+fn slice(series: &Series, place: std::ops::Range<usize>) -> Series {
     Series {
         labels: series.labels.clone(),
-        timestamps: Arc::from(&series.timestamps[start..end]),
-        values: series.values[start..end].to_vec(),
+        timestamps: Arc::from(&series.timestamps[place.clone()]),
+        values: series.values[place].to_vec(),
         weights: None,
         resolution: None,
         histograms: None,

@@ -17,6 +17,7 @@ mod merge;
 pub mod block;
 mod column;
 mod frame;
+mod histogram;
 
 pub mod hour;
 pub mod retention;

@@ -2,6 +2,10 @@
 //!
 //! A span is left-open, as PromQL's ranges are: the span that ends at `t` holds the samples of `(t - resolution, t]`,
 //! and is stamped `t`. Rollups are computed from all raw samples of their spans, never incremented.
+//!
+//! Native histograms are rolled up beside the numbers of their series: see [`RollupHistograms`].
+
+mod native;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +14,8 @@ use hashbrown::HashMap;
 use model::{Aggregate, Labels, Series, TimeRange, Timestamp, is_stale};
 
 use crate::block::within;
-use crate::merge::by_labels;
+use crate::merge::{by_labels, separate};
+pub use native::RollupHistograms;
 
 /// The length of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,11 +106,18 @@ pub struct RollupSeries {
     pub timestamps: Arc<[Timestamp]>,
     /// By [`Column`]; a column that was not loaded is empty.
     pub columns: [Vec<f64>; COLUMN_COUNT],
+    /// Those of native histograms; most series have none.
+    pub histograms: Option<Box<RollupHistograms>>,
 }
 
 impl RollupSeries {
     pub(crate) fn empty(labels: Labels) -> Self {
-        Self { labels, timestamps: Arc::from([]), columns: Default::default() }
+        Self { labels, timestamps: Arc::from([]), columns: Default::default(), histograms: None }
+    }
+
+    /// Whether there is no span, neither of numbers nor of histograms.
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty() && self.histograms.is_none()
     }
 }
 
@@ -138,7 +150,8 @@ fn roll_up_one(
             previous = Some(sample.value);
         }
     }
-    out.finish(series.labels.clone(), shared)
+    let histograms = series.histograms.as_ref().and_then(|samples| native::roll_up(samples, resolution, range));
+    out.finish(series.labels.clone(), histograms, shared)
 }
 
 /// Makes coarser rollups of finer ones, which must hold all columns; only spans that end within `range` are made.
@@ -154,7 +167,8 @@ pub fn fold(series: &[RollupSeries], resolution: Resolution, range: TimeRange) -
                 out.add_span(span_end, Column::ALL.map(|column| series.columns[column as usize][index]));
             }
         }
-        out.finish(series.labels.clone(), &mut shared)
+        let native = series.histograms.as_ref().and_then(|native| native.fold(resolution, range));
+        out.finish(series.labels.clone(), native, &mut shared)
     };
     series.iter().filter_map(fold_one).collect()
 }
@@ -180,8 +194,15 @@ pub fn join(pieces: Vec<Vec<RollupSeries>>) -> Vec<RollupSeries> {
 }
 
 fn join_one(mut parts: Vec<RollupSeries>, shared: &mut SharedTimes) -> RollupSeries {
+    let labels = parts[0].labels.clone();
     if parts.len() == 1 {
         return parts.remove(0);
+    }
+    let native = parts.iter_mut().filter_map(|part| part.histograms.take()).map(|native| *native);
+    let histograms = RollupHistograms::join(native.collect());
+    parts.retain(|part| histograms.is_none() || !part.timestamps.is_empty());
+    if parts.is_empty() {
+        return RollupSeries { histograms, ..RollupSeries::empty(labels) };
     }
     let mut spans: Vec<(Timestamp, usize, usize)> = Vec::new();
     for (part, series) in parts.iter().enumerate() {
@@ -202,7 +223,7 @@ fn join_one(mut parts: Vec<RollupSeries>, shared: &mut SharedTimes) -> RollupSer
                 if loaded(column) { std::mem::take(&mut out.columns[column]) } else { Vec::new() }
             },
         );
-    RollupSeries { columns, timestamps: shared.share(out.timestamps), labels: parts.swap_remove(0).labels }
+    RollupSeries { columns, timestamps: shared.share(out.timestamps), labels, histograms }
 }
 
 /// Keeps only spans that end within `range`.
@@ -215,12 +236,15 @@ pub fn cut(series: Vec<RollupSeries>, range: TimeRange) -> Vec<RollupSeries> {
                 *column = column[place.clone()].to_vec();
             }
         }
-        (!series.timestamps.is_empty()).then_some(series)
+        series.histograms = series.histograms.and_then(|native| native.cut(range));
+        (!series.is_empty()).then_some(series)
     };
     series.into_iter().filter_map(cut_one).collect()
 }
 
 /// Makes of rollups the series that a query of one aggregate reads. Their columns must be loaded: see [`Column::of`].
+///
+/// Of a span in which a series changed between numbers and native histograms, only the histograms are left.
 pub fn aggregate(series: Vec<RollupSeries>, aggregate: Aggregate, resolution: Resolution) -> Vec<Series> {
     let make = |mut series: RollupSeries| {
         let mut take = |column: Column| std::mem::take(&mut series.columns[column as usize]);
@@ -234,14 +258,16 @@ pub fn aggregate(series: Vec<RollupSeries>, aggregate: Aggregate, resolution: Re
             }
             Aggregate::Increase => (running_increase(&take(Column::Last), &take(Column::Increase)), None),
         };
-        Series {
+        let mut made = Series {
             labels: series.labels,
             timestamps: series.timestamps,
             values,
             weights,
             resolution: Some(resolution.duration()),
-            histograms: None,
-        }
+            histograms: series.histograms.map(|native| Box::new(native.aggregate(aggregate))),
+        };
+        separate(&mut made);
+        made
     };
     series.into_iter().map(make).collect()
 }
@@ -307,10 +333,17 @@ impl Spans {
         }
     }
 
-    fn finish(mut self, labels: Labels, shared: &mut SharedTimes) -> Option<RollupSeries> {
+    fn finish(
+        mut self,
+        labels: Labels,
+        histograms: Option<Box<RollupHistograms>>,
+        shared: &mut SharedTimes,
+    ) -> Option<RollupSeries> {
         self.settle_sum();
-        let some = !self.timestamps.is_empty();
-        some.then(|| RollupSeries { labels, timestamps: shared.share(self.timestamps), columns: self.columns })
+        if self.timestamps.is_empty() {
+            return histograms.map(|native| RollupSeries { histograms: Some(native), ..RollupSeries::empty(labels) });
+        }
+        Some(RollupSeries { labels, timestamps: shared.share(self.timestamps), columns: self.columns, histograms })
     }
 }
 

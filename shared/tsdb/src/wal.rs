@@ -10,6 +10,7 @@
 
 mod layout;
 mod memo;
+mod native;
 mod values;
 
 use std::collections::BTreeMap;
@@ -22,10 +23,13 @@ use crate::error::{Result, TsdbError};
 use crate::text::shared_bytes;
 use layout::Part;
 pub use layout::{Dictionary, Layout};
+use native::{NativeSeries, Packed};
 use values::{ValueReader, ValueWriter};
 
 /// Format version of the blob.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The version of a blob without native histograms, which lacks the part about them.
+const VERSION_PLAIN: u8 = 2;
 /// Bytes of the envelope before the content: version and checksum.
 const ENVELOPE_BYTES: usize = 9;
 /// Speed matters more than size: the blob lives for hours.
@@ -44,7 +48,7 @@ pub fn encode(batch: &Batch) -> Vec<u8> {
 pub fn encode_with(batch: &Batch, dictionary: &Dictionary) -> Vec<u8> {
     let order = Order::of(batch);
     // A reader takes no more series from layouts than there are samples.
-    if batch.iter().any(|series| series.values.is_empty()) {
+    if batch.iter().any(|series| series.values.is_empty() && series.histograms.is_empty()) {
         return encode(batch);
     }
     let parts = dictionary.parts(order.series(batch).map(|series| series.labels));
@@ -58,13 +62,27 @@ fn encode_parts(batch: &Batch, order: &Order, dictionary: &Dictionary, parts: &[
     let values = values.finish();
     let mut out = Vec::with_capacity(ENVELOPE_BYTES + runs.len() + values.len());
     out.resize(ENVELOPE_BYTES, 0);
+    let has_native = batch.histogram_count() > 0;
+    if has_native {
+        native::put(order.series(batch), &mut out);
+    }
     put_bytes(&mut out, &runs);
     put_parts(parts, dictionary, &mut out);
     memo::labels(&own_labels(batch, order, parts), &mut out);
     put_varint(&mut out, values.len() as u64);
     compress(&mut out, &values, ZSTD_LEVEL);
-    finish_seal(&mut out, VERSION);
+    finish_seal(&mut out, if has_native { VERSION } else { VERSION_PLAIN });
     out
+}
+
+/// Opens a blob: what it holds but native histograms, and those.
+fn open(blob: &[u8]) -> Result<(Reader<'_>, Packed<'_>)> {
+    if blob.first() == Some(&VERSION_PLAIN) {
+        return Ok((open_seal(blob, VERSION_PLAIN, WHAT)?, Packed::default()));
+    }
+    let mut reader = open_seal(blob, VERSION, WHAT)?;
+    let packed = Packed::read(&mut reader)?;
+    Ok((reader, packed))
 }
 
 /// The hashes of the layouts that a blob names.
@@ -72,7 +90,7 @@ fn encode_parts(batch: &Batch, order: &Order, dictionary: &Dictionary, parts: &[
 /// # Errors
 /// When the bytes are not what [`encode`] or [`encode_with`] gave.
 pub fn layouts(blob: &[u8]) -> Result<Vec<u128>> {
-    let mut reader = open_seal(blob, VERSION, WHAT)?;
+    let (mut reader, _) = open(blob)?;
     reader.bytes()?;
     read_layouts(&mut reader)
 }
@@ -91,7 +109,8 @@ pub fn decode(blob: &[u8]) -> Result<Batch> {
 /// # Errors
 /// When the bytes are not what [`encode`] or [`encode_with`] gave; [`TsdbError::UnknownLayout`] when a layout is missing.
 pub fn decode_with(blob: &[u8], layouts: &Layouts) -> Result<Batch> {
-    let mut reader = open_seal(blob, VERSION, WHAT)?;
+    let (mut reader, native) = open(blob)?;
+    let native = native.unpack()?;
     let runs = reader.bytes()?;
     let named = read_layouts(&mut reader)?;
     let parts = read_parts(&mut reader, named.len())?;
@@ -107,8 +126,9 @@ pub fn decode_with(blob: &[u8], layouts: &Layouts) -> Result<Batch> {
     let own = memo::label_sets(packed_labels, labels_len, own_count)?;
     let find = |hash: &u128| layouts.get(hash).map(AsRef::as_ref).ok_or(TsdbError::UnknownLayout { hash: *hash });
     let named = named.iter().map(find).collect::<Result<Vec<&Layout>>>()?;
-    let mut labels = label_sets(&parts, &own, &named, sample_count)?.into_iter();
-    let batch = decode_series(runs, &mut labels, &mut values)?;
+    let known_max = sample_count.saturating_add(native.iter().map(|series| series.samples.len()).sum());
+    let mut labels = label_sets(&parts, &own, &named, known_max)?.into_iter();
+    let batch = decode_series(runs, &mut labels, &mut values, native)?;
     if labels.next().is_some() {
         return Err(TsdbError::malformed(WHAT, "there are more label sets than series"));
     }
@@ -292,9 +312,11 @@ fn decode_series<'a>(
     runs: &[u8],
     labels: &mut impl Iterator<Item = LabelsRef<'a>>,
     values: &mut ValueReader<'_>,
+    native: Vec<NativeSeries>,
 ) -> Result<Batch> {
     let mut batch = Batch::new();
     let mut samples = Vec::new();
+    let mut native = native.into_iter().peekable();
     read_runs(runs, |series_count, timestamps| {
         for _ in 0..series_count {
             let set = labels.next().ok_or(TsdbError::malformed(WHAT, "there are more series than label sets"))?;
@@ -303,10 +325,16 @@ fn decode_series<'a>(
             values.series(timestamps.len(), |value| {
                 samples.extend(times.next().map(|&timestamp| Sample { timestamp, value }));
             });
-            batch.push(set, samples.iter().copied());
+            match native.next_if(|native| native.series == batch.series_count()) {
+                None => batch.push(set, samples.iter().copied()),
+                Some(native) => batch.push_native(set, samples.iter().copied(), native.samples),
+            }
         }
         Ok(())
     })?;
+    if native.next().is_some() {
+        return Err(TsdbError::malformed(WHAT, "there are histograms of series that it does not have"));
+    }
     Ok(batch)
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use model::{Labels, METRIC_NAME, Sample, Timestamp, stale_nan};
+use model::{Labels, METRIC_NAME, Sample, TimedHistogram, Timestamp, stale_nan};
 
 use super::state::{Active, LastRun, Phase, RuleState, Withdrawn};
-use super::{ALERT_NAME, Rule, RuleKind};
+use super::{ALERT_NAME, Rule, RuleKind, RuleResult};
 use crate::Alert;
 use crate::template::{Environment, GraphTab, QueryResult, graph_path};
 
@@ -21,9 +21,6 @@ const OUTAGE: Duration = Duration::from_secs(5 * 60);
 const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
 /// After an outage a pending alert fires no earlier than this, so that what the outage hid has time to come in.
 const FOR_GRACE_PERIOD: Duration = Duration::from_secs(600);
-
-/// What the expression gave: each series with its value, or why there is nothing.
-pub type RuleResult = Result<Vec<(Labels, f64)>, String>;
 
 /// The circumstances of an evaluation.
 #[derive(Clone, Copy)]
@@ -57,6 +54,8 @@ pub struct Outcome {
     pub state: RuleState,
     /// What to write: recorded series, `ALERTS`, `ALERTS_FOR_STATE`, staleness markers.
     pub samples: Vec<(Labels, Sample)>,
+    /// What to write of native histograms: recorded series.
+    pub histograms: Vec<(Labels, TimedHistogram)>,
     /// What to send to the notifications.
     pub alerts: Vec<Alert>,
     /// What changed, for the history.
@@ -242,19 +241,30 @@ fn record(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'_>
     }
     let mut outcome = Outcome { state, ..Outcome::default() };
     outcome.state.series = BTreeSet::new();
-    for (labels, value) in vector {
-        let mut builder = labels.to_builder();
-        builder.set(METRIC_NAME, &rule.name);
-        for (name, template) in &rule.labels {
-            builder.set(name, template.source());
-        }
-        let labels = builder.build().map_err(|error| error.to_string())?;
-        if !outcome.state.series.insert(labels.clone()) {
-            return Err(format!("two series of the result have the same labels once the rule's are set: {labels}"));
-        }
-        outcome.samples.push((labels, Sample { timestamp: moment.sample_time(), value }));
+    let timestamp = moment.sample_time();
+    for (labels, value) in vector.numbers {
+        let labels = recorded_labels(rule, &labels, &mut outcome.state.series)?;
+        outcome.samples.push((labels, Sample { timestamp, value }));
+    }
+    for (labels, histogram) in vector.histograms {
+        let labels = recorded_labels(rule, &labels, &mut outcome.state.series)?;
+        outcome.histograms.push((labels, TimedHistogram { timestamp, histogram }));
     }
     Ok(outcome)
+}
+
+/// The labels that a series of the result is recorded under; each may come once.
+fn recorded_labels(rule: &Rule, labels: &Labels, known: &mut BTreeSet<Labels>) -> Result<Labels, String> {
+    let mut builder = labels.to_builder();
+    builder.set(METRIC_NAME, &rule.name);
+    for (name, template) in &rule.labels {
+        builder.set(name, template.source());
+    }
+    let labels = builder.build().map_err(|error| error.to_string())?;
+    if !known.insert(labels.clone()) {
+        return Err(format!("two series of the result have the same labels once the rule's are set: {labels}"));
+    }
+    Ok(labels)
 }
 
 /// An alert of this evaluation's result.
@@ -272,7 +282,8 @@ fn fresh_alerts(
     let vector = result?;
     moment.check_count(vector.len(), "alerts")?;
     let mut fresh = BTreeMap::new();
-    for (sample_labels, value) in vector {
+    let of_histograms = vector.histograms.into_iter().map(|(labels, _)| (labels, 0.0));
+    for (sample_labels, value) in vector.numbers.into_iter().chain(of_histograms) {
         let environment = Environment {
             labels: &sample_labels,
             value,
@@ -493,7 +504,8 @@ fn emit(outcome: &mut Outcome, moment: &Moment<'_>) {
 
 /// Ends the series that the evaluation before wrote and this one did not.
 fn mark_vanished(before: &BTreeSet<Labels>, outcome: &mut Outcome, moment: &Moment<'_>) {
-    let written: BTreeSet<&Labels> = outcome.samples.iter().map(|(labels, _)| labels).collect();
+    let native = outcome.histograms.iter().map(|(labels, _)| labels);
+    let written: BTreeSet<&Labels> = outcome.samples.iter().map(|(labels, _)| labels).chain(native).collect();
     let vanished: Vec<Labels> = before.iter().filter(|labels| !written.contains(labels)).cloned().collect();
     let end = Sample { timestamp: moment.sample_time(), value: stale_nan() };
     outcome.samples.extend(vanished.into_iter().map(|labels| (labels, end)));

@@ -1,14 +1,26 @@
 //! What the rules of a tick have recorded so far, on top of what is stored: the rules behind them see it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use model::{Labels, METRIC_NAME, MatchOp, Matcher, Sample, Series, TimeRange, Timestamp, matches_all};
+use alerting::rule::Outcome;
+use model::{
+    Histogram, HistogramSamples, Labels, METRIC_NAME, MatchOp, Matcher, Sample, Series, TimeRange, TimedHistogram,
+    Timestamp, matches_all,
+};
 use promql::{Selection, Source, SourceError};
+
+/// A sample that a rule recorded.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum RecordedSample {
+    Number(Sample),
+    Histogram(TimedHistogram),
+}
 
 /// Samples in the order in which they were recorded.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
-    samples: Vec<(Labels, Sample)>,
+    samples: Vec<(Labels, RecordedSample)>,
     /// Places in `samples` by metric name.
     metrics: BTreeMap<String, Vec<usize>>,
 }
@@ -18,8 +30,13 @@ impl Recorded {
         self.samples.len()
     }
 
-    pub(super) fn extend(&mut self, samples: Vec<(Labels, Sample)>) {
-        for (labels, sample) in samples {
+    /// Takes the samples of an outcome.
+    pub(super) fn take(&mut self, outcome: &mut Outcome) {
+        let numbers = std::mem::take(&mut outcome.samples).into_iter();
+        let histograms = std::mem::take(&mut outcome.histograms).into_iter();
+        let numbers = numbers.map(|(labels, sample)| (labels, RecordedSample::Number(sample)));
+        let histograms = histograms.map(|(labels, sample)| (labels, RecordedSample::Histogram(sample)));
+        for (labels, sample) in numbers.chain(histograms) {
             let metric = labels.get(METRIC_NAME).unwrap_or("");
             match self.metrics.get_mut(metric) {
                 Some(places) => places.push(self.samples.len()),
@@ -35,28 +52,42 @@ impl Recorded {
         self.metrics.values_mut().for_each(|places| places.retain(|place| *place < len));
     }
 
-    pub(super) fn into_samples(self) -> Vec<(Labels, Sample)> {
+    pub(super) fn into_samples(self) -> Vec<(Labels, RecordedSample)> {
         self.samples
     }
 
-    /// The samples within a range that a selection asks for, as series.
+    /// The samples within a range that a selection asks for, as series; one may come once as numbers and once as
+    /// histograms.
     fn matching(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Series> {
         let named = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
         let places: Box<dyn Iterator<Item = usize>> = match matchers.iter().find(named) {
             Some(matcher) => Box::new(self.metrics.get(matcher.value()).into_iter().flatten().copied()),
             None => Box::new(0..self.samples.len()),
         };
-        let mut found: BTreeMap<&Labels, BTreeMap<Timestamp, f64>> = BTreeMap::new();
+        let mut numbers: BTreeMap<&Labels, BTreeMap<Timestamp, f64>> = BTreeMap::new();
+        let mut native: BTreeMap<&Labels, BTreeMap<Timestamp, Arc<Histogram>>> = BTreeMap::new();
+        let wanted = |labels: &Labels, time| range.contains(time) && matches_all(matchers, labels.as_ref());
         for (labels, sample) in places.map(|place| &self.samples[place]) {
-            if range.contains(sample.timestamp) && matches_all(matchers, labels.as_ref()) {
-                found.entry(labels).or_default().insert(sample.timestamp, sample.value);
+            match sample {
+                RecordedSample::Number(sample) if wanted(labels, sample.timestamp) => {
+                    numbers.entry(labels).or_default().insert(sample.timestamp, sample.value);
+                }
+                RecordedSample::Histogram(sample) if wanted(labels, sample.timestamp) => {
+                    native.entry(labels).or_default().insert(sample.timestamp, Arc::clone(&sample.histogram));
+                }
+                RecordedSample::Number(_) | RecordedSample::Histogram(_) => {}
             }
         }
-        let series = |(labels, samples): (&Labels, BTreeMap<Timestamp, f64>)| {
+        let of_numbers = numbers.into_iter().map(|(labels, samples)| {
             let samples = samples.into_iter().map(|(timestamp, value)| Sample { timestamp, value });
             Series::from_samples(labels.clone(), &samples.collect::<Vec<_>>())
-        };
-        found.into_iter().map(series).collect()
+        });
+        let of_histograms = native.into_iter().map(|(labels, samples)| {
+            let (times, values): (Vec<Timestamp>, Vec<Arc<Histogram>>) = samples.into_iter().unzip();
+            let histograms = Some(Box::new(HistogramSamples::new(times.into(), values)));
+            Series { histograms, ..Series::from_samples(labels.clone(), &[]) }
+        });
+        of_numbers.chain(of_histograms).collect()
     }
 }
 

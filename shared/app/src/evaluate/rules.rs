@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use alerting::rule::GroupState;
 use bytes::Bytes;
-use model::{ErrorKind, Labels, Sample, TenantId, Timestamp};
+use model::{ErrorKind, Labels, TenantId, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::recorded::RecordedSample;
 use super::work::{Circumstances, Done, Turn, Work};
 use super::{TickSummary, history, message};
 use crate::load::{Loaded, Loads, Log};
@@ -37,7 +38,7 @@ const SAMPLES_AT_ONCE: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     pub(super) groups: GroupStates,
-    pub(super) samples: Vec<(TenantId, Vec<(Labels, Sample)>)>,
+    pub(super) samples: Vec<(TenantId, Vec<(Labels, RecordedSample)>)>,
     pub(super) messages: Vec<Message>,
     pub(super) history: Vec<RowWrite>,
     /// Why some of them could not be run: it may be possible later.

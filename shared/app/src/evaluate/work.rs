@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alerting::Alert;
-use alerting::rule::{self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, Transition};
-use model::{Labels, Limits, Sample, TenantId, Timestamp};
+use alerting::rule::{
+    self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, RuleVector, Transition,
+};
+use model::{Histogram, Labels, Limits, TenantId, Timestamp};
 use promql::{Deadline, Params, Profile, Selection, Source, Value};
 
-use super::recorded::{Overlay, Recorded};
+use super::recorded::{Overlay, Recorded, RecordedSample};
 use crate::Stopwatch;
 use crate::config::{Config, TenantConfig};
 
@@ -110,7 +112,7 @@ struct Run {
 pub(super) struct Done {
     /// The new state of each group that ran, by its key; `None` when there is nothing left to remember.
     pub(super) states: BTreeMap<String, Option<GroupState>>,
-    pub(super) samples: Vec<(Labels, Sample)>,
+    pub(super) samples: Vec<(Labels, RecordedSample)>,
     pub(super) alerts: Vec<Alert>,
     /// With the key of the group.
     pub(super) transitions: Vec<(String, Transition)>,
@@ -310,7 +312,7 @@ impl Work {
         }
         open.job.state.rules.insert(identity.clone(), std::mem::take(&mut outcome.state));
         open.done.rules_evaluated += 1;
-        self.recorded.extend(std::mem::take(&mut outcome.samples));
+        self.recorded.take(&mut outcome);
         open.done.take(&open.job.key, &rule.name, outcome);
         self.open = Some(open);
     }
@@ -331,7 +333,7 @@ impl Work {
             if !state.is_settled() {
                 job.state.rules.insert(identity.clone(), state);
             }
-            self.recorded.extend(std::mem::take(&mut outcome.samples));
+            self.recorded.take(&mut outcome);
             done.take(&job.key, &identity, outcome);
         }
         job.state.slot = Some(newest);
@@ -372,12 +374,23 @@ impl Work {
         let deadline = Deadline::when(move || stopwatch.read() > end);
         let params = self.params(run.slot, group, deadline);
         let output = promql::evaluate(expr, &overlay, &params).map_err(|error| error.to_string())?;
-        match output.value {
-            Value::Vector(vector) => Ok(vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect()),
-            Value::Scalar(sample) => Ok(vec![(Labels::empty(), sample.value)]),
-            Value::String(_) | Value::Matrix(_) => Err("the result is neither a vector nor a scalar".to_owned()),
-        }
+        let numbers: RuleVector = match output.value {
+            Value::Vector(vector) => vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect(),
+            Value::Scalar(sample) => [(Labels::empty(), sample.value)].into_iter().collect(),
+            Value::String(_) | Value::Matrix(_) => return Err("the result is neither a vector nor a scalar".to_owned()),
+        };
+        let histograms = output.histograms.into_iter().map(|sample| (sample.labels, sample.histogram)).collect();
+        storable(RuleVector { histograms, ..numbers })
     }
+}
+
+/// What was calculated must fulfil what is checked of histograms when they are read.
+fn storable(vector: RuleVector) -> RuleResult {
+    for (labels, histogram) in &vector.histograms {
+        let checked = Histogram::new(histogram.parts().clone());
+        checked.map_err(|error| format!("the result of {labels} cannot be stored: {error}"))?;
+    }
+    Ok(vector)
 }
 
 impl Job {

@@ -272,7 +272,7 @@ mod tests {
             let expected = format!(r#"{{"resultType":"vector","result":[{},{middle}{last}]}}"#, number("a", 1));
             assert_eq!(query_data(&vector, timestamp, limit), expected);
         }
-        let samples = model::HistogramSamples { timestamps: [timestamp].into(), values: vec![histogram] };
+        let samples = model::HistogramSamples::new([timestamp].into(), vec![histogram]);
         let series = Series { histograms: Some(Box::new(samples)), ..Series::from_samples(labels("b"), &[]) };
         let expected =
             format!(r#"{{"resultType":"matrix","result":[{{"metric":{{"__name__":"b"}},"histograms":[{written}]}}]}}"#);

@@ -118,11 +118,14 @@ impl SelectionParts {
 fn open_hours(series: &[Series], covered: &HashSet<i64>) -> Vec<i64> {
     let mut hours = std::collections::BTreeSet::new();
     for series in series {
-        let mut start = 0;
-        while let Some(time) = series.timestamps.get(start) {
-            let hour = hour_of(*time);
-            hours.insert(hour);
-            start += series.timestamps[start..].partition_point(|time| hour_of(*time) == hour);
+        let native = series.histograms.as_ref().map(|histograms| &histograms.timestamps);
+        for times in [Some(&series.timestamps), native].into_iter().flatten() {
+            let mut start = 0;
+            while let Some(time) = times.get(start) {
+                let hour = hour_of(*time);
+                hours.insert(hour);
+                start += times[start..].partition_point(|time| hour_of(*time) == hour);
+            }
         }
     }
     hours.into_iter().filter(|hour| !covered.contains(hour)).collect()

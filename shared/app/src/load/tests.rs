@@ -1,3 +1,5 @@
+mod native;
+
 use std::time::Duration;
 
 use model::{Aggregate, ErrorKind, Matcher, Series, TimeRange, stale_nan};

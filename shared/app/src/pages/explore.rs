@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Series, TimeRange};
+use model::{Series, TimeRange, Timestamp};
 use promql::Value;
 use render::chart::{Chart, LINES_MAX, Line};
 use render::page::Frame;
@@ -51,13 +51,10 @@ fn series(value: Value) -> Vec<Series> {
 
 /// The series with the highest newest values first: as curves as far as there are colours, the rest in the table.
 fn found(text: &str, mut series: Vec<Series>, (range, step): (TimeRange, Duration), warnings: Vec<String>) -> Outcome {
-    let last = |series: &Series| series.values.last().copied().unwrap_or(f64::NAN);
+    let last = |series: &Series| points(series).last().map_or(f64::NAN, |(_, value)| *value);
     series.sort_by(|a, b| last(b).total_cmp(&last(a)).then_with(|| a.labels.cmp(&b.labels)));
-    let line = |series: &Series| Line {
-        name: series.labels.to_string(),
-        points: series.samples().map(|sample| (sample.timestamp, sample.value)).collect(),
-        is_ghost: false,
-    };
+    let line = |series: &Series| Line { name: series.labels.to_string(), points: points(series), is_ghost: false };
+    let has_histograms = series.iter().any(|series| series.histograms.is_some());
     let chart = Chart {
         id: "result".to_owned(),
         title: text.to_owned(),
@@ -70,7 +67,19 @@ fn found(text: &str, mut series: Vec<Series>, (range, step): (TimeRange, Duratio
         note: None,
     };
     let rows = series.iter().take(ROWS_MAX).map(|series| (series.labels.to_string(), last(series))).collect();
-    Outcome::Found { chart: Box::new(chart), rows, series_count: series.len(), warnings }
+    let quantile = has_histograms.then(|| format!("histogram_quantile(0.9, {text})"));
+    Outcome::Found { chart: Box::new(chart), rows, series_count: series.len(), quantile, warnings }
+}
+
+/// Its numbers, and of its native histograms the means, oldest first.
+fn points(series: &Series) -> Vec<(Timestamp, f64)> {
+    let mut points: Vec<_> = series.samples().map(|sample| (sample.timestamp, sample.value)).collect();
+    if let Some(native) = &series.histograms {
+        let means = native.values.iter().map(|histogram| histogram.sum() / histogram.count());
+        points.extend(native.timestamps.iter().copied().zip(means));
+        points.sort_by_key(|(time, _)| *time);
+    }
+    points
 }
 
 /// The unit that the names in a query suggest, by the naming conventions of Prometheus; a plain number when in doubt.
@@ -87,7 +96,30 @@ fn unit_of(text: &str) -> Unit {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use model::{Histogram, HistogramParts, HistogramSamples, Labels, Sample};
+
     use super::*;
+
+    #[test]
+    fn histograms_are_shown_as_their_means_beside_numbers() {
+        let labels = Labels::from_pairs([("__name__", "latency")]).unwrap();
+        let number = Sample { timestamp: Timestamp::from_secs(2), value: 7.0 };
+        let parts = HistogramParts { count: 4.0, sum: 10.0, ..HistogramParts::default() };
+        let histogram = Arc::new(Histogram::new(parts).unwrap());
+        let native = HistogramSamples::new([Timestamp::from_secs(1)].into(), vec![histogram]);
+        let mixed = Series { histograms: Some(Box::new(native)), ..Series::from_samples(labels.clone(), &[number]) };
+        assert_eq!(points(&mixed), [(Timestamp::from_secs(1), 2.5), (Timestamp::from_secs(2), 7.0)]);
+        let range = (TimeRange::ALL, Duration::from_secs(60));
+        let plain = Series::from_samples(labels, &[number]);
+        for (series, expected) in [(mixed, Some("histogram_quantile(0.9, latency)")), (plain, None)] {
+            let Outcome::Found { quantile, .. } = found("latency", vec![series], range, Vec::new()) else {
+                panic!("refused")
+            };
+            assert_eq!(quantile.as_deref(), expected);
+        }
+    }
 
     #[test]
     fn units_are_guessed_from_conventional_names_only() {

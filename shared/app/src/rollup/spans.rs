@@ -1,9 +1,10 @@
 //! Blocks of hours become rollups.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Series, TimeRange, is_stale};
+use model::{HistogramSamples, Sample, Series, TimeRange, is_stale};
 use tsdb::block::encode_rollups;
 use tsdb::hour::{day_of, hour_range};
 use tsdb::rollup::{Column, Resolution, RollupSeries, fold, join, roll_up};
@@ -158,13 +159,17 @@ fn whole_day(of_day: Option<Block>, own: Vec<RollupSeries>, hour: i64) -> tsdb::
     Ok(join(pieces))
 }
 
-/// Of each series the last sample that an increase can be counted from.
+/// Of each series the last sample that an increase can be counted from, of either kind.
 fn last_samples(series: Vec<Series>) -> Vec<Series> {
     let last = |series: Series| {
         let counts = |value: &f64| !is_stale(*value) && !value.is_nan();
-        let place = series.values.iter().rposition(counts)?;
-        let sample = model::Sample { timestamp: series.timestamps[place], value: series.values[place] };
-        Some(Series::from_samples(series.labels, &[sample]))
+        let place = series.values.iter().rposition(counts);
+        let sample = place.map(|at| Sample { timestamp: series.timestamps[at], value: series.values[at] });
+        let native = series.histograms.as_ref().and_then(|native| native.timestamps.last().zip(native.values.last()));
+        let histograms = native
+            .map(|(time, histogram)| Box::new(HistogramSamples::new([*time].into(), vec![Arc::clone(histogram)])));
+        let last = Series { histograms, ..Series::from_samples(series.labels, sample.as_slice()) };
+        (!last.is_empty()).then_some(last)
     };
     series.into_iter().filter_map(last).collect()
 }

@@ -19,9 +19,6 @@ impl Default for Schema {
     }
 }
 
-/// The number of the schema with custom bounds in Prometheus's formats.
-const CUSTOM: i32 = -53;
-
 /// The finest schema.
 const FINEST: i8 = 8;
 
@@ -43,12 +40,15 @@ static POWERS: LazyLock<[f64; 1 << FINEST]> = LazyLock::new(|| {
 });
 
 impl Schema {
+    /// The number of the schema with custom bounds in Prometheus's formats.
+    pub const CUSTOM: i32 = -53;
+
     /// The schema of that number; `bounds` matter for custom ones only.
     ///
     /// # Errors
     /// When there is no such schema, or the bounds do not ascend.
     pub fn new(number: i32, bounds: &[f64]) -> Result<Self, HistogramError> {
-        if number == CUSTOM {
+        if number == Self::CUSTOM {
             let ascend = bounds.windows(2).all(|pair| pair[0] < pair[1]);
             if !ascend || !bounds.iter().all(|bound| bound.is_finite()) {
                 return Err(HistogramError::UnsortedBounds);
@@ -65,7 +65,7 @@ impl Schema {
     pub fn number(&self) -> i32 {
         match self {
             Self::Exponential(number) => i32::from(*number),
-            Self::Custom(_) => CUSTOM,
+            Self::Custom(_) => Self::CUSTOM,
         }
     }
 

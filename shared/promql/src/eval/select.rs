@@ -290,7 +290,7 @@ impl<'a> Evaluator<'a> {
             let histograms = series.histograms.as_ref().and_then(|histograms| {
                 let within = bounds(&histograms.timestamps);
                 let values = histograms.values[within.clone()].to_vec();
-                let samples = HistogramSamples { timestamps: histograms.timestamps[within].into(), values };
+                let samples = HistogramSamples::new(histograms.timestamps[within].into(), values);
                 (!samples.values.is_empty()).then(|| Box::new(samples))
             });
             if within.is_empty() && histograms.is_none() {

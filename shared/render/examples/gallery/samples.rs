@@ -285,7 +285,7 @@ pub(crate) fn explore() -> Explore {
     let chart = Box::new(chart("result", "sum by (mode) (rate(node_cpu_seconds_total[2m]))", Unit::Count, lines));
     Explore {
         query: "sum by (mode) (rate(node_cpu_seconds_total[2m]))".to_owned(),
-        outcome: Some(Outcome::Found { chart, rows, series_count: 2, warnings: Vec::new() }),
+        outcome: Some(Outcome::Found { chart, rows, series_count: 2, quantile: None, warnings: Vec::new() }),
     }
 }
 

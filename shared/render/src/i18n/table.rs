@@ -83,6 +83,7 @@ texts! {
     NoDataInRange => "この期間のデータはありません", "No data in this range";
     ChartDescription => "{0} から {1} まで、{2} 系列。{3}", "From {0} to {1}, {2} series. {3}";
     SeriesLeftOut => "ほか {0} 系列は省略", "{0} more series are not shown";
+    HistogramsAsMean => "ヒストグラムは観測値の平均で表示しています。分位数は次のクエリで求められます", "Native histograms are shown as the mean of their observations. For a quantile, ask";
     SeriesLast => "{0}：最新 {1}", "{0}: last {1}";
 
     // Overview.

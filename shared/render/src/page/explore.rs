@@ -23,10 +23,12 @@ pub enum Outcome {
     Found {
         /// The first series as curves.
         chart: Box<Chart>,
-        /// All series that are listed: labels and newest value.
+        /// All series that are listed: labels and newest value; of a native histogram its mean.
         rows: Vec<(String, f64)>,
         /// How many series the query gave.
         series_count: usize,
+        /// When native histograms are shown as their means: a query for a quantile instead.
+        quantile: Option<String>,
         /// Warnings and remarks of the evaluation.
         warnings: Vec<String>,
     },
@@ -60,9 +62,15 @@ pub fn content(explore: &Explore, frame: &Frame) -> Markup {
                     pre { (message) }
                 }
             }
-            Some(Outcome::Found { chart, rows, series_count, warnings }) => {
+            Some(Outcome::Found { chart, rows, series_count, quantile, warnings }) => {
                 (section("results", reader.text(Text::Results), &html! {
                     @for warning in warnings { p.is-warning { (State::Warning.icon()) (warning) } }
+                    @if let Some(query) = quantile {
+                        p.note {
+                            (reader.text(Text::HistogramsAsMean)) " "
+                            a href=(frame.link(&[("query", query)])) { code { (query) } }
+                        }
+                    }
                     div.charts.wide { (chart::figure(chart, reader, 3)) }
                     (table(rows, *series_count, frame))
                 }))

@@ -3,7 +3,8 @@
 use hashbrown::HashMap;
 use model::{Labels, Series, Timestamp, is_stale};
 
-use super::index::{FrameRow, GroupRow, IndexRows, finish};
+use super::index::{FrameRow, GroupRow, IndexRows, NativeRow, finish};
+use super::native::{NativeView, put_frame};
 use super::{BlockKind, block_order};
 use crate::frame::{FrameWriter, Slot, SlotRun};
 use crate::rollup::{Resolution, RollupSeries};
@@ -28,24 +29,39 @@ struct View<'a> {
     labels: &'a Labels,
     timestamps: &'a [Timestamp],
     columns: Vec<&'a [f64]>,
+    native: Option<NativeView<'a>>,
 }
 
 impl<'a> View<'a> {
     fn of_raw(series: &'a Series) -> Self {
-        Self { labels: &series.labels, timestamps: &series.timestamps, columns: vec![&series.values] }
+        let native = series.histograms.as_deref().map(NativeView::of_raw);
+        Self { labels: &series.labels, timestamps: &series.timestamps, columns: vec![&series.values], native }
     }
 
     fn of_rollups(series: &'a RollupSeries) -> Self {
         let columns = series.columns.iter().map(Vec::as_slice).collect();
-        Self { labels: &series.labels, timestamps: &series.timestamps, columns }
+        let native = series.histograms.as_deref().map(NativeView::of_rollups);
+        Self { labels: &series.labels, timestamps: &series.timestamps, columns, native }
+    }
+
+    /// How many samples there are, numbers and histograms.
+    fn samples(&self) -> usize {
+        self.timestamps.len() + self.native.as_ref().map_or(0, |native| native.timestamps.len())
+    }
+
+    /// What the samples count towards the size of a group.
+    fn weight(&self) -> usize {
+        self.timestamps.len() + self.native.as_ref().map_or(0, NativeView::weight)
     }
 }
 
 fn encode_views(mut views: Vec<View<'_>>, kind: BlockKind) -> Vec<u8> {
-    views.retain(|view| !view.timestamps.is_empty());
+    views.retain(|view| view.samples() > 0);
+    let has_native = views.iter().any(|view| view.native.is_some());
     views.sort_by(|one, two| block_order(one.labels).cmp(&block_order(two.labels)));
     assert!(views.windows(2).all(|pair| pair[0].labels != pair[1].labels), "a label set stands once in a block");
-    let (timelines, timeline_of) = share_timelines(&views);
+    let (mut timelines, timeline_of) = share_timelines(&views);
+    let native = native_rows(&views, &mut timelines);
     let mut out = Vec::new();
     let mut groups = Vec::new();
     let mut start = 0;
@@ -58,20 +74,46 @@ fn encode_views(mut views: Vec<View<'_>>, kind: BlockKind) -> Vec<u8> {
             write_frame(&views[start..end], lines, column, &mut out);
             frames.push(FrameRow::of(&out[before..]));
         }
+        for column in (0..kind.columns()).filter(|_| has_native) {
+            let before = out.len();
+            let views: Vec<&NativeView<'_>> =
+                views[start..end].iter().filter_map(|view| view.native.as_ref()).collect();
+            put_frame(&views, column, &mut out);
+            frames.push(FrameRow::of(&out[before..]));
+        }
         groups.push(GroupRow { series: end - start, frames });
         start = end;
     }
     let labels = views.iter().map(|view| view.labels.as_ref()).collect();
-    let samples = views.iter().map(|view| view.timestamps.len() as u64).sum();
-    finish(&IndexRows { kind, samples, timelines, groups, timeline_of, labels }, &mut out);
+    let samples = views.iter().map(|view| view.samples() as u64).sum();
+    finish(&IndexRows { kind, samples, timelines, groups, timeline_of, labels, native }, &mut out);
     out
+}
+
+/// Where the histograms of series are: adds their times to the timelines.
+fn native_rows<'a>(views: &[View<'a>], timelines: &mut Vec<&'a [Timestamp]>) -> Vec<NativeRow> {
+    let mut rows: Vec<NativeRow> = Vec::new();
+    let mut known: HashMap<&[Timestamp], usize> = HashMap::new();
+    for (series, view) in views.iter().enumerate() {
+        if let Some(native) = &view.native {
+            let timeline = *known.entry(native.timestamps).or_insert_with(|| {
+                let same = timelines.iter().position(|line| *line == native.timestamps);
+                same.unwrap_or_else(|| {
+                    timelines.push(native.timestamps);
+                    timelines.len() - 1
+                })
+            });
+            rows.push(NativeRow { series, timeline, buckets: native.buckets() });
+        }
+    }
+    rows
 }
 
 fn group_len(views: &[View<'_>]) -> usize {
     let mut samples = 0;
     let fits = |view: &&View<'_>| {
         let before = samples;
-        samples += view.timestamps.len();
+        samples += view.weight();
         before < GROUP_SAMPLES
     };
     views.iter().take_while(fits).count()
@@ -143,7 +185,9 @@ fn share_timelines<'a>(views: &[View<'a>]) -> (Vec<&'a [Timestamp]>, Vec<usize>)
     let mut kept_of = vec![0; distinct.len()];
     for index in by_len {
         let line = distinct[index];
-        let wider = kept.iter().take(TIMELINES_TRIED).position(|wide| holds_all(wide, line));
+        // A series of histograms alone must not look as if it had numbers.
+        let tried = if line.is_empty() { 0 } else { TIMELINES_TRIED };
+        let wider = kept.iter().take(tried).position(|wide| holds_all(wide, line));
         kept_of[index] = wider.unwrap_or_else(|| {
             kept.push(line);
             kept.len() - 1

@@ -10,11 +10,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{BlockKind, FetchFrame};
 use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_signed, put_varint};
 use crate::error::{Result, TsdbError};
+use crate::histogram::weight_of;
 use crate::rollup::Resolution;
 use crate::text::{TextReader, TextWriter};
 
 /// Format version of block and index.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version of those without native histograms, which lack the rows about them.
+const VERSION_PLAIN: u8 = 1;
 const MAGIC: &[u8; 3] = b"MHB";
 /// Bytes at the very end of a block: index length, magic, version.
 pub const TRAILER_BYTES: usize = 8;
@@ -30,6 +33,17 @@ pub(super) struct IndexRows<'a> {
     pub(super) groups: Vec<GroupRow>,
     pub(super) timeline_of: Vec<usize>,
     pub(super) labels: Vec<LabelsRef<'a>>,
+    /// The series that have native histograms, in order.
+    pub(super) native: Vec<NativeRow>,
+}
+
+/// Where the native histograms of a series are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NativeRow {
+    pub(super) series: usize,
+    pub(super) timeline: usize,
+    /// How many buckets they have together.
+    pub(super) buckets: usize,
 }
 
 /// Neighbouring series whose columns were compressed together.
@@ -52,16 +66,17 @@ impl FrameRow {
 
 /// Appends index and trailer to the frames.
 pub(super) fn finish(rows: &IndexRows<'_>, out: &mut Vec<u8>) {
+    let version = if rows.native.is_empty() { VERSION_PLAIN } else { VERSION };
     let content = encode_rows(rows);
     let mut sealed = vec![0; ENVELOPE_BYTES];
     put_varint(&mut sealed, content.len() as u64);
     compress(&mut sealed, &content, ZSTD_LEVEL);
-    finish_seal(&mut sealed, VERSION);
+    finish_seal(&mut sealed, version);
     let len = u32::try_from(sealed.len()).expect("an index has less than 4 GB");
     out.extend_from_slice(&sealed);
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(MAGIC);
-    out.push(VERSION);
+    out.push(version);
 }
 
 fn encode_rows(rows: &IndexRows<'_>) -> Vec<u8> {
@@ -91,7 +106,21 @@ fn encode_rows(rows: &IndexRows<'_>) -> Vec<u8> {
     let mut labels = TextWriter::default();
     rows.labels.iter().for_each(|set| labels.push(*set));
     labels.finish(&mut out);
+    if !rows.native.is_empty() {
+        put_native(&rows.native, &mut out);
+    }
     out
+}
+
+fn put_native(rows: &[NativeRow], out: &mut Vec<u8>) {
+    put_varint(out, rows.len() as u64);
+    let mut next = 0;
+    for row in rows {
+        for number in [row.series - next, row.timeline, row.buckets] {
+            put_varint(out, number as u64);
+        }
+        next = row.series + 1;
+    }
 }
 
 const fn kind_code(kind: BlockKind) -> u8 {
@@ -114,6 +143,8 @@ pub struct Index {
     labels: Batch,
     /// The first series of each metric name, in order.
     metrics: Vec<usize>,
+    /// The series that have native histograms, in order.
+    native: Vec<NativeRow>,
 }
 
 #[derive(Debug)]
@@ -147,11 +178,12 @@ impl Index {
     pub fn open(tail: &[u8], block_len: u64) -> Result<Self> {
         let needed = Self::tail_bytes(tail)?;
         let index = tail.len().checked_sub(needed).map(|start| &tail[start..tail.len() - TRAILER_BYTES]);
-        let mut reader = open_seal(index.ok_or(TsdbError::Truncated { what: WHAT })?, VERSION, WHAT)?;
+        let version = tail[tail.len() - 1];
+        let mut reader = open_seal(index.ok_or(TsdbError::Truncated { what: WHAT })?, version, WHAT)?;
         let raw_len = usize::try_from(reader.varint()?).map_err(|_| TsdbError::malformed(WHAT, "too long"))?;
         let mut content = Vec::new();
         decompress(&mut content, reader.rest(), raw_len, WHAT)?;
-        let index = decode_rows(&content, block_len)?;
+        let index = decode_rows(&content, block_len, version)?;
         let frames_end = index.groups.last().map_or(0, |group| group.frames.last().map_or(0, |(range, _)| range.end));
         if frames_end.checked_add(needed as u64) == Some(block_len) {
             Ok(index)
@@ -170,7 +202,7 @@ impl Index {
         if magic != *MAGIC {
             return Err(TsdbError::malformed(WHAT, "it does not end as a block does"));
         }
-        if version != VERSION {
+        if version != VERSION && version != VERSION_PLAIN {
             return Err(TsdbError::Version { what: "block", found: version, known: VERSION });
         }
         Ok(u32::from_le_bytes([a, b, c, d]) as usize + TRAILER_BYTES)
@@ -200,7 +232,7 @@ impl Index {
     pub fn memory_bytes(&self) -> usize {
         let times: usize = self.timelines.iter().map(|line| line.len() * 8).sum();
         let text: usize = self.labels.iter().map(|series| series.labels.as_text().len() + 16).sum();
-        times + text + self.timeline_of.len() * 4 + self.groups.len() * 256
+        times + text + self.timeline_of.len() * 4 + self.groups.len() * 256 + self.native.len() * 24
     }
 
     /// From the oldest to the newest sample; `None` without samples.
@@ -218,8 +250,13 @@ impl Index {
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Selected {
         let inside: Vec<usize> = self.timelines.iter().map(|line| super::within(line, range).len()).collect();
         let mut selected = Selected::default();
-        for index in self.candidates(matchers) {
-            let samples = inside[self.timeline_of[index] as usize];
+        let candidates = self.candidates(matchers);
+        let mut native = self.native_from(candidates.start).iter().peekable();
+        for index in candidates {
+            let mut samples = inside[self.timeline_of[index] as usize];
+            if let Some(row) = native.next_if(|row| row.series == index) {
+                samples += row.samples(inside[row.timeline], self.timelines[row.timeline].len());
+            }
             if samples > 0 && matches_all(matchers, self.labels.series(index).labels) {
                 selected.series.push(index);
                 selected.samples_max += samples;
@@ -232,7 +269,9 @@ impl Index {
     pub fn frames(&self, selected: &Selected, columns: &[usize]) -> Vec<Range<u64>> {
         let of_group = |(group, _): (usize, &[usize])| {
             let frames = &self.groups[group].frames;
-            columns.iter().filter_map(|&column| frames.get(column)).map(|(range, _)| range.clone()).collect::<Vec<_>>()
+            let native = columns.iter().filter(|_| !self.native.is_empty()).map(|column| column + self.kind.columns());
+            let wanted = columns.iter().copied().chain(native);
+            wanted.filter_map(|column| frames.get(column)).map(|(range, _)| range.clone()).collect::<Vec<_>>()
         };
         self.by_group(selected).flat_map(of_group).collect()
     }
@@ -264,6 +303,15 @@ impl Index {
         if xxh3_64(&bytes) == *checksum { Ok(bytes) } else { Err(TsdbError::Checksum { what: "frame" }) }
     }
 
+    /// The series that have native histograms, from one on.
+    pub(super) fn native_from(&self, series: usize) -> &[NativeRow] {
+        &self.native[self.native.partition_point(|row| row.series < series)..]
+    }
+
+    pub(super) fn timeline_at(&self, timeline: usize) -> &Arc<[Timestamp]> {
+        &self.timelines[timeline]
+    }
+
     #[cfg(test)]
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
@@ -290,7 +338,14 @@ impl Index {
     }
 }
 
-fn decode_rows(content: &[u8], size_bytes: u64) -> Result<Index> {
+impl NativeRow {
+    /// As how many samples so many of all its histograms count.
+    fn samples(&self, inside: usize, all: usize) -> usize {
+        inside * weight_of(self.buckets / all.max(1))
+    }
+}
+
+fn decode_rows(content: &[u8], size_bytes: u64, version: u8) -> Result<Index> {
     let mut reader = Reader::new(content, WHAT);
     let kind = match reader.byte()? {
         0 => BlockKind::Raw,
@@ -304,7 +359,8 @@ fn decode_rows(content: &[u8], size_bytes: u64) -> Result<Index> {
     for _ in 0..timeline_count {
         timelines.push(decode_timeline(&mut reader)?);
     }
-    let groups = decode_groups(&mut reader, kind.columns())?;
+    let has_native = version != VERSION_PLAIN;
+    let groups = decode_groups(&mut reader, kind.columns() * if has_native { 2 } else { 1 })?;
     let series_count = groups.last().map_or(0, |group: &Group| group.series.end);
     if series_count > reader.rest().len() {
         return Err(TsdbError::malformed(WHAT, "there are more series than follow"));
@@ -315,8 +371,24 @@ fn decode_rows(content: &[u8], size_bytes: u64) -> Result<Index> {
         timeline_of.push(timeline.ok_or(TsdbError::malformed(WHAT, "a series has no timeline"))?);
     }
     let (labels, metrics) = decode_labels(&mut reader, series_count)?;
+    let native = if has_native { decode_native(&mut reader, series_count, timelines.len())? } else { Vec::new() };
     reader.end()?;
-    Ok(Index { kind, samples, size_bytes, timelines, groups, timeline_of, labels, metrics })
+    Ok(Index { kind, samples, size_bytes, timelines, groups, timeline_of, labels, metrics, native })
+}
+
+fn decode_native(reader: &mut Reader<'_>, series_count: usize, timelines: usize) -> Result<Vec<NativeRow>> {
+    let count = reader.count(3)?;
+    let mut rows = Vec::with_capacity(count);
+    let mut next = 0usize;
+    for _ in 0..count {
+        let series = next.checked_add(reader.count(0)?).filter(|series| *series < series_count);
+        let series = series.ok_or(TsdbError::malformed(WHAT, "histograms have no series"))?;
+        let timeline = Some(reader.count(0)?).filter(|timeline| *timeline < timelines);
+        let timeline = timeline.ok_or(TsdbError::malformed(WHAT, "histograms have no timeline"))?;
+        rows.push(NativeRow { series, timeline, buckets: reader.count(0)? });
+        next = series + 1;
+    }
+    Ok(rows)
 }
 
 fn decode_timeline(reader: &mut Reader<'_>) -> Result<Arc<[Timestamp]>> {

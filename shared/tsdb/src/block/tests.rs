@@ -1,22 +1,19 @@
-use model::{MatchOp, Matcher, Series, TimeRange, Timestamp, matches_all};
+use model::{Buckets, Histogram, HistogramParts, Labels, MatchOp, Matcher, Series, TimeRange, Timestamp, matches_all};
 use proptest::prelude::*;
 
 use super::*;
 use crate::coding::finish_seal;
 use crate::rollup::{RollupSeries, roll_up};
-use crate::testing::{any_series, bits_of, scraped};
+use crate::testing::{any_series, bits_of, chosen, scraped, told, with_histograms};
 
 fn block(series: &[Series]) -> Block {
     Block::open(Bytes::from(encode(series))).unwrap()
 }
 
 fn filtered(series: &[Series], matchers: &[Matcher], range: TimeRange) -> Vec<Series> {
-    let cut = |series: &Series| {
-        let kept: Vec<_> = series.samples().filter(|sample| range.contains(sample.timestamp)).collect();
-        Series::from_samples(series.labels.clone(), &kept)
-    };
-    let chosen = series.iter().filter(|series| matches_all(matchers, series.labels.as_ref())).map(cut);
-    chosen.filter(|series| !series.is_empty()).collect()
+    let found = series.iter().filter(|series| matches_all(matchers, series.labels.as_ref()));
+    let found = found.map(|series| chosen(series, |time| range.contains(time)));
+    found.filter(|series| !series.is_empty()).collect()
 }
 
 #[test]
@@ -67,6 +64,61 @@ fn a_reader_of_parts_needs_only_the_tail_and_its_frames() {
     assert_eq!(bits_of(&found), bits_of(&series[700..701]));
 }
 
+/// All that is kept of the native histograms of a series.
+fn native_text(rollups: &RollupSeries) -> String {
+    rollups.histograms.as_ref().map_or(String::new(), |native| {
+        let texts = |all: &[Arc<Histogram>]| all.iter().map(|histogram| told(histogram)).collect::<Vec<_>>();
+        let columns = [&native.sums, &native.lasts, &native.increases].map(|column| texts(column));
+        format!("{:?} {:?} {columns:?}", native.timestamps, native.counts)
+    })
+}
+
+/// Counters of requests, in histograms of 40 buckets, each scraped 240 times.
+fn latencies(series: i32) -> Vec<Series> {
+    let labels = |index: i32| {
+        Labels::from_pairs([("__name__", "latency_seconds"), ("instance", &format!("host-{index}"))]).unwrap()
+    };
+    let one = |index: i32| {
+        let at = |step: i32| {
+            let count = |bucket: i32| f64::from(step * (40 - bucket) * (1 + index % 3) + step * bucket % 7);
+            let counts: Vec<f64> = (0..40).map(count).collect();
+            let (total, sum) = (counts.iter().sum(), f64::from(step) * 0.37);
+            let positive = Buckets::from_run(-20, counts).unwrap();
+            let parts = HistogramParts { count: total, sum, positive, ..HistogramParts::default() };
+            let time = Timestamp::from_secs(1_795_003_200 + i64::from(step) * 15);
+            (time, Arc::new(Histogram::new(parts).unwrap()))
+        };
+        with_histograms(Series::from_samples(labels(index), &[]), (1..=240).map(at).collect())
+    };
+    (0..series).map(one).collect()
+}
+
+#[test]
+fn histograms_take_few_bytes_a_bucket() {
+    let series = latencies(20);
+    let bytes = encode(&series);
+    let buckets = 20 * 240 * 40;
+    assert!(bytes.len() < buckets, "{} bytes for {buckets} buckets", bytes.len());
+    let block = Block::open(Bytes::from(bytes)).unwrap();
+    assert_eq!(block.sample_count(), 20 * 240);
+    assert_eq!(
+        block.time_range(),
+        Some(TimeRange::new(Timestamp::from_secs(1_795_003_215), Timestamp::from_secs(1_795_006_800)))
+    );
+    let one = [Matcher::equal("__name__", "latency_seconds"), Matcher::equal("instance", "host-7")];
+    let hour = TimeRange::new(Timestamp::from_secs(1_795_006_801), Timestamp::from_secs(1_795_010_400));
+    assert_eq!(block.index().select(&one, hour), Selected::default(), "no samples, no series");
+    let selected = block.index().select(&one, TimeRange::ALL);
+    assert_eq!((selected.series_count(), selected.samples_max), (1, 240 * 30), "a histogram counts for its buckets");
+}
+
+#[test]
+fn blocks_of_numbers_alone_are_what_they_were() {
+    let bytes = encode(&scraped(&[("a", &[1.0, 2.0, 3.0])], 15));
+    assert_eq!(bytes.last(), Some(&1), "the version");
+    assert_eq!(encode(&latencies(1)).last(), Some(&2));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -112,7 +164,7 @@ proptest! {
         let bits = |all: &[RollupSeries]| {
             let one = |one: &RollupSeries| {
                 let columns = one.columns.each_ref().map(|c| c.iter().map(|value| value.to_bits()).collect::<Vec<_>>());
-                (one.labels.to_string(), one.timestamps.to_vec(), columns)
+                (one.labels.to_string(), one.timestamps.to_vec(), columns, native_text(one))
             };
             let mut all: Vec<_> = all.iter().map(one).collect();
             all.sort();
@@ -148,7 +200,8 @@ proptest! {
             let at = start + 9 + at % (end - start - 9);
             bytes[at] = byte;
         }
-        finish_seal(&mut bytes[start..end], 1);
+        let version = bytes[bytes.len() - 1];
+        finish_seal(&mut bytes[start..end], version);
         if let Ok(block) = Block::open(Bytes::from(bytes)) {
             drop(block.select(&[], TimeRange::ALL));
         }

@@ -3,15 +3,20 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::hour::hour_range;
-use crate::testing::{any_batch, bits_of};
+use crate::testing::{any_batch, bits_of, with_histograms};
 use crate::{Block, merge};
 
 /// What a batch holds, merged the slow way.
 fn expected(batches: &[Batch]) -> Vec<Series> {
     let one = |batch: &Batch| -> Vec<Vec<Series>> {
-        let sample = |series: model::BatchSeries<'_>| -> Vec<Vec<Series>> {
+        let sample = |series: BatchSeries<'_>| -> Vec<Vec<Series>> {
             let labels = series.labels.to_labels();
-            series.samples().map(|sample| vec![Series::from_samples(labels.clone(), &[sample])]).collect()
+            let numbers = series.samples().map(|sample| vec![Series::from_samples(labels.clone(), &[sample])]);
+            let native = series.histograms.iter().map(|sample| {
+                let samples = vec![(sample.timestamp, Arc::clone(&sample.histogram))];
+                vec![with_histograms(Series::from_samples(labels.clone(), &[]), samples)]
+            });
+            numbers.chain(native).collect()
         };
         batch.iter().flat_map(sample).collect()
     };

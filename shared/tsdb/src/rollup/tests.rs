@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hour::hour_range;
 use crate::merge::merge;
-use crate::testing::{any_series, scraped};
+use crate::testing::{any_series, chosen, scraped, told};
 
 /// Column by column as text, with sums rounded, since the order of additions shows in their last digits.
 fn table(rollups: &[RollupSeries]) -> Vec<String> {
@@ -13,6 +13,13 @@ fn table(rollups: &[RollupSeries]) -> Vec<String> {
             let [count, sum, min, max, last, increase] = series.columns.each_ref().map(|column| column[index]);
             let labels = &series.labels;
             rows.push(format!("{labels} {time} {count} {sum:.9e} {min} {max} {last} {increase:.9e}"));
+        }
+        if let Some(native) = &series.histograms {
+            for (index, time) in native.timestamps.iter().enumerate() {
+                let [sum, last, increase] =
+                    [&native.sums, &native.lasts, &native.increases].map(|column| told(&column[index]));
+                rows.push(format!("{} {time} {} {sum} {last} {increase}", series.labels, native.counts[index]));
+            }
         }
     }
     rows.sort();
@@ -80,12 +87,9 @@ proptest! {
     #[test]
     fn late_gives_the_same_as_in_order(series in any_series(), pick in proptest::collection::vec(any::<bool>(), 0..60)) {
         let part = |late: bool| -> Vec<Series> {
-            let keep = |index: usize| pick.get(index).copied().unwrap_or(false) == late;
-            let one = |series: &Series| {
-                let kept: Vec<_> = series.samples().enumerate().filter(|(i, _)| keep(*i)).map(|(_, s)| s).collect();
-                Series::from_samples(series.labels.clone(), &kept)
-            };
-            series.iter().map(one).filter(|series| !series.is_empty()).collect()
+            let place = |time: Timestamp| usize::try_from(time.as_millis().rem_euclid(59)).unwrap();
+            let keep = |time: Timestamp| pick.get(place(time)).copied().unwrap_or(false) == late;
+            series.iter().map(|series| chosen(series, keep)).filter(|series| !series.is_empty()).collect()
         };
         for resolution in Resolution::ALL {
             let in_order = roll_up(&series, resolution, TimeRange::ALL);
@@ -100,7 +104,10 @@ proptest! {
         let all = roll_up(&series, Resolution::FiveMinutes, TimeRange::ALL);
         let hours: std::collections::BTreeSet<i64> = series
             .iter()
-            .flat_map(|series| series.timestamps.iter().map(|time| crate::hour::hour_of(*time)))
+            .flat_map(|series| {
+                let native = series.histograms.iter().flat_map(|native| native.timestamps.iter());
+                series.timestamps.iter().chain(native).map(|time| crate::hour::hour_of(*time)).collect::<Vec<_>>()
+            })
             .collect();
         let pieces = hours.iter().map(|hour| roll_up(&series, Resolution::FiveMinutes, hour_range(*hour))).collect();
         prop_assert_eq!(table(&join(pieces)), table(&all));

@@ -1,5 +1,9 @@
 //! The state machine, sentence by sentence.
 
+use std::sync::Arc;
+
+use model::{Histogram, HistogramParts};
+
 use super::*;
 use crate::rule::step::TransitionState;
 
@@ -406,4 +410,36 @@ fn states_and_reasons_have_names_of_their_own() {
     assert_eq!(Reason::parse("rule removed"), Some(Reason::RuleRemoved));
     assert_eq!(Reason::parse("condition held long enough"), Some(Reason::HeldLongEnough));
     assert_eq!(Reason::parse(""), None);
+}
+
+/// Evaluates a rule whose expression gives one native histogram, or none.
+fn with_histogram(machine: &mut Machine, at: i64, count: Option<f64>) -> Outcome {
+    let external_labels = BTreeMap::new();
+    let parts = |count| HistogramParts { count, ..HistogramParts::default() };
+    let native = |count| (labels(&[("__name__", "m"), ("instance", "a")]), Histogram::new(parts(count)).unwrap());
+    let histograms = count.map(native).into_iter().map(|(labels, histogram)| (labels, Arc::new(histogram))).collect();
+    let result = Ok(RuleVector { histograms, ..RuleVector::default() });
+    let outcome = step(&machine.rule, machine.state.clone(), result, &machine.moment(minute(at), &external_labels));
+    machine.state = outcome.state.clone();
+    outcome
+}
+
+#[test]
+fn histograms_are_recorded_and_their_series_end_as_others_do() {
+    let mut machine = Machine::new("record: r, expr: e");
+    let outcome = with_histogram(&mut machine, 1, Some(3.0));
+    let [(labels, sample)] = &outcome.histograms[..] else { panic!("one histogram") };
+    assert_eq!((labels.to_string().as_str(), sample.timestamp), ("r{instance=\"a\"}", Timestamp::from_secs(30)));
+    assert_eq!((sample.histogram.count(), outcome.samples.len()), (3.0, 0));
+    let outcome = with_histogram(&mut machine, 2, None);
+    assert!(is_stale(outcome.samples[0].1.value) && outcome.histograms.is_empty(), "the series ended");
+    let outcome = machine.run(3, "a");
+    assert_eq!((outcome.samples.len(), outcome.histograms.len()), (1, 0), "a series may change to numbers");
+}
+
+#[test]
+fn a_histogram_makes_an_alert_with_the_value_zero() {
+    let mut machine = Machine::new("alert: x, expr: e, annotations: { a: '{{ $value }}' }");
+    let outcome = with_histogram(&mut machine, 1, Some(3.0));
+    assert_eq!(outcome.alerts[0].annotations["a"], "0");
 }

@@ -22,12 +22,18 @@ struct Mixed<'a> {
     values: &'a [f64],
     histogram_times: &'a [Timestamp],
     histograms: &'a [Arc<Histogram>],
+    /// Of rollups: how many raw histograms each stands for.
+    weights: Option<&'a [f64]>,
+    /// Of rollups: how many raw numbers each number stands for.
+    number_weights: Option<&'a [f64]>,
     /// Whether each is a reset since the one before it in the series; of counters only.
     resets: &'a [bool],
     /// The last millisecond of the window.
     end: i64,
     /// Its length.
     range: i64,
+    /// The part of that length that was asked for.
+    asked: f64,
     metric: &'a str,
     span: Span,
 }
@@ -41,6 +47,12 @@ impl<'a> Mixed<'a> {
         let mut samples: Vec<(Timestamp, Operand<'a>)> = numbers.chain(histograms).collect();
         samples.sort_by_key(|(time, _)| *time);
         samples
+    }
+
+    /// How many raw samples there are.
+    fn count(&self) -> f64 {
+        let of = |weights: Option<&[f64]>, len| weights.map_or(counted(len), |weights| weights.iter().sum());
+        of(self.number_weights, self.values.len()) + of(self.weights, self.histograms.len())
     }
 
     const fn has_both(&self) -> bool {
@@ -72,12 +84,15 @@ impl Evaluator<'_> {
             self.params.deadline.check()?;
             let mixed = Mixed {
                 times: &series.timestamps[numbers.clone()],
-                values: &series.values[numbers],
+                values: &series.values[numbers.clone()],
                 histogram_times: &samples.timestamps[histograms.clone()],
+                weights: samples.weights.as_ref().map(|weights| &weights[histograms.clone()]),
+                number_weights: series.weights.as_ref().map(|weights| &weights[numbers.clone()]),
                 resets: resets.get(histograms.clone()).unwrap_or_default(),
                 histograms: &samples.values[histograms],
                 end: windows.ends.time(step),
                 range,
+                asked: in_seconds(windows.range) / in_seconds(range),
                 metric: series.labels.get(METRIC_NAME).unwrap_or(""),
                 span: windows.span,
             };
@@ -100,7 +115,7 @@ impl Evaluator<'_> {
             FunctionId::AvgOverTime => self.folded_window(Fold::Mean, mixed),
             FunctionId::LastOverTime => outcome(mixed.samples().last()?.1),
             FunctionId::FirstOverTime => outcome(mixed.samples().first()?.1),
-            FunctionId::CountOverTime => Outcome::Number(counted(mixed.values.len() + mixed.histograms.len())),
+            FunctionId::CountOverTime => Outcome::Number(mixed.count() * mixed.asked),
             FunctionId::PresentOverTime => Outcome::Number(1.0),
             FunctionId::TsOfFirstOverTime => Outcome::Number(mixed.samples().first()?.0.as_secs_f64()),
             FunctionId::TsOfLastOverTime => Outcome::Number(mixed.samples().last()?.0.as_secs_f64()),
@@ -121,11 +136,20 @@ impl Evaluator<'_> {
             warn_of_mix(&mut self.annotations, mixed.span, mixed.metric);
             return Outcome::Absent;
         }
-        if let [histogram] = mixed.histograms {
+        let folded = if let Some(weights) = mixed.weights {
+            // Each is the mean of the histograms it stands for.
+            let whole = if fold == Fold::Mean { weights.iter().sum() } else { 1.0 / mixed.asked };
+            let scaled = mixed.histograms.iter().zip(weights);
+            let scaled: Vec<Histogram> =
+                scaled.map(|(one, weight)| one.map(|number| number * weight / whole)).collect();
+            folded(&scaled.iter().collect::<Vec<_>>(), Fold::Sum, &mut self.annotations, mixed.span)
+        } else if let [histogram] = mixed.histograms {
             return Outcome::Histogram(Arc::clone(histogram));
-        }
-        let histograms: Vec<&Histogram> = mixed.histograms.iter().map(AsRef::as_ref).collect();
-        match folded(&histograms, fold, &mut self.annotations, mixed.span) {
+        } else {
+            let histograms: Vec<&Histogram> = mixed.histograms.iter().map(AsRef::as_ref).collect();
+            folded(&histograms, fold, &mut self.annotations, mixed.span)
+        };
+        match folded {
             Ok(histogram) => Outcome::Histogram(histogram),
             Err(MixedSchemas) => {
                 warn_of_schemas(&mut self.annotations, mixed.span, mixed.metric);
