@@ -39,7 +39,7 @@ async fn a_body_over_the_limit_is_413_and_another_encoding_415() {
     assert_eq!(status, 413, "{said}");
     assert!(said.contains("body_bytes_max"), "{said}");
     let request = server.client.post(format!("{}/api/v1/write", server.url));
-    let request = request.header("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    let request = request.header("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
     let response = request.header("content-encoding", "snappy").body("x").send().await.unwrap();
     assert_eq!(response.status(), 415);
 }
