@@ -206,17 +206,69 @@ pub(crate) enum PromqlCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
     /// Read rule files as the server would, and say what is wrong with them. Exit code 1 when something is.
-    Check {
-        /// Files, or folders whose *.yml and *.yaml files are read.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        /// The PromQL they are written in: that of the server, extended or prometheus.
-        #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
-        promql_profile: Profile,
-        /// Print JSON instead of text for people.
-        #[arg(long)]
-        json: bool,
-    },
+    Check(RulesCheckArgs),
+    /// Run unit tests of rules: files in the format of `promtool test rules`. Exit code 1 when one fails.
+    Test(RulesTestArgs),
+}
+
+/// Which rule files to read.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RulesCheckArgs {
+    /// Files, or folders whose *.yml and *.yaml files are read.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// What else to look for: rules that stand there twice, or nothing.
+    #[arg(long, value_name = "CHECK", default_value = "duplicate-rules")]
+    pub(crate) lint: RulesLint,
+    /// Exit with code 3 when the lint finds something.
+    #[arg(long)]
+    pub(crate) lint_fatal: bool,
+    /// Accept fields that rule files do not have.
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
+    /// The PromQL they are written in: that of the server, extended or prometheus.
+    #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
+    pub(crate) promql_profile: Profile,
+    /// Print JSON instead of text for people.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `rules check` looks for beside mistakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum RulesLint {
+    /// Every check there is.
+    All,
+    /// Rules of one name with the same labels.
+    DuplicateRules,
+    /// Nothing.
+    None,
+}
+
+/// Which unit tests to run.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RulesTestArgs {
+    /// Files with tests.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run only tests whose name matches one of these regular expressions.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Vec<String>,
+    /// Show what differs, in colour, instead of all that was expected and found.
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Print every series at the end of each test.
+    #[arg(long)]
+    pub(crate) debug: bool,
+    /// Accept fields that rule files do not have.
+    #[arg(long)]
+    pub(crate) ignore_unknown_fields: bool,
+    /// The PromQL they are written in: that of the server, extended or prometheus.
+    #[arg(long, env = "MIHARI_PROMQL_PROFILE", default_value_t, value_name = "PROFILE")]
+    pub(crate) promql_profile: Profile,
+    /// Write the outcome to this file too, as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// Which report to write.

@@ -21,7 +21,7 @@ use model::{Labels, Timestamp};
 
 use crate::template::Template;
 
-pub use file::{CheckExpr, parse};
+pub use file::{CheckExpr, UnknownFields, parse, parse_with};
 pub use state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
 pub use step::{Moment, Outcome, Reason, Transition, TransitionState, retire, step};
 pub use vector::{RuleResult, RuleVector};

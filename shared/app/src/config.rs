@@ -17,12 +17,15 @@ use crate::collect::config::CloudWatchConfig;
 use crate::report::Schedule;
 
 /// The default files by their names in a folder of configuration.
-const DEFAULT_FILES: [(&str, &str); 5] = [
+const DEFAULT_FILES: [(&str, &str); 8] = [
     (NOTIFY_FILE, include_str!("../../../infra/config/alertmanager.yml")),
     (CLOUDWATCH_FILE, include_str!("../../../infra/config/cloudwatch.yml")),
     (REPORTS_FILE, include_str!("../../../infra/config/reports.yml")),
     ("rules/application.yml", include_str!("../../../infra/config/rules/application.yml")),
+    ("rules/errors.yml", include_str!("../../../infra/config/rules/errors.yml")),
     ("rules/infrastructure.yml", include_str!("../../../infra/config/rules/infrastructure.yml")),
+    ("rules/network.yml", include_str!("../../../infra/config/rules/network.yml")),
+    ("rules/storage.yml", include_str!("../../../infra/config/rules/storage.yml")),
 ];
 
 const NOTIFY_FILE: &str = "alertmanager.yml";
@@ -197,6 +200,8 @@ fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
 mod tests {
     use super::*;
 
+    const RUNBOOKS: &str = include_str!("../../../infra/config/RUNBOOKS.md");
+
     #[test]
     fn the_binary_holds_every_file_of_the_repository() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/config/rules");
@@ -232,6 +237,9 @@ mod tests {
                 let label = |name: &str| rule.labels[name].source().to_owned();
                 assert!(["infra", "app", "db", "network", "storage"].contains(&label("scope").as_str()));
                 assert!(!label("team").is_empty());
+                let runbook = annotations["runbook"].source();
+                let section = runbook.strip_prefix("infra/config/RUNBOOKS.md#").expect("a runbook is a section");
+                assert!(RUNBOOKS.lines().any(|line| line == format!("## {section}")), "{runbook}");
                 for name in ["summary", "description", "impact", "action"] {
                     let both = [annotations[name].source(), annotations[format!("{name}_en").as_str()].source()];
                     assert!(both.iter().all(|text| !text.is_empty()), "{} {name}", rule.name);
@@ -249,13 +257,32 @@ mod tests {
         }
         for family in [
             "cpu_usage",
+            "cpu_throttling",
+            "cpu_credit_usage",
             "memory_usage",
             "swap_usage",
+            "cache_usage",
             "disk_usage",
+            "disk_iops_usage",
+            "disk_latency_usage",
             "network_usage",
+            "packet_loss",
+            "network_latency_usage",
             "connections",
+            "connection_errors",
+            "connection_error_rate",
+            "connection_timeouts",
+            "connection_timeout_rate",
             "response_time",
+            "response_time_average",
+            "response_time_p99",
+            "request_rate",
             "error_rate",
+            "timeout_rate",
+            "exception_rate",
+            "http_errors",
+            "application_errors",
+            "database_errors",
         ] {
             for severity in ["warning", "critical"] {
                 let start = format!("{family} {severity}: ");
@@ -305,6 +332,6 @@ mod tests {
         let places: Vec<String> = errors.iter().map(|e| format!("{}:{}:{}", e.file, e.line, e.column)).collect();
         assert_eq!(places[..3], ["rules/a.yml:4:24", "rules/a.yml:5:5", "tenants/a b/rules/a.yml:0:0"]);
         assert!(places[3].starts_with("alertmanager.yml:1:"), "{places:?}");
-        assert!(errors[0].reason.starts_with("invalid expression: 1:"), "{}", errors[0]);
+        assert!(errors[0].reason.contains("could not parse expression: 1:"), "{}", errors[0]);
     }
 }

@@ -3,7 +3,7 @@
 //! The format is the one of Prometheus's own query tests: `load <interval>` with series in expanding notation
 //! (`0+10x5`, `_x3`, `stale`), `clear`, and `eval instant at <time> <query>` or
 //! `eval range from <start> to <end> step <step> <query>` followed by `expect` lines and expected series. Read
-//! [`Script`] first.
+//! [`Script`] first; [`Storage`] holds the series, for tests of other forms too.
 //!
 //! Native histograms are written `{{schema:0 count:4 sum:5 buckets:[1 2 1]}}`; `load_with_nhcb` makes ones with custom
 //! buckets of classic histograms.
@@ -11,21 +11,22 @@
 mod compare;
 mod native;
 mod notation;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Histogram, HistogramSamples, Labels, Sample, Series, Timestamp, matches_all};
+use model::{Labels, Timestamp};
 
 use self::compare::{Found, check_annotations, check_failure, check_value, found_series, found_vector};
 use self::notation::{Point, expand, read_duration, read_series};
 use crate::ast::{Expr, ExprKind};
-use crate::error::{EvalError, SourceError};
-use crate::eval::{Source, evaluate};
 use crate::parser::parse;
-use crate::selection::{Params, Selection, selections};
+use crate::selection::Params;
 use crate::value::Value;
+
+pub use self::storage::{Answered, Storage, read_histogram, read_labels};
 
 /// Why a text is no script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +53,7 @@ pub struct Case {
     pub query: String,
     when: When,
     expected: Expected,
-    loaded: Arc<Loaded>,
+    loaded: Arc<Storage>,
 }
 
 /// When a query is evaluated.
@@ -85,16 +86,6 @@ enum Text {
     Matching(String),
 }
 
-/// Samples by series and time in milliseconds.
-#[derive(Clone, Debug, Default)]
-struct Loaded(BTreeMap<Labels, BTreeMap<i64, LoadedSample>>);
-
-#[derive(Clone, Debug)]
-enum LoadedSample {
-    Number(f64),
-    Histogram(Arc<Histogram>),
-}
-
 impl Script {
     /// Reads a script.
     ///
@@ -102,7 +93,7 @@ impl Script {
     /// When a line is none of the format.
     pub fn parse(text: &str) -> Result<Self, ScriptError> {
         let mut script = Self { cases: Vec::new() };
-        let mut loaded = Loaded::default();
+        let mut loaded = Storage::default();
         let mut lines = text.lines().enumerate().peekable();
         while let Some((number, line)) = lines.next() {
             let error = |message: String| ScriptError { line: number + 1, message };
@@ -123,12 +114,12 @@ impl Script {
             match command {
                 "" => {}
                 _ if command.starts_with('#') => {}
-                "clear" => loaded = Loaded::default(),
+                "clear" => loaded = Storage::default(),
                 "load" | "load_with_nhcb" => {
                     let step = read_duration(rest.trim()).map_err(error)?;
                     let mut classic = native::Classic::default();
                     for (line, text) in block {
-                        loaded.add(text, step, &mut classic).map_err(|message| ScriptError { line, message })?;
+                        loaded.add_line(text, step, &mut classic).map_err(|message| ScriptError { line, message })?;
                     }
                     if command == "load_with_nhcb" {
                         loaded.add_histograms(classic).map_err(error)?;
@@ -156,69 +147,8 @@ fn begins_command(line: &str) -> bool {
     })
 }
 
-impl Loaded {
-    fn add(&mut self, line: &str, step: Duration, classic: &mut native::Classic) -> Result<(), String> {
-        let (labels, points) = read_series(line)?;
-        let points = expand(points)?;
-        let step = i64::try_from(step.as_millis()).map_err(|_| "a step that long")?;
-        let samples = self.0.entry(labels.clone()).or_default();
-        for (index, point) in (0_i64..).zip(points) {
-            let time = index.saturating_mul(step);
-            let sample = match point {
-                Point::Absent => continue,
-                Point::Float(value) => {
-                    classic.add(&labels, time, value);
-                    LoadedSample::Number(value)
-                }
-                Point::Stale => LoadedSample::Number(model::stale_nan()),
-                Point::Histogram(written) => LoadedSample::Histogram(written.histogram),
-            };
-            samples.insert(time, sample);
-        }
-        Ok(())
-    }
-
-    fn add_histograms(&mut self, classic: native::Classic) -> Result<(), String> {
-        for (labels, time, histogram) in classic.finish()? {
-            self.0.entry(labels).or_default().insert(time, LoadedSample::Histogram(histogram));
-        }
-        Ok(())
-    }
-
-    fn select(&self, selection: &Selection) -> Vec<Series> {
-        let matching = self.0.iter().filter(|(labels, _)| matches_all(&selection.matchers, labels.as_ref()));
-        matching.filter_map(|(labels, samples)| cut(labels, samples, selection)).collect()
-    }
-}
-
-/// The samples of a series within the range of a selection.
-fn cut(labels: &Labels, samples: &BTreeMap<i64, LoadedSample>, selection: &Selection) -> Option<Series> {
-    let (mut numbers, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let mut before: Option<Arc<Histogram>> = None;
-    for (time, sample) in samples {
-        let timestamp = Timestamp::from_millis(*time);
-        let stored = match sample {
-            LoadedSample::Number(_) => None,
-            LoadedSample::Histogram(histogram) => Some(native::with_stored_hint(histogram, before.as_ref())),
-        };
-        before.clone_from(&stored);
-        match (sample, stored) {
-            _ if !selection.range.contains(timestamp) => {}
-            (LoadedSample::Number(value), _) => numbers.push(Sample { timestamp, value: *value }),
-            (LoadedSample::Histogram(histogram), stored) => {
-                times.push(timestamp);
-                values.push(stored.unwrap_or_else(|| Arc::clone(histogram)));
-            }
-        }
-    }
-    let samples = HistogramSamples::new(times.into(), values);
-    let histograms = (!samples.values.is_empty()).then(|| Box::new(samples));
-    let series = Series { histograms, ..Series::from_samples(labels.clone(), &numbers) };
-    (!series.is_empty()).then_some(series)
-}
-
 impl Case {
-    fn read(command: &str, rest: &str, block: &[(usize, &str)], loaded: &Loaded) -> Result<Self, String> {
+    fn read(command: &str, rest: &str, block: &[(usize, &str)], loaded: &Storage) -> Result<Self, String> {
         let rest = rest.trim();
         let (when, query) = if let Some(rest) = rest.strip_prefix("instant at") {
             let (time, query) = next_word(rest)?;
@@ -307,20 +237,7 @@ impl Case {
 
     fn answer(&self, params: &Params) -> Result<crate::Output, String> {
         let expr = parse(&self.query).map_err(|error| error.to_string())?;
-        let loaded = Selected { loaded: &self.loaded, selections: selections(&expr, params) };
-        evaluate(&expr, &loaded, params).map_err(|error: EvalError| error.to_string())
-    }
-}
-
-/// The loaded series as a source.
-struct Selected<'a> {
-    loaded: &'a Loaded,
-    selections: Vec<Selection>,
-}
-
-impl Source for Selected<'_> {
-    fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
-        Ok(self.loaded.select(&self.selections[selection]))
+        self.loaded.answer(&expr, params).map_err(|error| error.to_string())
     }
 }
 

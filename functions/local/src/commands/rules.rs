@@ -1,69 +1,41 @@
-//! `mihari rules`: rule files without a server.
+//! `mihari rules`: rule files without a server. Output and exit codes are those of promtool.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod check;
+mod glob;
+mod junit;
+mod unit_file;
+mod unit_test;
+mod unit_text;
+
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use alerting::rule;
 use anyhow::Context as _;
 use model::Limits;
 use promql::Profile;
-use serde_json::json;
 
-use super::print;
 use crate::cli::RulesCommand;
 
-/// Reads rule files as the server would.
+/// Reads rule files as the server would, or runs their unit tests.
 ///
 /// # Errors
-/// When a file or folder cannot be read.
+/// When a file or folder cannot be read or written.
 pub(crate) fn rules(command: &RulesCommand) -> anyhow::Result<ExitCode> {
-    let RulesCommand::Check { files, promql_profile, json } = command;
-    let mut problems = Vec::new();
-    let mut checked = Vec::new();
-    for file in expand(files)? {
-        let name = file.display().to_string();
-        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-        match rule::parse(&name, &text, &|expr| check_expr(*promql_profile, expr)) {
-            Ok(groups) => checked.push((name, groups.iter().map(|group| group.rules.len()).sum::<usize>())),
-            Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
-        }
+    match command {
+        RulesCommand::Check(arguments) => check::check(arguments),
+        RulesCommand::Test(arguments) => unit_test::test(arguments),
     }
-    if *json {
-        let files: Vec<_> = checked.iter().map(|(file, rules)| json!({ "file": file, "rules": rules })).collect();
-        print(&json!({ "ok": problems.is_empty(), "files": files, "errors": problems }).to_string())?;
-    } else {
-        for (file, rules) in &checked {
-            print(&format!("{file}: {rules} rules found"))?;
-        }
-        for problem in &problems {
-            print(problem)?;
-        }
-    }
-    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Says whether a text is an expression.
 fn check_expr(profile: Profile, text: &str) -> Result<(), String> {
     promql::parse_as(text, profile, &Limits::default()).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// The files that are named, and the YAML files of the folders that are.
-fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let entries = fs::read_dir(path).with_context(|| format!("cannot read the folder {}", path.display()))?;
-        let mut inside = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-        inside.retain(|file| is_yaml(file));
-        inside.sort();
-        files.extend(inside);
+/// Prints to standard error; a reader that has gone away is no mistake.
+fn complain(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stderr().lock(), "{text}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("writing to standard error"),
     }
-    Ok(files)
-}
-
-fn is_yaml(file: &Path) -> bool {
-    file.is_file() && file.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
 }

@@ -53,15 +53,42 @@ struct RawRule {
 /// Everything that is wrong with the file: bad YAML and unknown fields alone, since nothing behind them can be trusted;
 /// otherwise all faults of all groups and rules.
 pub fn parse(file: &str, yaml: &str, check_expr: CheckExpr<'_>) -> Result<Vec<RuleGroup>, Vec<ConfigError>> {
-    let raw = read(yaml).map_err(|error| vec![ConfigError::from_yaml(file, &error)])?;
-    let mut check = Check { file, check_expr, errors: Vec::new() };
+    parse_with(file, yaml, check_expr, UnknownFields::Refused)
+}
+
+/// What is done with fields that rule files do not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// They are mistakes, as for a server.
+    Refused,
+    /// They are notes of somebody else's; faults of a file that has them have no place.
+    Ignored,
+}
+
+/// As [`parse`]; unknown fields may be ignored.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_with(
+    file: &str,
+    yaml: &str,
+    check_expr: CheckExpr<'_>,
+    unknown: UnknownFields,
+) -> Result<Vec<RuleGroup>, Vec<ConfigError>> {
+    let raw = match read(yaml) {
+        Ok(raw) => Ok(raw),
+        Err(error) if unknown == UnknownFields::Refused => Err(error),
+        Err(_) => known_fields(yaml).and_then(|yaml| read(&yaml)),
+    };
+    let raw = raw.map_err(|error| vec![ConfigError::from_yaml(file, &error)])?;
+    let mut check = Check { file, check_expr, errors: Vec::new(), context: String::new() };
     let mut groups: Vec<RuleGroup> = Vec::new();
     for raw in raw.and_then(|raw| raw.groups).unwrap_or_default() {
         let at = raw.referenced;
         let name_at = raw.value.name.as_ref().map_or(at, |name| name.referenced);
         let group = check.group(raw.value, at);
         if groups.iter().any(|known| known.name == group.name) {
-            check.fault(name_at, format!("group {:?} stands in this file twice", group.name));
+            check.fault(name_at, format!("groupname: {:?} is repeated in the same file", group.name));
         }
         groups.push(group);
     }
@@ -74,29 +101,57 @@ fn read(yaml: &str) -> Result<Option<RawFile>, serde_saphyr::Error> {
     documents.next().transpose().map(Option::flatten)
 }
 
+/// The file with nothing but the fields that rule files have, as JSON, which is YAML.
+fn known_fields(yaml: &str) -> Result<String, serde_saphyr::Error> {
+    const GROUP: [&str; 6] = ["name", "interval", "query_offset", "limit", "labels", "rules"];
+    const RULE: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
+    let mut file: serde_json::Value = serde_saphyr::from_str(yaml)?;
+    retain(&mut file, &["groups"]);
+    for group in file.get_mut("groups").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        retain(group, &GROUP);
+        let rules = group.get_mut("rules").and_then(serde_json::Value::as_array_mut);
+        rules.into_iter().flatten().for_each(|rule| retain(rule, &RULE));
+    }
+    Ok(file.to_string())
+}
+
+fn retain(value: &mut serde_json::Value, fields: &[&str]) {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|field, _| fields.contains(&field.as_str()));
+    }
+}
+
 struct Check<'a> {
     file: &'a str,
     check_expr: CheckExpr<'a>,
     errors: Vec<ConfigError>,
+    /// Which rule is read, for messages: `group "g", rule 1, "name": `, or nothing.
+    context: String,
 }
 
 impl Check<'_> {
     fn fault(&mut self, at: Location, reason: impl std::fmt::Display) {
+        let reason = format!("{}{reason}", self.context);
         self.errors.push(ConfigError::at(self.file, at, reason));
     }
 
     fn group(&mut self, raw: RawGroup, at: Location) -> RuleGroup {
         let name = raw.name.map_or_else(String::new, |name| name.value);
         if name.is_empty() {
-            self.fault(at, "a group needs a name");
+            self.fault(at, "Groupname must not be empty");
         }
         let group_labels = self.labels(raw.labels, at, TemplateUse::Plain);
         let interval = self.duration(raw.interval).filter(|interval| !interval.is_zero());
         let mut rules = Vec::new();
-        for rule in raw.rules.unwrap_or_default() {
+        for (index, rule) in raw.rules.unwrap_or_default().into_iter().enumerate() {
             let at = rule.referenced;
+            let named =
+                [&rule.value.alert, &rule.value.record].into_iter().flatten().find(|name| !name.value.is_empty());
+            let rule_name = named.map_or("", |name| name.value.as_str());
+            self.context = format!("group {name:?}, rule {}, {rule_name:?}: ", index + 1);
             rules.extend(self.rule(rule.value, at, &group_labels));
         }
+        self.context.clear();
         RuleGroup {
             file: self.file.to_owned(),
             name,
@@ -111,8 +166,8 @@ impl Check<'_> {
         let given = |text: &Option<Spanned<String>>| text.as_ref().is_some_and(|text| !text.value.is_empty());
         let (is_record, is_alert) = (given(&raw.record), given(&raw.alert));
         match (is_record, is_alert) {
-            (true, true) => self.fault(at, "a rule is either a `record` or an `alert`, not both"),
-            (false, false) => self.fault(at, "a rule needs a `record` or an `alert`"),
+            (true, true) => self.fault(at, "only one of 'record' and 'alert' must be set"),
+            (false, false) => self.fault(at, "one of 'record' or 'alert' must be set"),
             (true, false) => self.recording_only(&raw),
             (false, true) => {}
         }
@@ -135,27 +190,27 @@ impl Check<'_> {
         {
             self.fault(
                 name.referenced,
-                format!("{:?} is no metric name: braces belong into `expr` or `labels`", name.value),
+                format!("braces present in the recording rule name; should it be in expr?: {}", name.value),
             );
         }
         for (field, text) in [("for", &raw.hold), ("keep_firing_for", &raw.keep_firing_for)] {
             let wait = text.as_ref().filter(|text| duration::parse(&text.value).is_ok_and(|wait| !wait.is_zero()));
             if let Some(text) = wait {
-                self.fault(text.referenced, format!("a recording rule has no `{field}`"));
+                self.fault(text.referenced, format!("invalid field '{field}' in recording rule"));
             }
         }
         if let Some(first) = raw.annotations.iter().flat_map(BTreeMap::values).flatten().next() {
-            self.fault(first.referenced, "a recording rule has no `annotations`");
+            self.fault(first.referenced, "invalid field 'annotations' in recording rule");
         }
     }
 
     fn expr(&mut self, expr: Option<Spanned<String>>, at: Location) -> Option<String> {
         let Some(expr) = expr.filter(|expr| !expr.value.trim().is_empty()) else {
-            self.fault(at, "a rule needs an `expr`");
+            self.fault(at, "field 'expr' must be set in rule");
             return None;
         };
         if let Err(reason) = (self.check_expr)(&expr.value) {
-            self.fault(expr.referenced, format!("invalid expression: {reason}"));
+            self.fault(expr.referenced, format!("could not parse expression: {reason}"));
         }
         Some(expr.value)
     }
@@ -192,7 +247,7 @@ impl Check<'_> {
         for (name, text) in raw.unwrap_or_default() {
             let place = text.as_ref().map_or(at, |text| text.referenced);
             if forbidden(&name) {
-                self.fault(place, format!("{name:?} is no {what} name"));
+                self.fault(place, format!("invalid {what} name: {name}"));
                 continue;
             }
             let source = text.map_or_else(String::new, |text| text.value);
@@ -204,7 +259,7 @@ impl Check<'_> {
                 Ok(template) => {
                     templates.insert(name, template);
                 }
-                Err(error) => self.fault(place, format!("template of {what} {name:?}: line {error}")),
+                Err(error) => self.fault(place, format!("{what} {name:?}: {error}")),
             }
         }
         templates

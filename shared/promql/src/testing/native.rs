@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::{Buckets, CounterReset, Histogram, HistogramParts, Labels, METRIC_NAME, Schema, fold_histograms};
 
 use super::compare::almost_equal;
+use crate::value::format_float;
 
 /// A histogram as it was written down.
 #[derive(Clone, Debug)]
@@ -137,6 +138,51 @@ pub(super) fn series(first: &Written, step: &Written, is_added: bool, count: usi
         all.push(last.clone());
     }
     Ok(all)
+}
+
+/// A histogram in the notation that [`read`] reads, its buckets in one run.
+pub(super) fn written(histogram: &Histogram) -> String {
+    let parts = histogram.parts();
+    let mut fields = Vec::new();
+    if parts.schema.number() != 0 {
+        fields.push(format!("schema:{}", parts.schema.number()));
+    }
+    let numbers = [
+        ("count", parts.count),
+        ("sum", parts.sum),
+        ("z_bucket", parts.zero_count),
+        ("z_bucket_w", parts.zero_threshold),
+    ];
+    fields.extend(
+        numbers
+            .into_iter()
+            .filter(|(_, value)| *value != 0.0)
+            .map(|(key, value)| format!("{key}:{}", format_float(value))),
+    );
+    let list = |values: &[f64]| values.iter().map(|value| format_float(*value)).collect::<Vec<_>>().join(" ");
+    if let Schema::Custom(bounds) = &parts.schema {
+        fields.push(format!("custom_values:[{}]", list(bounds)));
+    }
+    match parts.counter_reset {
+        CounterReset::Unknown => {}
+        CounterReset::Reset => fields.push("counter_reset_hint:reset".to_owned()),
+        CounterReset::NotReset => fields.push("counter_reset_hint:not_reset".to_owned()),
+        CounterReset::Gauge => fields.push("counter_reset_hint:gauge".to_owned()),
+    }
+    for (offset_key, key, buckets) in
+        [("offset", "buckets", &parts.positive), ("n_offset", "n_buckets", &parts.negative)]
+    {
+        let counts: BTreeMap<i32, f64> = buckets.iter().filter(|(_, count)| *count != 0.0).collect();
+        let (Some((&first, _)), Some((&last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+            continue;
+        };
+        if first != 0 {
+            fields.push(format!("{offset_key}:{first}"));
+        }
+        let run: Vec<f64> = (first..=last).map(|index| counts.get(&index).copied().unwrap_or(0.0)).collect();
+        fields.push(format!("{key}:[{}]", list(&run)));
+    }
+    format!("{{{{{}}}}}", fields.join(" "))
 }
 
 /// What storage knows of resets: histograms that went on counting lie in one chunk, the first of which says nothing.

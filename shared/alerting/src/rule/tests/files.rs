@@ -57,8 +57,8 @@ fn an_empty_file_has_no_groups() {
 #[test]
 fn refuses_with_file_line_column_and_reason() {
     let cases: [(String, &[&str]); 18] = [
-        ("groups:\n- rules: []\n".into(), &["r.yml:2:3: a group needs a name"]),
-        ("groups:\n- name: a\n- name: a\n".into(), &["r.yml:3:9: group \"a\" stands in this file twice"]),
+        ("groups:\n- rules: []\n".into(), &["r.yml:2:3: Groupname must not be empty"]),
+        ("groups:\n- name: a\n- name: a\n".into(), &["r.yml:3:9: groupname: \"a\" is repeated in the same file"]),
         (
             "groups:\n- name: a\n  intervall: 5m\n".into(),
             &[
@@ -69,28 +69,36 @@ fn refuses_with_file_line_column_and_reason() {
             "groups:\n- name: a\n  interval: fast\n".into(),
             &["r.yml:3:13: \"fast\" is not a duration such as 30s, 5m or 1h30m"],
         ),
-        ("groups:\n- name: a\n  labels: { __name__: x }\n".into(), &["r.yml:3:23: \"__name__\" is no label name"]),
+        ("groups:\n- name: a\n  labels: { __name__: x }\n".into(), &["r.yml:3:23: invalid label name: __name__"]),
         ("groups: {".into(), &["r.yml:1:9: expected sequence start"]),
         ("groups:\n- name: a\n  name: b\n".into(), &["r.yml:3:3: duplicate mapping key: name"]),
-        (in_group("{ expr: 1 }"), &["r.yml:4:5: a rule needs a `record` or an `alert`"]),
+        (in_group("{ expr: 1 }"), &["r.yml:4:5: group \"g\", rule 1, \"\": one of 'record' or 'alert' must be set"]),
         (
             in_group("{ record: a, alert: b, expr: 1 }"),
-            &["r.yml:4:5: a rule is either a `record` or an `alert`, not both"],
+            &["r.yml:4:5: group \"g\", rule 1, \"b\": only one of 'record' and 'alert' must be set"],
         ),
-        (in_group("{ record: a }"), &["r.yml:4:5: a rule needs an `expr`"]),
-        (in_group("{ record: a, expr: rate(hi) }"), &["r.yml:4:24: invalid expression: 1:6: a range is wanted"]),
-        (in_group("{ record: a, expr: 1, for: 1m }"), &["r.yml:4:32: a recording rule has no `for`"]),
+        (in_group("{ record: a }"), &["r.yml:4:5: group \"g\", rule 1, \"a\": field 'expr' must be set in rule"]),
+        (
+            in_group("{ record: a, expr: rate(hi) }"),
+            &["r.yml:4:24: group \"g\", rule 1, \"a\": could not parse expression: 1:6: a range is wanted"],
+        ),
+        (
+            in_group("{ record: a, expr: 1, for: 1m }"),
+            &["r.yml:4:32: group \"g\", rule 1, \"a\": invalid field 'for' in recording rule"],
+        ),
         (
             in_group("{ record: a, expr: 1, keep_firing_for: 1m }"),
-            &["r.yml:4:44: a recording rule has no `keep_firing_for`"],
+            &["r.yml:4:44: group \"g\", rule 1, \"a\": invalid field 'keep_firing_for' in recording rule"],
         ),
         (
             in_group("{ record: a, expr: 1, annotations: { b: c } }"),
-            &["r.yml:4:45: a recording rule has no `annotations`"],
+            &["r.yml:4:45: group \"g\", rule 1, \"a\": invalid field 'annotations' in recording rule"],
         ),
         (
             in_group("{ record: \"a{b='c'}\", expr: 1 }"),
-            &["r.yml:4:15: \"a{b='c'}\" is no metric name: braces belong into `expr` or `labels`"],
+            &[
+                "r.yml:4:15: group \"g\", rule 1, \"a{b='c'}\": braces present in the recording rule name; should it be in expr?: a{b='c'}",
+            ],
         ),
         (
             in_group("{ alert: a, expr: 1, annotation: {} }"),
@@ -100,14 +108,14 @@ fn refuses_with_file_line_column_and_reason() {
         ),
         (
             in_group("{ alert: a, expr: 1, labels: { b: '{{ $x }}' } }"),
-            &["r.yml:4:39: template of label \"b\": line 1: undefined variable \"$x\""],
+            &["r.yml:4:39: group \"g\", rule 1, \"a\": label \"b\": 1: undefined variable \"$x\""],
         ),
         (
             in_group("{ alert: a, for: never }\n  - { expr: 1 }"),
             &[
-                "r.yml:4:5: a rule needs an `expr`",
-                "r.yml:4:22: \"never\" is not a duration such as 30s, 5m or 1h30m",
-                "r.yml:5:5: a rule needs a `record` or an `alert`",
+                "r.yml:4:5: group \"g\", rule 1, \"a\": field 'expr' must be set in rule",
+                "r.yml:4:22: group \"g\", rule 1, \"a\": \"never\" is not a duration such as 30s, 5m or 1h30m",
+                "r.yml:5:5: group \"g\", rule 2, \"\": one of 'record' or 'alert' must be set",
             ],
         ),
     ];
