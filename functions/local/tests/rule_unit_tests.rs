@@ -49,7 +49,9 @@ fn main() {
             let files = unit_files(&root);
             assert!(files.len() > 50, "only {} files below {}", files.len(), root.display());
             trials.extend(files.into_iter().map(|path| trial(&root, path)));
+            let rule_files = root.join("../rules-prometheus-testdata");
             trials.push(Trial::test("flags", move || flags(&root.join("promtool"))));
+            trials.push(Trial::test("rules check", move || check(&rule_files)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
@@ -57,14 +59,21 @@ fn main() {
 
 /// The files below a folder that hold tests.
 fn unit_files(folder: &Path) -> Vec<PathBuf> {
+    let holds_tests = |path: &PathBuf| {
+        std::fs::read_to_string(path).unwrap().lines().any(|line| line.starts_with("tests:"))
+    };
+    let mut found = yaml_files(folder);
+    found.retain(holds_tests);
+    found
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(unit_files(&path));
-        } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
-            && std::fs::read_to_string(&path).unwrap().lines().any(|line| line.starts_with("tests:"))
-        {
+            found.extend(yaml_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml") {
             found.push(path);
         }
     }
@@ -93,6 +102,23 @@ fn trial(root: &Path, path: PathBuf) -> Trial {
             _ => Ok(()),
         }
     })
+}
+
+/// Rule files of Prometheus's own tests, the query language included: what is bad is refused.
+fn check(folder: &Path) -> Result<(), Failed> {
+    let files = yaml_files(folder);
+    assert!(files.len() > 10, "only {} files below {}", files.len(), folder.display());
+    for path in files {
+        let name = path.display().to_string();
+        // Bad only under the naming rules that Prometheus 3 has dropped.
+        let is_dropped = name.contains("legacy_validation_annotation.bad");
+        let is_bad = (name.contains(".bad.") && !is_dropped) || name.ends_with("invalid_rules.yaml");
+        let ours = run(Command::new(env!("CARGO_BIN_EXE_mihari")).args(["rules", "check"]), &path);
+        if ours.status.success() == is_bad {
+            return Err(format!("{name}: {} {}{}", ours.status, text(&ours.stdout), text(&ours.stderr)).into());
+        }
+    }
+    Ok(())
 }
 
 fn run(command: &mut Command, path: &Path) -> Output {
