@@ -59,9 +59,8 @@ fn main() {
 
 /// The files below a folder that hold tests.
 fn unit_files(folder: &Path) -> Vec<PathBuf> {
-    let holds_tests = |path: &PathBuf| {
-        std::fs::read_to_string(path).unwrap().lines().any(|line| line.starts_with("tests:"))
-    };
+    let holds_tests =
+        |path: &PathBuf| std::fs::read_to_string(path).unwrap().lines().any(|line| line.starts_with("tests:"));
     let mut found = yaml_files(folder);
     found.retain(holds_tests);
     found

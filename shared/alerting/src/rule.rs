@@ -75,7 +75,48 @@ pub enum RuleKind {
         keep_firing_for: Duration,
         /// Text for people.
         annotations: BTreeMap<String, Template>,
+        /// How many of the newest evaluations must hold; the newest one alone when there is none.
+        datapoints: Option<Datapoints>,
     },
+}
+
+/// `mihari/datapoints: "3/5"`: the alert holds while the condition held at three of the newest five evaluations.
+///
+/// An annotation, so that every reader of rule files accepts it; it does not become one of the alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datapoints {
+    /// So many evaluations must hold: at least 1.
+    pub least: u32,
+    /// Of so many: at most 64.
+    pub of: u32,
+}
+
+impl Datapoints {
+    /// The annotation that asks for it.
+    pub const ANNOTATION: &str = "mihari/datapoints";
+
+    /// Reads `M/N`.
+    ///
+    /// # Errors
+    /// When the text is none, or not 1 <= M <= N <= 64.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let numbers = text
+            .split_once('/')
+            .and_then(|(least, of)| Some(Self { least: least.trim().parse().ok()?, of: of.trim().parse().ok()? }));
+        let fits = |points: &Self| 1 <= points.least && points.least <= points.of && points.of <= u64::BITS;
+        numbers
+            .filter(fits)
+            .ok_or_else(|| format!("{text:?} is not M/N such as 3/5, with 1 <= M <= N <= {}", u64::BITS))
+    }
+
+    /// The newest evaluations, one bit each, the newest one lowest, once one more has come.
+    const fn after(self, history: u64, held: bool) -> u64 {
+        ((history << 1) | held as u64) & (u64::MAX >> (u64::BITS - self.of))
+    }
+
+    const fn is_enough(self, history: u64) -> bool {
+        history.count_ones() >= self.least
+    }
 }
 
 /// A value as Prometheus's API prints the value of an alert: `9.5e+01`.

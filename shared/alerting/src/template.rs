@@ -4,12 +4,13 @@
 //! what it calls. Read [`Template`] first.
 //!
 //! The language is whole: pipelines, variables, `if`, `else if`, `range`, `with`, `define`, `template`, `block`,
-//! `break`, `continue`, comments, trimming. What values lack are methods (`.Format` of a time).
+//! `break`, `continue`, comments, trimming, and the methods of times and durations (`methods`).
 
 mod exec;
 mod functions;
 mod humanize;
 mod lex;
+mod methods;
 mod parse;
 mod print;
 mod value;
@@ -31,12 +32,46 @@ pub struct TemplateError {
     pub line: usize,
     /// What is wrong.
     pub reason: String,
+    /// What was running; `None` when the template cannot be read.
+    pub running: Option<Running>,
+}
+
+/// The piece of a template that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The byte of the line it starts at, counted from 0.
+    pub column: usize,
+    /// The piece itself.
+    pub text: String,
 }
 
 impl TemplateError {
+    /// What Prometheus sets before the template of a rule, and so counts in the columns of its first line.
+    const PREAMBLE: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
+                            {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
     fn at(source: &str, offset: usize, reason: impl Into<String>) -> Self {
         let line = 1 + source.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-        Self { line, reason: reason.into() }
+        Self { line, reason: reason.into(), running: None }
+    }
+
+    fn while_running(source: &str, span: (usize, usize), reason: impl Into<String>) -> Self {
+        let (start, end) = span;
+        let before = source.get(..start).unwrap_or("");
+        let column = before.rfind('\n').map_or(start, |newline| start - newline - 1);
+        let text = source.get(start..end).unwrap_or("").split_whitespace().collect::<Vec<_>>().join(" ");
+        Self { running: Some(Running { column, text }), ..Self::at(source, start, reason) }
+    }
+
+    /// The failure in the words of Go: `template: NAME:1:3: executing "NAME" at <...>: ...`.
+    pub fn in_go_words(&self, name: &str) -> String {
+        match &self.running {
+            None => format!("template: {name}:{}: {}", self.line, self.reason),
+            Some(Running { column, text }) => {
+                let column = if self.line == 1 { column + Self::PREAMBLE.len() } else { *column };
+                format!("template: {name}:{}:{column}: executing {name:?} at <{text}>: {}", self.line, self.reason)
+            }
+        }
     }
 }
 
@@ -108,10 +143,19 @@ impl Template {
         exec::run(&self.source, tree, dot, variables, environment)
     }
 
-    /// As [`Template::expand`]; a failure becomes the text, so that no alert is ever lost to its template.
-    pub fn expand_or_explain(&self, environment: &Environment<'_>) -> String {
-        self.expand(environment).unwrap_or_else(|error| format!("<error expanding template: {error}>"))
+    /// As [`Template::expand`], for the rule of that name; a failure becomes the text, in the words of Prometheus, so
+    /// that no alert is ever lost to its template.
+    pub fn expand_or_explain(&self, rule: &str, environment: &Environment<'_>) -> String {
+        self.expand(environment).unwrap_or_else(|error| {
+            let name = template_name(rule);
+            format!("<error expanding template: error executing template {name}: {}>", error.in_go_words(&name))
+        })
     }
+}
+
+/// What Prometheus calls the templates of an alert rule.
+pub(crate) fn template_name(rule: &str) -> String {
+    format!("__alert_{rule}")
 }
 
 #[cfg(test)]

@@ -253,7 +253,7 @@ impl RuleView {
 
 impl RuleKindView {
     fn of(rule: &Rule, state: &RuleState, filter: &RuleFilter) -> Self {
-        let RuleKind::Alerting { hold, keep_firing_for, annotations } = &rule.kind else { return Self::Recording };
+        let RuleKind::Alerting { hold, keep_firing_for, annotations, .. } = &rule.kind else { return Self::Recording };
         let mut alerts: Vec<AlertView> =
             state.active.iter().filter_map(|(labels, alert)| AlertView::of(labels, alert)).collect();
         let calm = if state.last_run.is_some() { AlertState::Inactive } else { AlertState::Unknown };

@@ -1,12 +1,12 @@
 //! The state of a group as bytes.
 //!
 //! ```text
-//! version  u8 = 1
+//! version  u8 = 2 (1 had no history)
 //! texts    count, then each: length, UTF-8          every distinct text once, in order of first use
 //! slot     optional time
 //! rules    count, then each:
 //!   identity, expr       texts
-//!   active     count, then each: labels, annotations, value f64, active_at, phase
+//!   active     count, then each: labels, annotations, value f64, active_at, history varint, phase
 //!   withdrawn  count, then each: labels, annotations, since, at, last_sent
 //!   series     count, then each: labels
 //!   last_run   flag; time, flag and error text, duration f64
@@ -20,7 +20,9 @@ use model::{Labels, Timestamp};
 
 use super::state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before, which is still read.
+const WITHOUT_HISTORY: u8 = 1;
 
 impl GroupState {
     /// The state as bytes.
@@ -40,9 +42,10 @@ impl GroupState {
     /// # Errors
     /// When the bytes are of another version or malformed.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader { rest: bytes, texts: Vec::new() };
+        let mut reader = Reader { rest: bytes, texts: Vec::new(), has_history: true };
         let found = reader.byte()?;
-        if found != VERSION {
+        reader.has_history = found != WITHOUT_HISTORY;
+        if found != VERSION && found != WITHOUT_HISTORY {
             return Err(StateError::Version { found, known: VERSION });
         }
         for _ in 0..reader.count()? {
@@ -163,6 +166,7 @@ impl Writer {
         self.texts(&alert.annotations);
         self.float(alert.value);
         self.time(alert.active_at);
+        push_varint(&mut self.body, alert.history);
         match alert.phase {
             Phase::Pending => self.byte(0),
             Phase::Firing { since, last_sent, kept_since } => {
@@ -181,7 +185,7 @@ impl Writer {
     }
 }
 
-fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -192,6 +196,7 @@ fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
 struct Reader<'a> {
     rest: &'a [u8],
     texts: Vec<String>,
+    has_history: bool,
 }
 
 type Read<T> = Result<T, StateError>;
@@ -275,6 +280,7 @@ impl<'a> Reader<'a> {
         let annotations = self.texts()?;
         let value = self.float()?;
         let active_at = self.time()?;
+        let history = if self.has_history { self.varint()? } else { 0 };
         let phase = match self.byte()? {
             0 => Phase::Pending,
             1 => {
@@ -284,7 +290,7 @@ impl<'a> Reader<'a> {
             2 => Phase::Resolved { since: self.time()?, at: self.time()?, last_sent: self.optional_time()? },
             _ => return Err(StateError::Malformed),
         };
-        Ok(Active { annotations, value, active_at, phase })
+        Ok(Active { annotations, value, active_at, history, phase })
     }
 
     fn withdrawn(&mut self) -> Read<Withdrawn> {

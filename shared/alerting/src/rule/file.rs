@@ -7,9 +7,9 @@ use model::{METRIC_NAME, duration};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use super::{DEFAULT_INTERVAL, Rule, RuleGroup, RuleKind};
+use super::{DEFAULT_INTERVAL, Datapoints, Rule, RuleGroup, RuleKind};
 use crate::ConfigError;
-use crate::template::Template;
+use crate::template::{Template, template_name};
 
 /// Says whether a text is an expression, or why it is none, with the place in the text.
 pub type CheckExpr<'a> = &'a dyn Fn(&str) -> Result<(), String>;
@@ -81,7 +81,7 @@ pub fn parse_with(
         Err(_) => known_fields(yaml).and_then(|yaml| read(&yaml)),
     };
     let raw = raw.map_err(|error| vec![ConfigError::from_yaml(file, &error)])?;
-    let mut check = Check { file, check_expr, errors: Vec::new(), context: String::new() };
+    let mut check = Check { file, check_expr, errors: Vec::new(), context: String::new(), rule_name: String::new() };
     let mut groups: Vec<RuleGroup> = Vec::new();
     for raw in raw.and_then(|raw| raw.groups).unwrap_or_default() {
         let at = raw.referenced;
@@ -127,6 +127,8 @@ struct Check<'a> {
     errors: Vec<ConfigError>,
     /// Which rule is read, for messages: `group "g", rule 1, "name": `, or nothing.
     context: String,
+    /// The name of that rule.
+    rule_name: String,
 }
 
 impl Check<'_> {
@@ -149,6 +151,7 @@ impl Check<'_> {
                 [&rule.value.alert, &rule.value.record].into_iter().flatten().find(|name| !name.value.is_empty());
             let rule_name = named.map_or("", |name| name.value.as_str());
             self.context = format!("group {name:?}, rule {}, {rule_name:?}: ", index + 1);
+            self.rule_name = rule_name.to_owned();
             rules.extend(self.rule(rule.value, at, &group_labels));
         }
         self.context.clear();
@@ -175,11 +178,19 @@ impl Check<'_> {
         let uses = if is_alert { TemplateUse::Expanded } else { TemplateUse::Plain };
         let mut labels = group_labels.clone();
         labels.extend(self.labels(raw.labels, at, uses));
-        let annotations = self.annotations(raw.annotations, at);
+        let mut annotations = self.annotations(raw.annotations, at);
+        let datapoints = annotations.remove(Datapoints::ANNOTATION).map(|text| Datapoints::parse(text.source()));
+        let datapoints = datapoints.transpose().unwrap_or_else(|reason| {
+            self.fault(at, format!("{}: {reason}", Datapoints::ANNOTATION));
+            None
+        });
         let hold = self.duration(raw.hold).unwrap_or_default();
         let keep_firing_for = self.duration(raw.keep_firing_for).unwrap_or_default();
-        let kind =
-            if is_alert { RuleKind::Alerting { hold, keep_firing_for, annotations } } else { RuleKind::Recording };
+        let kind = if is_alert {
+            RuleKind::Alerting { hold, keep_firing_for, annotations, datapoints }
+        } else {
+            RuleKind::Recording
+        };
         let name = if is_alert { raw.alert } else { raw.record };
         Some(Rule { name: name?.value, expr: expr?, labels, kind })
     }
@@ -259,7 +270,10 @@ impl Check<'_> {
                 Ok(template) => {
                     templates.insert(name, template);
                 }
-                Err(error) => self.fault(place, format!("{what} {name:?}: {error}")),
+                Err(error) => {
+                    let error = error.in_go_words(&template_name(&self.rule_name));
+                    self.fault(place, format!("{what} {name:?}: {error}"));
+                }
             }
         }
         templates

@@ -37,6 +37,9 @@ pub struct Active {
     pub value: f64,
     /// Since when the condition holds.
     pub active_at: Timestamp,
+    /// At which of the newest evaluations the condition held, the newest one in the lowest bit; 0 unless the rule counts
+    /// them ([`super::Datapoints`]).
+    pub history: u64,
     /// Where it stands.
     pub phase: Phase,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{Labels, METRIC_NAME, Sample, TimedHistogram, Timestamp, stale_nan};
 
 use super::state::{Active, LastRun, Phase, RuleState, Withdrawn};
-use super::{ALERT_NAME, Rule, RuleKind, RuleResult};
+use super::{ALERT_NAME, Datapoints, Rule, RuleKind, RuleResult};
 use crate::Alert;
 use crate::template::{Environment, GraphTab, QueryResult, graph_path};
 
@@ -175,8 +175,8 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
     let before = state.clone();
     let stepped = match &rule.kind {
         RuleKind::Recording => record(rule, state, result, moment),
-        RuleKind::Alerting { hold, keep_firing_for, annotations } => {
-            let timing = Timing { hold: *hold, keep_firing_for: *keep_firing_for };
+        RuleKind::Alerting { hold, keep_firing_for, annotations, datapoints } => {
+            let timing = Timing { hold: *hold, keep_firing_for: *keep_firing_for, datapoints: *datapoints };
             let fresh = fresh_alerts(rule, annotations, result, moment);
             fresh.map(|fresh| advance_all(rule, timing, state, fresh, moment))
         }
@@ -197,7 +197,7 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
 pub fn retire(state: RuleState, moment: &Moment<'_>) -> Outcome {
     let mut outcome = Outcome { state: state.until(moment.slot), ..Outcome::default() };
     let before = std::mem::take(&mut outcome.state.series);
-    let timing = Timing { hold: Duration::ZERO, keep_firing_for: Duration::ZERO };
+    let timing = Timing::NONE;
     for (labels, alert) in std::mem::take(&mut outcome.state.active) {
         let advance = Advance { labels: &labels, timing, moment, removed: true };
         if let Some(alert) = advance.absent(alert, &mut outcome.transitions) {
@@ -213,6 +213,20 @@ pub fn retire(state: RuleState, moment: &Moment<'_>) -> Outcome {
 struct Timing {
     hold: Duration,
     keep_firing_for: Duration,
+    datapoints: Option<Datapoints>,
+}
+
+impl Timing {
+    /// For alerts that are given up, whatever the rule said.
+    const NONE: Self = Self { hold: Duration::ZERO, keep_firing_for: Duration::ZERO, datapoints: None };
+
+    fn history(&self, before: u64, held: bool) -> u64 {
+        self.datapoints.map_or(0, |points| points.after(before, held))
+    }
+
+    fn is_enough(&self, history: u64) -> bool {
+        self.datapoints.is_none_or(|points| points.is_enough(history))
+    }
 }
 
 impl Moment<'_> {
@@ -295,11 +309,12 @@ fn fresh_alerts(
         let mut builder = sample_labels.to_builder();
         builder.remove(METRIC_NAME);
         for (name, template) in &rule.labels {
-            builder.set(name, &template.expand_or_explain(&environment));
+            builder.set(name, &template.expand_or_explain(&rule.name, &environment));
         }
         builder.set(ALERT_NAME, &rule.name);
         let labels = builder.build().map_err(|error| error.to_string())?;
-        let expanded = annotations.iter().map(|(name, text)| (name.clone(), text.expand_or_explain(&environment)));
+        let expanded =
+            annotations.iter().map(|(name, text)| (name.clone(), text.expand_or_explain(&rule.name, &environment)));
         let alert = Fresh { annotations: expanded.collect(), value };
         if fresh.insert(labels.clone(), alert).is_some() {
             return Err(format!("two series of the result have the same labels once the rule's are set: {labels}"));
@@ -319,12 +334,15 @@ fn advance_all(
     let known = std::mem::take(&mut outcome.state.active);
     let before = known.clone();
     outcome.state.expr.clone_from(&rule.expr);
-    for (labels, alert) in known {
+    for (labels, mut alert) in known {
         let advance = Advance { labels: &labels, timing, moment, removed: false };
-        let next = match fresh.remove(&labels) {
+        let result = fresh.remove(&labels);
+        alert.history = timing.history(alert.history, result.is_some());
+        let next = match result {
+            Some(result) if alert.phase.holds() => advance.present(alert, result, &mut outcome),
+            Some(result) => Some(advance.begin(result, alert.history, &mut outcome.transitions)),
+            None if alert.phase.holds() && alert.history != 0 => advance.held(alert, &mut outcome),
             None => advance.absent(alert, &mut outcome.transitions),
-            Some(result) if alert.phase.holds() => Some(advance.present(alert, result, &mut outcome)),
-            Some(result) => Some(advance.begin(result, &mut outcome.transitions)),
         };
         if let Some(next) = next {
             outcome.state.active.insert(labels, next);
@@ -332,7 +350,7 @@ fn advance_all(
     }
     for (labels, result) in fresh {
         let advance = Advance { labels: &labels, timing, moment, removed: false };
-        let alert = advance.begin(result, &mut outcome.transitions);
+        let alert = advance.begin(result, timing.history(0, true), &mut outcome.transitions);
         outcome.state.active.insert(labels, alert);
     }
     let holding = outcome.state.holding().count();
@@ -350,7 +368,7 @@ fn advance_all(
 fn give_up(error: String, before: BTreeMap<Labels, Active>, state: RuleState, moment: &Moment<'_>) -> Outcome {
     let mut outcome = Outcome { state, error: Some(error), ..Outcome::default() };
     outcome.state.active.clear();
-    let timing = Timing { hold: Duration::ZERO, keep_firing_for: Duration::ZERO };
+    let timing = Timing::NONE;
     for (labels, alert) in before {
         let advance = Advance { labels: &labels, timing, moment, removed: false };
         let from = match alert.phase {
@@ -378,12 +396,12 @@ struct Advance<'a> {
 
 impl Advance<'_> {
     /// The condition holds and did not before.
-    fn begin(&self, result: Fresh, transitions: &mut Vec<Transition>) -> Active {
+    fn begin(&self, result: Fresh, history: u64, transitions: &mut Vec<Transition>) -> Active {
         let slot = self.moment.slot;
-        let fires = self.timing.hold.is_zero();
+        let fires = self.timing.hold.is_zero() && self.timing.is_enough(history);
         let phase = if fires { self.fires() } else { Phase::Pending };
         let to = if fires { TransitionState::Firing } else { TransitionState::Pending };
-        let alert = Active { annotations: result.annotations, value: result.value, active_at: slot, phase };
+        let alert = Active { annotations: result.annotations, value: result.value, active_at: slot, history, phase };
         transitions.push(self.transition(&alert, TransitionState::Inactive, to, Reason::Holds));
         alert
     }
@@ -393,21 +411,28 @@ impl Advance<'_> {
     }
 
     /// The condition holds and did before.
-    fn present(&self, mut alert: Active, result: Fresh, outcome: &mut Outcome) -> Active {
+    fn present(&self, mut alert: Active, result: Fresh, outcome: &mut Outcome) -> Option<Active> {
         alert.annotations = result.annotations;
         alert.value = result.value;
+        self.held(alert, outcome)
+    }
+
+    /// The condition holds, or has held often enough of late for the alert to be remembered.
+    fn held(&self, mut alert: Active, outcome: &mut Outcome) -> Option<Active> {
+        let is_enough = self.timing.is_enough(alert.history);
         let slot = self.moment.slot;
         match alert.phase {
             Phase::Pending => {
                 if let Some(down_at) = self.moment.outage_since() {
                     // It fires at the next evaluation at the earliest: the series had no time to come back.
                     alert.active_at = restored(alert.active_at, down_at, slot, self.timing.hold);
-                } else if slot.since(alert.active_at) >= self.timing.hold {
+                } else if is_enough && slot.since(alert.active_at) >= self.timing.hold {
                     alert.phase = self.fires();
                     let states = (TransitionState::Pending, TransitionState::Firing);
                     outcome.transitions.push(self.transition(&alert, states.0, states.1, Reason::HeldLongEnough));
                 }
             }
+            Phase::Firing { .. } if !is_enough => return self.absent(alert, &mut outcome.transitions),
             Phase::Firing { since, last_sent, .. } => {
                 alert.phase = Phase::Firing { since, last_sent, kept_since: None };
                 if slot.since(alert.active_at) < self.timing.hold {
@@ -419,7 +444,7 @@ impl Advance<'_> {
             }
             Phase::Resolved { .. } => {}
         }
-        alert
+        Some(alert)
     }
 
     /// The condition does not hold.

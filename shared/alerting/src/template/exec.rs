@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::functions;
+use super::methods;
 use super::parse::{Block, Branch, Command, Node, Operand, Pipe, Tree};
 use super::value::Value;
 use super::{Environment, TemplateError};
@@ -53,6 +54,10 @@ type Step<T> = Result<T, TemplateError>;
 impl Run<'_> {
     fn fail<T>(&self, offset: usize, reason: impl Into<String>) -> Step<T> {
         Err(TemplateError::at(self.source, offset, reason))
+    }
+
+    fn fail_at<T>(&self, span: (usize, usize), reason: impl Into<String>) -> Step<T> {
+        Err(TemplateError::while_running(self.source, span, reason))
     }
 
     fn block(&mut self, block: &Block, dot: &Value) -> Step<Flow> {
@@ -112,7 +117,10 @@ impl Run<'_> {
         let value = self.commands(pipe, dot)?;
         let turns = match turns(&value) {
             Ok(turns) => turns,
-            Err(reason) => return self.fail(pipe.offset, reason),
+            Err(reason) => {
+                let end = pipe.commands.last().map_or(pipe.offset, |command| command.span().1);
+                return self.fail_at((pipe.offset, end), reason);
+            }
         };
         if turns.is_empty() {
             return self.block(otherwise, dot);
@@ -135,13 +143,17 @@ impl Run<'_> {
     }
 
     fn call_template(&mut self, name: &str, argument: Option<&Pipe>, offset: usize, dot: &Value) -> Step<()> {
-        let tree = self.tree;
-        let Some(block) = tree.named.get(name) else {
-            return self.fail(offset, format!("template {name:?} not defined"));
-        };
         let dot = match argument {
             Some(pipe) => self.pipe(pipe, dot)?,
             None => Value::Nil,
+        };
+        self.run_template(name, dot, offset)
+    }
+
+    fn run_template(&mut self, name: &str, dot: Value, offset: usize) -> Step<()> {
+        let tree = self.tree;
+        let Some(block) = tree.named.get(name) else {
+            return self.fail(offset, format!("template {name:?} not defined"));
         };
         self.calls += 1;
         if self.calls > CALL_DEPTH_MAX {
@@ -182,44 +194,88 @@ impl Run<'_> {
     fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Value> {
         let (first, rest) = command.operands.split_first().expect("the parser gives every command an operand");
         if let Operand::Function(name) = first {
-            return self.function(name, rest, command.offset, dot, piped);
+            return self.function(name, command, dot, piped);
         }
+        let first_span = command.spans[0];
         if !rest.is_empty() || piped.is_some() {
-            return self.fail(command.offset, "can't give arguments to something that is no function");
+            return self.method(first, command, dot, piped);
         }
         if *first == Operand::Nil {
-            return self.fail(command.offset, "nil is not a command");
+            return self.fail_at(first_span, "nil is not a command");
         }
-        self.operand(first, command.offset, dot)
+        self.operand(first, first_span, dot)
     }
 
-    fn function(
-        &mut self,
-        name: &'static str,
-        rest: &[Operand],
-        offset: usize,
-        dot: &Value,
-        piped: Option<Value>,
-    ) -> Step<Value> {
-        if name == "and" || name == "or" {
-            return self.logic(name == "or", rest, offset, dot, piped);
+    /// A field with arguments: the last name is that of a method.
+    fn method(&mut self, first: &Operand, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Value> {
+        let span = command.spans[0];
+        let (start, fields): (Value, &[String]) = match first {
+            Operand::Fields(fields) => (dot.clone(), fields),
+            Operand::Variable(name, fields) => (self.variable(name), fields),
+            Operand::Pipe(pipe, fields) => (self.pipe(pipe, dot)?, fields),
+            _ => (Value::Nil, &[]),
+        };
+        let Some((name, fields)) = fields.split_last() else {
+            return self.fail_at(span, "can't give argument to non-function");
+        };
+        let arguments = self.arguments(command, dot, piped)?;
+        let receiver = match fields.iter().try_fold(start, |value, name| value.field(name)) {
+            Ok(receiver) => receiver,
+            Err(reason) => return self.fail_at(span, reason),
+        };
+        match methods::call(&receiver, name, &arguments) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(reason)) => self.fail_at(command.span(), format!("error calling {name}: {reason}")),
+            None if receiver.field(name).is_ok() => {
+                self.fail_at(span, format!("{name} is not a method but has arguments"))
+            }
+            None => self.fail_at(span, format!("can't evaluate field {name} in type {}", receiver.type_name())),
         }
-        let mut arguments = Vec::with_capacity(rest.len() + 1);
-        for operand in rest {
-            arguments.push(self.operand(operand, offset, dot)?);
+    }
+
+    /// The arguments of a command, what was piped into it last.
+    fn arguments(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Vec<Value>> {
+        let mut arguments = Vec::with_capacity(command.operands.len());
+        for (operand, span) in command.operands.iter().zip(&command.spans).skip(1) {
+            arguments.push(self.operand(operand, *span, dot)?);
         }
         arguments.extend(piped);
+        Ok(arguments)
+    }
+
+    fn function(&mut self, name: &'static str, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Value> {
+        if name == "and" || name == "or" {
+            return self.logic(name, command, dot, piped);
+        }
+        let arguments = self.arguments(command, dot, piped)?;
+        if let Some(reason) = functions::wrong_count(name, arguments.len()) {
+            return self.fail_at(command.spans[0], reason);
+        }
+        if name == "tmpl" {
+            return self.expanded(&arguments, command);
+        }
         match functions::call(name, &arguments, self.environment) {
             Ok(value) => Ok(value),
-            Err(reason) => self.fail(offset, format!("error calling {name}: {reason}")),
+            Err(reason) => self.fail_at(command.span(), format!("error calling {name}: {reason}")),
         }
+    }
+
+    /// `tmpl`: what a named template prints.
+    fn expanded(&mut self, arguments: &[Value], command: &Command) -> Step<Value> {
+        let [Value::Text(name), dot] = arguments else {
+            return self.fail_at(command.span(), "wrong type for value; expected string");
+        };
+        let outer = std::mem::take(&mut self.output);
+        self.run_template(name, dot.clone(), command.span().0)?;
+        Ok(Value::text(std::mem::replace(&mut self.output, outer)))
     }
 
     /// `and` and `or`: the first operand that decides, or the last one; those behind it are not looked at.
-    fn logic(&mut self, or: bool, rest: &[Operand], offset: usize, dot: &Value, piped: Option<Value>) -> Step<Value> {
+    fn logic(&mut self, name: &str, command: &Command, dot: &Value, piped: Option<Value>) -> Step<Value> {
+        let or = name == "or";
         let mut last = None;
-        for operand in rest {
-            let value = self.operand(operand, offset, dot)?;
+        for (operand, span) in command.operands.iter().zip(&command.spans).skip(1) {
+            let value = self.operand(operand, *span, dot)?;
             if value.is_true() == or {
                 return Ok(value);
             }
@@ -227,11 +283,11 @@ impl Run<'_> {
         }
         match piped.or(last) {
             Some(value) => Ok(value),
-            None => self.fail(offset, "and and or want an operand"),
+            None => self.fail_at(command.spans[0], format!("wrong number of args for {name}: want at least 1 got 0")),
         }
     }
 
-    fn operand(&mut self, operand: &Operand, offset: usize, dot: &Value) -> Step<Value> {
+    fn operand(&mut self, operand: &Operand, span: (usize, usize), dot: &Value) -> Step<Value> {
         let (start, fields): (Value, &[String]) = match operand {
             Operand::Nil => return Ok(Value::Nil),
             Operand::Bool(value) => return Ok(Value::Bool(*value)),
@@ -239,14 +295,17 @@ impl Run<'_> {
             Operand::Float(value) => return Ok(Value::Float(*value)),
             Operand::Text(text) => return Ok(Value::text(text)),
             Operand::Dot => return Ok(dot.clone()),
-            Operand::Function(name) => return self.function(name, &[], offset, dot, None),
+            Operand::Function(name) => {
+                let alone = Command { operands: vec![Operand::Function(name)], spans: vec![span] };
+                return self.function(name, &alone, dot, None);
+            }
             Operand::Fields(fields) => (dot.clone(), fields),
             Operand::Variable(name, fields) => (self.variable(name), fields),
             Operand::Pipe(pipe, fields) => (self.pipe(pipe, dot)?, fields),
         };
         match fields.iter().try_fold(start, |value, name| value.field(name)) {
             Ok(value) => Ok(value),
-            Err(reason) => self.fail(offset, reason),
+            Err(reason) => self.fail_at(span, reason),
         }
     }
 
@@ -269,10 +328,14 @@ fn turns(value: &Value) -> Result<Vec<(Value, Value)>, String> {
             Ok((0..count).map(|index| (number(index), number(index))).collect())
         }
         Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::Record(..) | Value::Time(_) | Value::Duration(_) => {
-            Err(format!("range can't iterate over {}", value.type_name()))
+            Err(format!("range can't iterate over {}", value.printed()))
         }
     }
 }
+
+/// What Go calls the type of that data.
+const ALERT_DATA: &str = "struct { Labels map[string]string; ExternalLabels map[string]string; \
+                          ExternalURL string; Value interface {} }";
 
 /// The data that Prometheus hands to the templates of a rule.
 pub(super) fn rule_data(environment: &Environment<'_>) -> (Value, Vec<(String, Value)>) {
@@ -291,5 +354,5 @@ pub(super) fn rule_data(environment: &Environment<'_>) -> (Value, Vec<(String, V
     let variables =
         [("labels", labels), ("externalLabels", external_labels), ("externalURL", external_url), ("value", value)];
     let named = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    (Value::Record("template.AlertData", Rc::new(fields.into_iter().collect())), named)
+    (Value::Record(ALERT_DATA, Rc::new(fields.into_iter().collect())), named)
 }

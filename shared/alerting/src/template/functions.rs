@@ -15,7 +15,7 @@ use super::{Environment, humanize, print};
 type Outcome = Result<Value, String>;
 
 /// Every function by name, sorted. `and` and `or` are not called: they decide which operands are looked at.
-const NAMES: [&str; 45] = [
+const NAMES: [&str; 47] = [
     "and",
     "args",
     "eq",
@@ -31,6 +31,7 @@ const NAMES: [&str; 45] = [
     "humanizePercentage",
     "humanizeTimestamp",
     "index",
+    "js",
     "label",
     "le",
     "len",
@@ -55,6 +56,7 @@ const NAMES: [&str; 45] = [
     "strvalue",
     "tableLink",
     "title",
+    "tmpl",
     "toDuration",
     "toLower",
     "toTime",
@@ -68,6 +70,23 @@ pub(super) fn find(name: &str) -> Option<&'static str> {
     NAMES.binary_search(&name).ok().map(|index| NAMES[index])
 }
 
+/// Why a function cannot be called with so many arguments, in the words of Go.
+pub(super) fn wrong_count(name: &str, count: usize) -> Option<String> {
+    let (least, most) = match name {
+        "print" | "println" | "html" | "js" | "urlquery" | "args" => (0, usize::MAX),
+        "printf" | "index" | "slice" | "eq" => (1, usize::MAX),
+        "now" | "externalURL" | "pathPrefix" => (0, 0),
+        "ne" | "lt" | "gt" | "le" | "ge" | "label" | "match" | "sortByLabel" | "tmpl" => (2, 2),
+        "reReplaceAll" => (3, 3),
+        _ => (1, 1),
+    };
+    if (least..=most).contains(&count) {
+        return None;
+    }
+    let at_least = if most == usize::MAX { "at least " } else { "" };
+    Some(format!("wrong number of args for {name}: want {at_least}{least} got {count}"))
+}
+
 /// Calls a function with all its arguments.
 pub(super) fn call(name: &str, arguments: &[Value], environment: &Environment<'_>) -> Outcome {
     match name {
@@ -75,6 +94,7 @@ pub(super) fn call(name: &str, arguments: &[Value], environment: &Environment<'_
         "print" => Ok(Value::text(print::joined(arguments))),
         "println" => Ok(Value::text(print::line(arguments))),
         "html" => Ok(Value::text(escape_html(&print::joined(arguments)))),
+        "js" => Ok(Value::text(escape_script(&print::joined(arguments)))),
         "urlquery" => Ok(Value::text(query_escape(&print::joined(arguments)))),
         "args" => Ok(numbered(arguments)),
         "index" => index(arguments),
@@ -162,20 +182,20 @@ fn number(value: &Value) -> Result<f64, String> {
         Value::Float(number) | Value::Duration(number) => Ok(*number),
         #[expect(clippy::cast_precision_loss, reason = "numbers for people have four digits")]
         Value::Int(number) => Ok(*number as f64),
-        Value::Text(text) => text.parse().map_err(|_| format!("{text:?} is not a number")),
+        Value::Text(text) => text.parse().map_err(|_| format!("strconv.ParseFloat: parsing {text:?}: invalid syntax")),
         Value::Nil
         | Value::Bool(_)
         | Value::Texts(_)
         | Value::Map(_)
         | Value::Record(..)
         | Value::List(_)
-        | Value::Time(_) => Err(format!("can't convert {} to a number", value.type_name())),
+        | Value::Time(_) => Err(format!("can't convert {} to float", value.type_name())),
     }
 }
 
 fn equal(arguments: &[Value]) -> Result<bool, String> {
     let Some((first, rest @ [_, ..])) = arguments.split_first() else {
-        return Err("eq wants something to compare with".to_owned());
+        return Err("missing argument for comparison".to_owned());
     };
     for other in rest {
         if same(first, other)? {
@@ -208,7 +228,9 @@ fn order(one: &Value, two: &Value) -> Result<Option<Ordering>, String> {
 }
 
 fn incomparable(one: &Value, two: &Value) -> String {
-    format!("incompatible types for comparison: {} and {}", one.type_name(), two.type_name())
+    let is_basic = |value: &Value| matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_));
+    let reason = if is_basic(one) && is_basic(two) { "incompatible types" } else { "invalid type" };
+    format!("{reason} for comparison")
 }
 
 fn length(value: &Value) -> Outcome {
@@ -275,7 +297,7 @@ fn query(expr: &str, environment: &Environment<'_>) -> Outcome {
 
 fn first(value: &Value) -> Outcome {
     let Value::List(items) = value else { return Err(format!("first of type {}", value.type_name())) };
-    items.first().cloned().ok_or_else(|| "first of a vector without elements".to_owned())
+    items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned())
 }
 
 fn sort_by_label(name: &str, samples: &[Value]) -> Outcome {
@@ -359,6 +381,22 @@ fn query_escape(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
             b' ' => escaped.push('+'),
             byte => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+/// Text as it stands in quotes in a script.
+fn escape_script(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '\'' => escaped.push_str("\\'"),
+            '"' => escaped.push_str("\\\""),
+            '<' | '>' | '&' | '=' => escaped.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c < ' ' => escaped.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => escaped.push(c),
         }
     }
     escaped

@@ -77,7 +77,12 @@ pub(super) fn timestamp(seconds: f64) -> Result<String, String> {
     if !seconds.is_finite() {
         return Ok(four_digits(seconds));
     }
-    let out_of_range = || format!("{} cannot be a time: it is out of range", general(seconds, None, 'e'));
+    let out_of_range = || {
+        format!(
+            "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
+            general(seconds, None, 'e')
+        )
+    };
     if seconds.abs() > 9_223_372_036.854_775 {
         return Err(out_of_range());
     }

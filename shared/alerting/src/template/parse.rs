@@ -52,8 +52,16 @@ pub(super) struct Pipe {
 pub(super) struct Command {
     /// At least one.
     pub(super) operands: Vec<Operand>,
-    /// Where it starts.
-    pub(super) offset: usize,
+    /// Where each operand starts and ends.
+    pub(super) spans: Vec<(usize, usize)>,
+}
+
+impl Command {
+    /// Where it starts and ends.
+    pub(super) fn span(&self) -> (usize, usize) {
+        let first = self.spans.first().copied().unwrap_or_default();
+        (first.0, self.spans.last().map_or(first.1, |last| last.1))
+    }
 }
 
 /// Something with a value.
@@ -325,7 +333,7 @@ impl Parser<'_> {
                 command.operands[0],
                 Operand::Function(_) | Operand::Fields(_) | Operand::Variable(..) | Operand::Pipe(..)
             ) {
-                return self.fail(command.offset, "a constant cannot take the result of a pipeline");
+                return self.fail(command.span().0, "a constant cannot take the result of a pipeline");
             }
         }
         if declares {
@@ -358,9 +366,12 @@ impl Parser<'_> {
 
     fn command(&mut self, context: &str) -> Result<Command, TemplateError> {
         let offset = self.offset();
-        let mut operands = Vec::new();
-        while let Some(operand) = self.operand()? {
+        let (mut operands, mut spans) = (Vec::new(), Vec::new());
+        loop {
+            let start = self.offset();
+            let Some(operand) = self.operand()? else { break };
             operands.push(operand);
+            spans.push((start, self.source[..self.offset()].trim_end().len()));
             let spaced = self.tokens.get(self.at).is_none_or(|token| token.spaced);
             if !spaced && !matches!(self.peek(), Some(Kind::Close | Kind::Pipe | Kind::CloseParen)) {
                 return self.fail(self.offset(), "operands want a space between them");
@@ -369,7 +380,7 @@ impl Parser<'_> {
         if operands.is_empty() {
             return self.fail(offset, format!("missing value for {context}"));
         }
-        Ok(Command { operands, offset })
+        Ok(Command { operands, spans })
     }
 
     fn operand(&mut self) -> Result<Option<Operand>, TemplateError> {

@@ -150,6 +150,7 @@ impl Verb {
             ('v' | 's', Value::Text(text)) => self.cut(text),
             ('v', Value::Int(number)) => self.whole(*number, 10, false),
             ('v', value) => plain(value),
+            ('T', value) => value.type_name().to_owned(),
             ('t', Value::Bool(value)) => value.to_string(),
             ('d', Value::Int(number)) => self.whole(*number, 10, false),
             ('b', Value::Int(number)) => self.whole(*number, 2, false),

@@ -75,9 +75,35 @@ fn branches_variables_and_scopes() {
         ("{{ $.Labels.instance }}", "web-1:9100"),
         ("{{ with 1 }}{{ $.Value }}{{ end }}", "93.456"),
         ("{{ 1800 | toDuration }} {{ 0 | toTime }}", "30m0s 1970-01-01 00:00:00 +0000 UTC"),
+        ("{{ (1800 | toDuration).Minutes }} {{ (0 | toTime).Format \"Jan 2\" }}", "30 Jan 1"),
+        ("{{ $t := 0 | toTime }}{{ $t.Year }} {{ ($t.Add (60 | toDuration)).Unix }}", "1970 60"),
+        ("{{ define \"n\" }}<{{ . }}>{{ end }}{{ tmpl \"n\" 5 | printf \"%s!\" }}", "<5>!"),
+        ("{{ printf \"%T %T\" 1 $value }} {{ js \"it's\" }}", "int float64 it\\'s"),
     ];
     for (source, expected) in cases {
         check(source, expected);
+    }
+}
+
+#[test]
+fn faults_read_as_those_of_go() {
+    let cases = [
+        (
+            "{{ humanize \"one\" }}",
+            "template: t:1:115: executing \"t\" at <humanize \"one\">: error calling humanize: strconv.ParseFloat: parsing \"one\": invalid syntax",
+        ),
+        (
+            "x\n  {{ $value | gt 1 }}",
+            "template: t:2:14: executing \"t\" at <gt 1>: error calling gt: incompatible types for comparison",
+        ),
+        (
+            "{{ humanize 1 2 }}",
+            "template: t:1:115: executing \"t\" at <humanize>: wrong number of args for humanize: want 1 got 2",
+        ),
+        ("{{ nosuch }}", "template: t:1: function \"nosuch\" not defined"),
+    ];
+    for (source, expected) in cases {
+        assert_eq!(expand(source).unwrap_err().in_go_words("t"), expected, "{source}");
     }
 }
 
@@ -93,10 +119,13 @@ fn faults_are_named_with_their_line() {
         ("{{ break }}", "1: {{break}} outside {{range}}"),
         ("{{ $value | 1 }}", "1: a constant cannot take the result of a pipeline"),
         ("{{ }}", "1: missing value for an action"),
-        ("{{ .Nosuch }}", "1: can't evaluate field Nosuch in type template.AlertData"),
-        ("{{ gt $value 90 }}", "1: error calling gt: incompatible types for comparison: float64 and int"),
-        ("{{ humanize \"one\" }}", "1: error calling humanize: \"one\" is not a number"),
-        ("{{ query \"none\" | first }}", "1: error calling first: first of a vector without elements"),
+        (
+            "{{ .Nosuch }}",
+            "1: can't evaluate field Nosuch in type struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }",
+        ),
+        ("{{ gt $value 90 }}", "1: error calling gt: incompatible types for comparison"),
+        ("{{ humanize \"one\" }}", "1: error calling humanize: strconv.ParseFloat: parsing \"one\": invalid syntax"),
+        ("{{ query \"none\" | first }}", "1: error calling first: first() called on vector with no elements"),
         ("{{ template \"nosuch\" }}", "1: template \"nosuch\" not defined"),
         (
             "{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}",

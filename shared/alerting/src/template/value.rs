@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::print;
+use super::{methods, print};
 
 /// A value of the template language.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,13 +71,10 @@ impl Value {
             Self::Texts(map) => Ok(Self::text(map.get(name).map_or("", String::as_str))),
             Self::Map(map) => Ok(map.get(name).cloned().unwrap_or(Self::Nil)),
             Self::Record(_, fields) => fields.get(name).cloned().ok_or_else(|| self.no_field(name)),
-            Self::Bool(_)
-            | Self::Int(_)
-            | Self::Float(_)
-            | Self::Text(_)
-            | Self::List(_)
-            | Self::Time(_)
-            | Self::Duration(_) => Err(self.no_field(name)),
+            Self::Time(_) | Self::Duration(_) => {
+                methods::call(self, name, &[]).unwrap_or_else(|| Err(self.no_field(name)))
+            }
+            Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Text(_) | Self::List(_) => Err(self.no_field(name)),
         }
     }
 

@@ -56,7 +56,7 @@ fn an_empty_file_has_no_groups() {
 
 #[test]
 fn refuses_with_file_line_column_and_reason() {
-    let cases: [(String, &[&str]); 18] = [
+    let cases: [(String, &[&str]); 19] = [
         ("groups:\n- rules: []\n".into(), &["r.yml:2:3: Groupname must not be empty"]),
         ("groups:\n- name: a\n- name: a\n".into(), &["r.yml:3:9: groupname: \"a\" is repeated in the same file"]),
         (
@@ -108,7 +108,13 @@ fn refuses_with_file_line_column_and_reason() {
         ),
         (
             in_group("{ alert: a, expr: 1, labels: { b: '{{ $x }}' } }"),
-            &["r.yml:4:39: group \"g\", rule 1, \"a\": label \"b\": 1: undefined variable \"$x\""],
+            &["r.yml:4:39: group \"g\", rule 1, \"a\": label \"b\": template: __alert_a:1: undefined variable \"$x\""],
+        ),
+        (
+            in_group("{ alert: a, expr: 1, annotations: { mihari/datapoints: 5/3 } }"),
+            &[
+                "r.yml:4:5: group \"g\", rule 1, \"a\": mihari/datapoints: \"5/3\" is not M/N such as 3/5, with 1 <= M <= N <= 64",
+            ],
         ),
         (
             in_group("{ alert: a, for: never }\n  - { expr: 1 }"),

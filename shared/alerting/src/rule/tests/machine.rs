@@ -443,3 +443,37 @@ fn a_histogram_makes_an_alert_with_the_value_zero() {
     let outcome = with_histogram(&mut machine, 1, Some(3.0));
     assert_eq!(outcome.alerts[0].annotations["a"], "0");
 }
+
+#[test]
+fn datapoints_count_the_newest_evaluations() {
+    check(
+        "alert: x, expr: e, annotations: { mihari/datapoints: 2/3 }",
+        &[
+            (0, "a", "a pending; a since 0; a inactive>pending: condition holds"),
+            (1, "", "a pending; a since 0"),
+            (
+                2,
+                "a",
+                "a firing; a since 0; a pending stale; send a from 2 firing until 6; \
+                 a pending>firing: condition held long enough",
+            ),
+            (3, "", "a firing stale; send a from 2 resolved 3; a firing>resolved: condition ended"),
+        ],
+    );
+    check(
+        "alert: x, expr: e, annotations: { mihari/datapoints: 2/3 }",
+        &[
+            (0, "a", "a pending; a since 0; a inactive>pending: condition holds"),
+            (1, "", "a pending; a since 0"),
+            (2, "", "a pending; a since 0"),
+            (3, "", "a pending stale; a pending>inactive: condition ended while pending"),
+        ],
+    );
+    check(
+        "alert: x, expr: e, annotations: { mihari/datapoints: 1/1 }",
+        &[
+            (0, "a", "a firing; a since 0; send a from 0 firing until 4; a inactive>firing: condition holds"),
+            (1, "", "a firing stale; send a from 0 resolved 1; a firing>resolved: condition ended"),
+        ],
+    );
+}

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::codec;
 use super::*;
 
 const HOLD: i64 = 3;
@@ -125,7 +126,7 @@ proptest! {
 
     #[test]
     fn bytes_that_are_no_state_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let mut versioned = vec![1];
+        let mut versioned = vec![2];
         versioned.extend_from_slice(&bytes);
         if let Ok(state) = GroupState::decode(&versioned) {
             prop_assert_eq!(GroupState::decode(&state.encode()), Ok(state));
@@ -135,7 +136,8 @@ proptest! {
 
 fn full_state() -> GroupState {
     let annotations = BTreeMap::from([("summary".to_owned(), "見張り".to_owned())]);
-    let alert = |phase| Active { annotations: annotations.clone(), value: 95.5, active_at: minute(-3), phase };
+    let alert =
+        |phase| Active { annotations: annotations.clone(), value: 95.5, active_at: minute(-3), history: 5, phase };
     let phases = [
         Phase::Pending,
         Phase::Firing { since: minute(1), last_sent: None, kept_since: Some(minute(2)) },
@@ -165,8 +167,31 @@ fn the_state_reads_back_and_is_compact() {
         assert!(GroupState::decode(&bytes[..end]).is_err(), "{end} bytes");
     }
     let mut newer = bytes;
-    newer[0] = 2;
-    assert_eq!(GroupState::decode(&newer), Err(StateError::Version { found: 2, known: 1 }));
+    newer[0] = 3;
+    assert_eq!(GroupState::decode(&newer), Err(StateError::Version { found: 3, known: 2 }));
+}
+
+#[test]
+fn a_state_without_histories_is_still_read() {
+    let mut state = full_state();
+    for active in state.rules.values_mut().flat_map(|rule| rule.active.values_mut()) {
+        active.history = 0;
+    }
+    let mut of_version_1 = vec![1];
+    let bytes = state.encode();
+    // Each history of none is one zero byte behind the time since when an alert is active.
+    let since = [((minute(-3).as_millis() << 1) ^ (minute(-3).as_millis() >> 63)).cast_unsigned()];
+    let mut varint = Vec::new();
+    codec::push_varint(&mut varint, since[0]);
+    let mut rest = &bytes[1..];
+    while let Some((first, others)) = rest.split_first() {
+        of_version_1.push(*first);
+        rest = others;
+        if of_version_1.ends_with(&varint) && of_version_1.len() > varint.len() {
+            rest = &rest[1..];
+        }
+    }
+    assert_eq!(GroupState::decode(&of_version_1), Ok(state));
 }
 
 #[test]
