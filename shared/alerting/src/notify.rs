@@ -28,7 +28,7 @@ pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState,
 pub use held::{Arrival, Held};
 pub use interval::{IntervalError, TimeInterval};
 pub use matchers::{MatchersError, Notation, parse_matchers};
-pub use mute::{InhibitRule, Inhibitor, Mute, Silence, SilenceError, SilenceState};
+pub use mute::{InhibitRule, Inhibitor, Mute, Silence, SilenceError, SilenceState, silenced_by};
 pub use plan::{Decision, Input, Notification, Plan, Quiet, Reason, Verdict, idempotency_key, plan};
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Every path that is served stands in [`Route::of`]; what a route needs of its caller in [`Route::scope`].
 
+mod alertmanager;
 mod config;
 mod gzip;
 mod json;
@@ -53,6 +54,8 @@ pub enum Route {
     /// `/api/v1/metadata`, `/api/v1/query_exemplars`, `/api/v1/format_query`, `/api/v1/targets`, `/api/v1/status/...` and
     /// their like.
     Status,
+    /// `/am/...`: Alertmanager's API.
+    Alertmanager,
     /// `/api/mihari/v1/tokens`.
     Tokens,
     /// `/api/mihari/v1/config`.
@@ -95,6 +98,7 @@ impl Route {
             _ if path.starts_with(crate::report::link::PREFIX) => Self::Link,
             _ if prometheus::label_of(path).is_some() => Self::Series,
             _ if path.starts_with("/assets/") => Self::Asset,
+            _ if path.starts_with(alertmanager::PREFIX) => Self::Alertmanager,
             _ if path.starts_with("/api/") => Self::Unknown,
             _ => Self::Page,
         }
@@ -113,6 +117,7 @@ impl Route {
             Self::Series => "series",
             Self::Rules => "rules",
             Self::Status => "status",
+            Self::Alertmanager => "alertmanager",
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
@@ -139,6 +144,7 @@ impl Route {
             | Self::Series
             | Self::Rules
             | Self::Status
+            | Self::Alertmanager
             | Self::Page
             | Self::Unknown => Some(Scope::Read),
         }
@@ -160,7 +166,8 @@ impl Route {
             | Self::RemoteRead
             | Self::Series
             | Self::Rules
-            | Self::Status => !matches!(role, Role::Exec),
+            | Self::Status
+            | Self::Alertmanager => !matches!(role, Role::Exec),
             Self::Health
             | Self::RemoteWrite
             | Self::Firehose
@@ -179,7 +186,13 @@ impl Route {
     fn changes(self, method: &Method) -> bool {
         let is_change = matches!(
             self,
-            Self::RemoteWrite | Self::Firehose | Self::Tokens | Self::Config | Self::Reports | Self::Page
+            Self::RemoteWrite
+                | Self::Firehose
+                | Self::Alertmanager
+                | Self::Tokens
+                | Self::Config
+                | Self::Reports
+                | Self::Page
         );
         is_change && !matches!(*method, Method::GET | Method::HEAD)
     }
@@ -198,6 +211,7 @@ impl Route {
             Self::Series => BOTH,
             Self::Status if prometheus::takes_forms(path) => BOTH,
             Self::Status => GET,
+            Self::Alertmanager => alertmanager::methods(path),
             Self::Login if path == "/logout" => POST,
             Self::Login => BOTH,
             Self::Tokens => ALL,
@@ -285,6 +299,7 @@ async fn answer(
             caller
         }
     };
+    let scope = if route == Route::Alertmanager { alertmanager::scope(path, request.method()) } else { scope };
     caller.require(scope)?;
     if !route.is_for(caller.role) {
         return Err(Refusal::Role(caller.role).into());
@@ -309,6 +324,7 @@ async fn answer(
         Route::Rules => Ok(prometheus::rules(app, &caller.tenant, path, &params, now).await),
         Route::Status => Ok(prometheus::status(app, &caller.tenant, path, &params, now).await),
         Route::RemoteRead => Ok(prometheus::read(app, &caller.tenant, request, now).await),
+        Route::Alertmanager => alertmanager::handle(app, &caller, request, random, now).await,
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,

@@ -14,6 +14,8 @@ mod due;
 mod history;
 mod receive;
 mod rows;
+mod silences;
+mod view;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -25,12 +27,16 @@ use render::notification::Templates;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::ports::{Expect, Message, Messenger, PortResult, RowRange, RowWrite, Shard, StateStore, range_all};
+use crate::ports::{Message, Messenger, PortResult, RowRange, Shard, StateStore, range_all};
 use crate::settings::Settings;
 use crate::{App, AppError};
 pub use due::Ran;
 pub use history::{Sent, sent};
-pub use receive::Received;
+pub use receive::{Received, SentAlert, take_in};
+pub use silences::{expire_silence, put_silence, silence, silences};
+pub use view::{
+    AlertGroupView, SentAlertState, SentAlertView, ViewFilter, alert_groups, receiver_fulfils, sent_alerts,
+};
 
 /// The body of a message on the alert topic, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,28 +81,14 @@ pub async fn next_due(app: &App, now: Timestamp) -> Result<Option<Timestamp>, Ap
     Ok(page.rows.first().and_then(|row| rows::Timer::read(&row.key.sort)).map(|timer| timer.due_at))
 }
 
-/// Stores a silence; the same id again replaces it. It mutes from the next look of each group on.
-///
-/// # Errors
-/// `Invalid` when it would mute everything or nothing; otherwise when it cannot be stored.
-pub async fn put_silence(app: &App, tenant: &TenantId, silence: &Silence, now: Timestamp) -> Result<(), AppError> {
-    silence.check().map_err(|error| AppError::Invalid(error.to_string()))?;
-    let row = RowWrite::put(rows::silence_key(tenant, &silence.id), Expect::Any, silence.encode());
-    app.ports.state.write(vec![row], now).await?;
-    Ok(())
-}
-
-/// All silences of a tenant, in order of id.
-///
-/// # Errors
-/// When they cannot be read.
-pub async fn silences(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Vec<Silence>, AppError> {
-    Ok(load_silences(app.ports.state.as_ref(), tenant, now).await?)
-}
-
 async fn load_silences(state: &dyn StateStore, tenant: &TenantId, now: Timestamp) -> PortResult<Vec<Silence>> {
     let found = range_all(state, RowRange::all(rows::silence_partition(tenant)), now).await?;
     found.iter().map(|row| Silence::decode(&row.value).map_err(|error| rows::corrupt("silence", error))).collect()
+}
+
+/// Whom alerts of a tenant lead to: its own routes, or the default ones.
+pub fn routes<'a>(config: &'a Config, tenant: &TenantId) -> &'a pure::Config {
+    config.tenants.get(tenant).map_or(&*DEFAULT_ROUTES, |tenant| &tenant.notify)
 }
 
 /// All that the flow needs of an [`App`], at one moment.
@@ -135,7 +127,7 @@ impl<'a> Desk<'a> {
     }
 
     fn routes(&self, tenant: &TenantId) -> &'a pure::Config {
-        self.config.tenants.get(tenant).map_or(&*DEFAULT_ROUTES, |tenant| &tenant.notify)
+        routes(self.config, tenant)
     }
 
     async fn alerts(&self, tenant: &TenantId) -> PortResult<StoredAlerts> {

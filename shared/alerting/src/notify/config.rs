@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use model::{Labels, Language, Matcher, matches_all};
+use model::{Labels, Language, Matcher, Timestamp, matches_all};
 
 use super::interval::TimeInterval;
 use super::mute::InhibitRule;
@@ -75,6 +75,17 @@ impl Config {
         let mut found = Vec::new();
         self.route.lead(labels, &mut found);
         found
+    }
+
+    /// The calendars by which a route says nothing at a moment: those that mute it, or else all of which none is active.
+    pub fn intervals_muting(&self, route: &Route, now: Timestamp) -> Vec<String> {
+        let holds = |name: &&String| {
+            self.time_intervals.get(*name).is_some_and(|all| all.iter().any(|interval| interval.contains(now)))
+        };
+        let muting: Vec<String> = route.mute_time_intervals.iter().filter(holds).cloned().collect();
+        let is_active =
+            route.active_time_intervals.is_empty() || route.active_time_intervals.iter().any(|one| holds(&one));
+        if muting.is_empty() && !is_active { route.active_time_intervals.clone() } else { muting }
     }
 
     /// The route with this key that leads to this receiver.

@@ -97,6 +97,8 @@ pub struct IntegrationState {
     pub log: Option<LogEntry>,
     /// What it is about to be told.
     pub intent: Option<Intent>,
+    /// Whether a calendar kept something back from it since it was told anything.
+    pub out_of_hours: bool,
 }
 
 /// What an integration was told last: the notification log.
@@ -288,7 +290,10 @@ impl IntegrationState {
     fn record(&mut self, outcome: &Outcome, now: Timestamp) {
         let Some(mut intent) = self.intent.take_if(|intent| intent.sequence == outcome.sequence) else { return };
         match outcome.result {
-            Ok(()) => self.log = Some(intent.into_entry(now)),
+            Ok(()) => {
+                self.log = Some(intent.into_entry(now));
+                self.out_of_hours = false;
+            }
             Err(Failure::Temporary) => {
                 let until = now + back_off(intent.tries);
                 intent.attempt = if until < intent.deadline { Attempt::Waiting { until } } else { Attempt::GivenUp };

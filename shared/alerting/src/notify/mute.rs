@@ -1,6 +1,7 @@
 //! What keeps an alert from being announced: silences, which people make, and other alerts that fire.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use model::{Labels, MatchOp, Matcher, Timestamp, matches_all};
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,26 @@ pub enum Mute {
         /// The alert that mutes it.
         by: Fingerprint,
     },
+    /// By the calendars of its route.
+    OutOfHours {
+        /// Those that mute it, or all of which none is active.
+        by: Vec<String>,
+    },
     /// By a person.
     Silenced {
         /// The silence.
         by: String,
     },
+}
+
+impl fmt::Display for Mute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inhibited { by } => write!(f, "inhibited by alert {by}"),
+            Self::OutOfHours { by } => write!(f, "muted by time interval {}", by.join(", ")),
+            Self::Silenced { by } => write!(f, "silenced by {by}"),
+        }
+    }
 }
 
 /// Alerts that fulfil `target` are muted while another one fires that fulfils `source` and has equal values in `equal`.
@@ -104,6 +120,8 @@ pub struct Silence {
     pub created_by: String,
     /// Why.
     pub comment: String,
+    /// Further texts about it.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Where a silence stands at a moment.
@@ -143,10 +161,40 @@ impl Silence {
         if self.ends_at <= self.starts_at {
             return Err(SilenceError::EndsBeforeStart);
         }
-        if self.matchers.iter().all(Matcher::matches_empty) {
+        // As upstream: a matcher that excludes values is taken for one that needs some.
+        let needs_value = |matcher: &Matcher| {
+            !matcher.matches_empty() || matches!(matcher.op(), MatchOp::NotEqual | MatchOp::NotRegex)
+        };
+        if !self.matchers.iter().any(needs_value) {
             return Err(SilenceError::MatchesEverything);
         }
         Ok(())
+    }
+
+    /// Whether this one may take the place of another one under the same id: it mutes the same, and does not change
+    /// what was in force before `now`.
+    pub fn may_replace(&self, known: &Self, now: Timestamp) -> bool {
+        let texts = |silence: &Self| silence.matchers.iter().map(stored_matcher).collect::<Vec<_>>();
+        let second = |time: Timestamp| time.as_millis().div_euclid(1000);
+        texts(self) == texts(known)
+            && match known.state(now) {
+                SilenceState::Active => second(self.starts_at) == second(known.starts_at) && self.ends_at >= now,
+                SilenceState::Pending => self.starts_at >= now,
+                SilenceState::Expired => false,
+            }
+    }
+
+    /// The silence as it is when somebody ends it now; what has not begun never will have.
+    #[must_use]
+    pub fn expired(mut self, now: Timestamp) -> Self {
+        if self.state(now) == SilenceState::Pending {
+            self.starts_at = now;
+        }
+        if self.state(now) != SilenceState::Expired {
+            self.ends_at = now;
+            self.updated_at = now;
+        }
+        self
     }
 
     /// Where it stands.
@@ -173,6 +221,7 @@ impl Silence {
             updated_at: self.updated_at.as_millis(),
             created_by: self.created_by.clone(),
             comment: self.comment.clone(),
+            annotations: self.annotations.clone(),
         };
         let mut bytes = vec![SILENCE_VERSION];
         serde_json::to_writer(&mut bytes, &stored).expect("texts and numbers become JSON");
@@ -198,6 +247,7 @@ impl Silence {
             updated_at: Timestamp::from_millis(stored.updated_at),
             created_by: stored.created_by,
             comment: stored.comment,
+            annotations: stored.annotations,
         })
     }
 }
@@ -214,6 +264,8 @@ struct StoredSilence {
     updated_at: i64,
     created_by: String,
     comment: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
 }
 
 fn stored_matcher(matcher: &Matcher) -> (String, String, String) {
@@ -226,16 +278,23 @@ fn read_matcher((name, op, value): &(String, String, String)) -> Option<Matcher>
     Matcher::new(name, op, value).ok()
 }
 
-/// Which alerts are muted, and by what: inhibition first, then silences.
+/// The silences that mute an alert now, by id.
+pub fn silenced_by(silences: &[Silence], labels: &Labels, now: Timestamp) -> Vec<String> {
+    silences.iter().filter(|silence| silence.mutes(labels, now)).map(|silence| silence.id.clone()).collect()
+}
+
+/// Which alerts are muted, and by what: inhibition first, then the calendars of the route, then silences.
 pub(super) fn mutes<'a>(
     alerts: impl Iterator<Item = &'a Held>,
     inhibitor: &Inhibitor<'_>,
+    intervals: &[String],
     silences: &[Silence],
     now: Timestamp,
 ) -> BTreeMap<Fingerprint, Mute> {
+    let out_of_hours = (!intervals.is_empty()).then(|| Mute::OutOfHours { by: intervals.to_vec() });
     let mute_of = |labels: &Labels| {
         let inhibited = inhibitor.source_of(labels).map(|by| Mute::Inhibited { by });
-        inhibited.or_else(|| {
+        inhibited.or_else(|| out_of_hours.clone()).or_else(|| {
             let silence = silences.iter().find(|silence| silence.mutes(labels, now))?;
             Some(Mute::Silenced { by: silence.id.clone() })
         })
@@ -329,6 +388,7 @@ mod tests {
             updated_at: Timestamp::from_secs(start),
             created_by: "当番".to_owned(),
             comment: "deploy".to_owned(),
+            annotations: BTreeMap::from([("ticket".to_owned(), "42".to_owned())]),
         }
     }
 
@@ -347,8 +407,31 @@ mod tests {
     fn a_silence_of_everything_or_of_nothing_is_refused() {
         assert_eq!(silence("a=1", 10, 20).check(), Ok(()));
         assert_eq!(silence("a=1", 20, 20).check(), Err(SilenceError::EndsBeforeStart));
-        assert_eq!(silence("a=~\".*\",b!=c", 10, 20).check(), Err(SilenceError::MatchesEverything));
+        assert_eq!(silence("a=~\".*\",b=\"\"", 10, 20).check(), Err(SilenceError::MatchesEverything));
+        assert_eq!(silence("b!=c", 10, 20).check(), Ok(()));
         assert_eq!(silence("", 10, 20).check(), Err(SilenceError::MatchesEverything));
+    }
+
+    #[test]
+    fn a_silence_is_changed_in_place_only_where_nothing_in_the_past_changes() {
+        let known = silence("a=1", 10, 20);
+        let may = |matchers: &str, start, end, now| {
+            silence(matchers, start, end).may_replace(&known, Timestamp::from_secs(now))
+        };
+        assert!(may("a=1", 10, 30, 15) && may("a=1", 10, 15, 15), "its end may move");
+        assert!(!may("a=1", 10, 14, 15), "but not into the past");
+        assert!(!may("a=1", 11, 30, 15), "it began when it began");
+        assert!(!may("a=2", 10, 30, 15), "it mutes what it mutes");
+        assert!(may("a=1", 7, 9, 6) && !may("a=1", 5, 30, 6), "what has not begun may begin at another time to come");
+        assert!(!may("a=1", 10, 30, 20), "what is over is over");
+        let secs = Timestamp::from_secs;
+        let ended = |now| {
+            let one = known.clone().expired(secs(now));
+            (one.starts_at, one.ends_at, one.state(secs(now)))
+        };
+        assert_eq!(ended(15), (secs(10), secs(15), SilenceState::Expired));
+        assert_eq!(ended(5), (secs(5), secs(5), SilenceState::Expired));
+        assert_eq!(ended(25), (secs(10), secs(20), SilenceState::Expired));
     }
 
     #[test]

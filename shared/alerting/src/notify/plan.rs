@@ -13,6 +13,9 @@ use super::held::Held;
 use super::mute::{Heard, Inhibitor, Mute, Silence, mutes};
 use crate::Fingerprint;
 
+/// How far a muted group looks ahead for the end of its calendars.
+const MINUTES_AHEAD_MAX: usize = 24 * 60;
+
 /// Why a notification is sent, in Alertmanager's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +30,8 @@ pub enum Reason {
     SomeAlertsResolved,
     /// Nothing changed for so long that people are reminded.
     RepeatIntervalElapsed,
+    /// A calendar muted the group and does no longer.
+    MuteEnded,
 }
 
 impl Reason {
@@ -38,6 +43,7 @@ impl Reason {
             Self::AllAlertsResolved => "all alerts resolved",
             Self::SomeAlertsResolved => "some alerts resolved",
             Self::RepeatIntervalElapsed => "repeat interval elapsed",
+            Self::MuteEnded => "mute ended",
         }
     }
 }
@@ -73,7 +79,10 @@ impl fmt::Display for Quiet {
         match self {
             Self::NothingFires => f.write_str("nothing fires and nothing was announced"),
             Self::NothingNew { .. } => f.write_str("nothing new since the last notification"),
-            Self::Muted(_) => f.write_str("all alerts are silenced or inhibited"),
+            Self::Muted(all) => {
+                let reasons: BTreeSet<String> = all.values().map(ToString::to_string).collect();
+                f.write_str(&reasons.into_iter().collect::<Vec<_>>().join("; "))
+            }
             Self::ResolvedUnwanted => f.write_str("send_resolved is off"),
             Self::UnderWay => f.write_str("the notification before is still under way"),
             Self::RouteGone => f.write_str("the route is gone"),
@@ -264,9 +273,15 @@ impl<'a> Planner<'a> {
     fn look(&mut self, route: &Route, receiver: &Receiver) {
         let now = self.input.now;
         self.group.has_flushed = true;
-        self.group.flush_at = now + route.group_interval;
+        let intervals = self.input.config.intervals_muting(route, now);
+        self.group.flush_at = self.next_look(route, !intervals.is_empty());
         let alerts = self.members();
-        let muted = mutes(alerts.iter().copied(), self.input.inhibitor, self.input.silences, now);
+        let muted = mutes(alerts.iter().copied(), self.input.inhibitor, &intervals, self.input.silences, now);
+        if !intervals.is_empty() && alerts.iter().any(|held| !held.alert.is_resolved(now)) {
+            for integration in &receiver.integrations {
+                self.group.integrations.entry(integration.key.clone()).or_default().out_of_hours = true;
+            }
+        }
         let mut heard = Heard::default();
         for held in &alerts {
             let fingerprint = held.alert.fingerprint();
@@ -279,6 +294,21 @@ impl<'a> Planner<'a> {
         for integration in &receiver.integrations {
             self.look_for(route, receiver, integration, &heard, &muted);
         }
+    }
+
+    /// When the group looks again: after the group interval; earlier, when the calendars that mute it end before.
+    fn next_look(&self, route: &Route, is_muted: bool) -> Timestamp {
+        let Input { config, now, .. } = self.input;
+        let latest = now + route.group_interval;
+        if !is_muted {
+            return latest;
+        }
+        // Calendars change at whole minutes.
+        let minute = Duration::from_secs(60);
+        let first = Timestamp::from_millis((now.as_millis().div_euclid(60_000) + 1) * 60_000);
+        let minutes = std::iter::successors(Some(first), |time| Some(*time + minute)).take(MINUTES_AHEAD_MAX);
+        let mut minutes = minutes.take_while(|time| *time < latest);
+        minutes.find(|time| config.intervals_muting(route, *time).is_empty()).unwrap_or(latest)
     }
 
     fn look_for(
@@ -307,7 +337,7 @@ impl<'a> Planner<'a> {
         };
         // What may have arrived was perhaps believed: where the log has nothing to say, it decides.
         let believed = failed.clone().filter(|intent| intent.may_have_arrived).map(|intent| intent.into_entry(now));
-        let known = update(state.log.as_ref());
+        let known = after_hours(update(state.log.as_ref()), state.out_of_hours && !heard.firing.is_empty());
         let reason = match known.or_else(|quiet| believed.as_ref().map_or(Err(quiet), |entry| update(Some(entry)))) {
             Ok(reason) => reason,
             Err(quiet) => return self.decide(integration, Verdict::Quiet(quiet)),
@@ -325,6 +355,7 @@ impl<'a> Planner<'a> {
         } else {
             // Nothing to deliver is delivered at once, so that the log knows that nothing fires.
             state.log = Some(intent.into_entry(now));
+            state.out_of_hours = false;
         }
     }
 
@@ -422,6 +453,14 @@ fn needs_update(
     }
     let repeat_at = entry.sent_at + repeat_interval;
     if repeat_at < now { Ok(Reason::RepeatIntervalElapsed) } else { Err(Quiet::NothingNew { repeat_at }) }
+}
+
+/// What is told anew because a calendar kept it back: also what would be nothing new.
+fn after_hours(known: Result<Reason, Quiet>, was_out_of_hours: bool) -> Result<Reason, Quiet> {
+    match known {
+        Ok(_) | Err(Quiet::NothingNew { .. }) if was_out_of_hours => Ok(Reason::MuteEnded),
+        other => other,
+    }
 }
 
 /// Alerts are shown by job, then by instance, then by all labels; without job or instance last.

@@ -110,6 +110,96 @@ impl Bench {
     }
 }
 
+/// Quiet from 00:10 to 00:20, at work until 00:40.
+const OFFICE: &str = "
+route:
+  receiver: r
+  group_by: [alertname]
+  group_interval: 5m
+  repeat_interval: 12h
+  routes:
+    - {matchers: [alertname=cpu], mute_time_intervals: [quiet], active_time_intervals: [work, never]}
+receivers:
+  - name: r
+    webhook_configs: [{url: 'http://a/'}]
+inhibit_rules:
+  - {source_matchers: [severity=critical], target_matchers: [severity=warning], equal: [host]}
+time_intervals:
+  - {name: quiet, time_intervals: [{times: [{start_time: '00:10', end_time: '00:20'}]}]}
+  - {name: work, time_intervals: [{times: [{start_time: '00:00', end_time: '00:40'}]}]}
+  - {name: never, time_intervals: []}
+";
+
+impl Bench {
+    fn office() -> Self {
+        let mut bench = Self::with(OFFICE);
+        bench.group.key.route = r#"{}/{alertname="cpu"}"#.to_owned();
+        bench
+    }
+
+    /// Why nothing is said at a moment.
+    fn silence_of(&self, now: i64) -> String {
+        match &self.plan(now).decisions.first().unwrap().verdict {
+            Verdict::Quiet(quiet) => quiet.to_string(),
+            Verdict::Notify(reason) | Verdict::Again(reason) => format!("it is notified: {reason}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_calendar_kept_back_is_told_when_it_ends_with_that_reason() {
+    let mut bench = Bench::office();
+    bench.fire("a", 500);
+    assert_eq!(bench.look(530, &[]), ["webhook/0 #1 first notification: a"]);
+    // It is muted at its next look, which is not later than usual.
+    assert_eq!(bench.group.flush_at, secs(830));
+    assert_eq!(bench.silence_of(830), "muted by time interval quiet");
+    assert_eq!(bench.look(830, &[]), Vec::<String>::new());
+    bench.fire("b", 900);
+    assert_eq!(bench.look(1130, &[]), Vec::<String>::new());
+    assert_eq!(bench.group.flush_at, secs(1200), "it looks when the calendar ends, not at the next group interval");
+    // A delivery that fails keeps the reason, and it is told once.
+    assert_eq!(bench.look(1200, &["webhook/0"]), ["webhook/0 #2 mute ended: a b"]);
+    assert_eq!(bench.look(1205, &[]), ["webhook/0 #2 mute ended: a b"]);
+    assert_eq!(bench.look(1505, &[]), Vec::<String>::new());
+    assert_eq!(bench.silence_of(1805), "nothing new since the last notification");
+}
+
+#[test]
+fn outside_of_all_active_calendars_nothing_is_said() {
+    let mut bench = Bench::office();
+    bench.fire("a", 2400);
+    assert_eq!(bench.silence_of(2430), "muted by time interval work, never");
+    assert_eq!(bench.look(2430, &[]), Vec::<String>::new());
+    assert_eq!(bench.group.flush_at, secs(2730));
+    // It ends while nobody works: nobody is told that it was.
+    bench.resolve("a", 2400, 2500);
+    assert_eq!(bench.look(2730, &[]), Vec::<String>::new());
+    assert_eq!(bench.group.due_at(), None);
+}
+
+#[test]
+fn of_what_mutes_an_alert_inhibition_comes_first_then_the_calendar_then_silences() {
+    let mut bench = Bench::office();
+    bench.tell("a", "warning", 500, None, 500);
+    bench.silences.push(Silence {
+        id: "s1".to_owned(),
+        matchers: parse_matchers("host=a").unwrap(),
+        starts_at: secs(0),
+        ends_at: secs(5000),
+        updated_at: secs(0),
+        created_by: String::new(),
+        comment: String::new(),
+        annotations: BTreeMap::new(),
+    });
+    assert_eq!(bench.silence_of(590), "silenced by s1");
+    assert_eq!(bench.silence_of(600), "muted by time interval quiet");
+    let warning = bench.group.clone();
+    bench.tell("a", "critical", 500, None, 500);
+    bench.group = warning;
+    assert!(bench.silence_of(600).starts_with("inhibited by alert "), "{}", bench.silence_of(600));
+}
+
 /// A notification in a line: `webhook/0 #1 first notification: a b; c`.
 fn said(one: &Notification) -> String {
     let hosts = |alerts: &[Held]| {
@@ -249,6 +339,7 @@ fn silences_mute_and_what_ends_under_one_is_new_when_it_fires_again() {
         updated_at: secs(150),
         created_by: "x".to_owned(),
         comment: String::new(),
+        annotations: BTreeMap::new(),
     });
     bench.resolve("a", 100, 200);
     let quiet = bench.plan(430).decisions;

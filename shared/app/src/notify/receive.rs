@@ -1,15 +1,16 @@
 //! Messages in, rows out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use alerting::Fingerprint;
 use alerting::notify::{Arrival, Group, GroupKey, Held, Inhibitor, Input};
-use model::{ErrorKind, TenantId};
+use model::{ErrorKind, Labels, TenantId, Timestamp};
 
 use super::rows::{self, StoredGroup};
 use super::{AlertMessage, Desk};
-use crate::AppError;
 use crate::ports::{Message, PortResult, WRITE_ROWS_MAX};
+use crate::{App, AppError};
 
 /// How often a change that met another one is decided anew.
 const TRIES_MAX: usize = 6;
@@ -35,6 +36,66 @@ impl Received {
     }
 }
 
+/// An alert as an outside sender says it: a Prometheus, vmalert, amtool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentAlert {
+    /// What it is about.
+    pub labels: BTreeMap<String, String>,
+    /// Text for people.
+    pub annotations: BTreeMap<String, String>,
+    /// Since when it fires; when it ends, or now, where the sender does not say.
+    pub starts_at: Option<Timestamp>,
+    /// When it ended, or ends unless it is sent again; after the resolve timeout where the sender does not say.
+    pub ends_at: Option<Timestamp>,
+    /// Where a person can look at the expression.
+    pub generator_url: String,
+}
+
+impl SentAlert {
+    /// Checks it and fills its gaps.
+    fn held(self, resolve_timeout: Duration, now: Timestamp) -> Result<Held, String> {
+        let pairs = self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let labels = Labels::from_pairs(pairs).map_err(|error| format!("invalid label set: {error}"))?;
+        if labels.is_empty() {
+            return Err("at least one label pair required".to_owned());
+        }
+        if self.annotations.keys().any(String::is_empty) {
+            return Err("invalid annotations: a name is empty".to_owned());
+        }
+        let times = (self.starts_at, self.ends_at);
+        let held = Held::of_sender(labels, self.annotations, times, self.generator_url, resolve_timeout, now);
+        if held.alert.ends_at.is_some_and(|end| end < held.alert.starts_at) {
+            return Err("start time must be before end time".to_owned());
+        }
+        Ok(held)
+    }
+}
+
+/// Takes in alerts of an outside sender. Those that are fine are stored with their groups and timers even if others are
+/// not.
+///
+/// # Errors
+/// `Invalid` with all that is wrong with any of them; otherwise when they cannot be stored.
+pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: Timestamp) -> Result<(), AppError> {
+    app.require_config()?;
+    let config = app.config();
+    let desk = Desk::of(app, &config, now);
+    let resolve_timeout = desk.routes(tenant).resolve_timeout;
+    let (mut fine, mut wrong) = (BTreeMap::new(), Vec::new());
+    for alert in alerts {
+        match alert.held(resolve_timeout, now) {
+            // Of two about the same, the later one counts.
+            Ok(held) => drop(fine.insert(held.alert.fingerprint(), held)),
+            Err(reason) => wrong.push(reason),
+        }
+    }
+    let fine: Vec<Held> = fine.into_values().collect();
+    if !fine.is_empty() {
+        desk.take_in_surely(tenant, &fine).await?;
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(AppError::Invalid(wrong.join("\n"))) }
+}
+
 impl Desk<'_> {
     pub(super) async fn receive(&self, messages: &[Message]) -> Received {
         let mut received = Received::default();
@@ -55,13 +116,18 @@ impl Desk<'_> {
         let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
         let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;
         let alerts: Vec<Held> = alerts.into_iter().map(Held::of_rule).collect();
+        Ok(self.take_in_surely(&tenant, &alerts).await.map(|()| alerts.len())?)
+    }
+
+    /// Takes in alerts, again where somebody else was at the same ones.
+    async fn take_in_surely(&self, tenant: &TenantId, alerts: &[Held]) -> PortResult<()> {
         for _ in 1..TRIES_MAX {
-            match self.take_in(&tenant, &alerts).await {
+            match self.take_in(tenant, alerts).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
-                other => return Ok(other.map(|()| alerts.len())?),
+                other => return other,
             }
         }
-        Ok(self.take_in(&tenant, &alerts).await.map(|()| alerts.len())?)
+        self.take_in(tenant, alerts).await
     }
 
     /// Adds alerts to what is known of a tenant, in as few writes as the limits of a write allow; taking in the same

@@ -10,7 +10,7 @@ use super::*;
 use crate::faults::{Fault, FaultPlan, FaultRates, Faulty};
 use crate::memory::{MemoryMessenger, MemoryStateStore};
 use crate::metrics::Metrics;
-use crate::ports::{Address, Content, Delivery, Secret};
+use crate::ports::{Address, Content, Delivery, Expect, RowWrite, Secret};
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
@@ -304,6 +304,7 @@ async fn silences_mute_and_the_silenced_is_announced_when_they_end() {
         updated_at: Timestamp::from_secs(900),
         created_by: "ops".to_owned(),
         comment: String::new(),
+        annotations: BTreeMap::new(),
     };
     let tenant = TenantId::default_tenant();
     let row = RowWrite::put(rows::silence_key(&tenant, "s1"), Expect::Any, silence.encode());

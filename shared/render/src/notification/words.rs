@@ -38,6 +38,7 @@ pub(super) fn reason(language: Language, reason: &str) -> &str {
         (Language::Japanese, "all alerts resolved") => "すべてのアラートの解決",
         (Language::Japanese, "some alerts resolved") => "一部のアラートの解決",
         (Language::Japanese, "repeat interval elapsed") => "継続中のアラートの再通知",
+        (Language::Japanese, "mute ended") => "通知停止時間帯の終了",
         (Language::Japanese | Language::English, other) => other,
     }
 }

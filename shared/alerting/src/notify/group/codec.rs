@@ -54,6 +54,9 @@ struct Header {
     flush_at: i64,
     sequence: u64,
     integrations: BTreeMap<String, (Option<StoredEntry>, Option<StoredIntent>)>,
+    /// The integrations from which a calendar kept something back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    out_of_hours: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,6 +125,7 @@ impl Group {
         let stored = |state: &IntegrationState| {
             (state.log.as_ref().map(StoredEntry::of), state.intent.as_ref().map(StoredIntent::of))
         };
+        let kept_back = self.integrations.iter().filter(|(_, state)| state.out_of_hours);
         Header {
             route: self.key.route.clone(),
             labels: self.key.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -131,15 +135,23 @@ impl Group {
             flush_at: self.flush_at.as_millis(),
             sequence: self.sequence,
             integrations: self.integrations.iter().map(|(key, state)| (key.clone(), stored(state))).collect(),
+            out_of_hours: kept_back.map(|(key, _)| key.clone()).collect(),
         }
     }
 
     fn from_header(header: Header) -> Option<Self> {
         let labels = header.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let read = |(log, intent): (Option<StoredEntry>, Option<StoredIntent>)| IntegrationState {
+        let out_of_hours = header.out_of_hours;
+        let read = |key: &str, (log, intent): (Option<StoredEntry>, Option<StoredIntent>)| IntegrationState {
             log: log.map(StoredEntry::read),
             intent: intent.map(StoredIntent::read),
+            out_of_hours: out_of_hours.contains(key),
         };
+        let integrations = header.integrations.into_iter().map(|(key, stored)| {
+            let state = read(&key, stored);
+            (key, state)
+        });
+        let integrations = integrations.collect();
         Some(Self {
             key: GroupKey { labels: Labels::from_pairs(labels).ok()?, route: header.route, receiver: header.receiver },
             born_at: Timestamp::from_millis(header.born_at),
@@ -147,7 +159,7 @@ impl Group {
             has_flushed: header.has_flushed,
             flush_at: Timestamp::from_millis(header.flush_at),
             sequence: header.sequence,
-            integrations: header.integrations.into_iter().map(|(key, stored)| (key, read(stored))).collect(),
+            integrations,
         })
     }
 
@@ -302,7 +314,8 @@ mod tests {
                 firing: set(3),
                 resolved: set(4),
             };
-            let state = IntegrationState { log: Some(entry), intent: (index % 2 == 0).then_some(intent) };
+            let out_of_hours = index % 3 == 1;
+            let state = IntegrationState { log: Some(entry), intent: (index % 2 == 0).then_some(intent), out_of_hours };
             group.integrations.insert(format!("slack/{index}"), state);
         }
         group
