@@ -27,6 +27,7 @@ use bytes::Bytes;
 use model::{Batch, ErrorKind, Labels, TenantId, Timestamp};
 
 pub(crate) use history::read as read_history;
+pub use work::rule_result;
 
 use crate::load::Drained;
 use crate::ports::{Message, Minute, RowWrite, Shard};

@@ -16,7 +16,7 @@ use alerting::rule::{
     self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, RuleVector, Transition,
 };
 use model::{Histogram, Labels, Limits, TenantId, Timestamp};
-use promql::{Deadline, Params, Profile, Selection, Source, Value};
+use promql::{Deadline, Output, Params, Profile, Selection, Source, Value};
 
 use super::recorded::{Overlay, Recorded, RecordedSample};
 use crate::Stopwatch;
@@ -373,15 +373,22 @@ impl Work {
         let stopwatch = self.circumstances.stopwatch.clone();
         let deadline = Deadline::when(move || stopwatch.read() > end);
         let params = self.params(run.slot, group, deadline);
-        let output = promql::evaluate(expr, &overlay, &params).map_err(|error| error.to_string())?;
-        let numbers: RuleVector = match output.value {
-            Value::Vector(vector) => vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect(),
-            Value::Scalar(sample) => [(Labels::empty(), sample.value)].into_iter().collect(),
-            Value::String(_) | Value::Matrix(_) => return Err("the result is neither a vector nor a scalar".to_owned()),
-        };
-        let histograms = output.histograms.into_iter().map(|sample| (sample.labels, sample.histogram)).collect();
-        storable(RuleVector { histograms, ..numbers })
+        rule_result(promql::evaluate(expr, &overlay, &params).map_err(|error| error.to_string())?)
     }
+}
+
+/// What an expression of a rule gave, as rules take it: each series with its number or its histogram.
+///
+/// # Errors
+/// When it gave neither a vector nor a scalar, or a histogram that cannot be stored.
+pub fn rule_result(output: Output) -> RuleResult {
+    let numbers: RuleVector = match output.value {
+        Value::Vector(vector) => vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect(),
+        Value::Scalar(sample) => [(Labels::empty(), sample.value)].into_iter().collect(),
+        Value::String(_) | Value::Matrix(_) => return Err("the result is neither a vector nor a scalar".to_owned()),
+    };
+    let histograms = output.histograms.into_iter().map(|sample| (sample.labels, sample.histogram)).collect();
+    storable(RuleVector { histograms, ..numbers })
 }
 
 /// What was calculated must fulfil what is checked of histograms when they are read.

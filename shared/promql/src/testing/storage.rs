@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Histogram, HistogramSamples, Labels, Sample, Series, Timestamp, matches_all, stale_nan};
+use model::{Histogram, HistogramSamples, Labels, Sample, Series, TimedHistogram, Timestamp, matches_all, stale_nan};
 
 use super::compare::{Found, found_vector};
 use super::native;
@@ -96,6 +96,12 @@ impl Storage {
     pub fn insert(&mut self, labels: Labels, sample: Sample) {
         let time = sample.timestamp.as_millis();
         self.series.entry(labels).or_default().entry(time).or_insert(Stored::Number(sample.value));
+    }
+
+    /// Takes in a native histogram; a sample that is there at that time stays.
+    pub fn insert_histogram(&mut self, labels: Labels, sample: TimedHistogram) {
+        let time = sample.timestamp.as_millis();
+        self.series.entry(labels).or_default().entry(time).or_insert(Stored::Histogram(sample.histogram));
     }
 
     /// From now on queries see what was measured up to then, and nothing later.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use alerting::rule::{self, GroupState, Moment, Phase, RuleGroup, RuleKind, RuleResult, UnknownFields};
 use alerting::template::QueryResult;
 use anyhow::Context as _;
+use app::evaluate::rule_result;
 use model::{Labels, Timestamp};
 use promql::testing::{Answered, Storage, read_histogram, read_labels};
 use promql::{Expr, Params};
@@ -205,7 +206,10 @@ impl<'a> Bench<'a> {
             for (rule, identity) in group.rules.iter().zip(identities) {
                 let params = Params::instant(slot - offset);
                 let result: RuleResult = match self.exprs.get(&rule.expr) {
-                    Some(expr) => self.storage.samples(expr, &params).map(vector),
+                    Some(expr) => {
+                        let answered = self.storage.answer(expr, &params).map_err(|error| error.to_string());
+                        answered.and_then(rule_result)
+                    }
                     None => Err(format!("{:?} cannot be parsed", rule.expr)),
                 };
                 let storage = &self.storage;
@@ -234,6 +238,9 @@ impl<'a> Bench<'a> {
                 state.rules.insert(identity, outcome.state);
                 for (labels, sample) in outcome.samples {
                     self.storage.insert(labels, sample);
+                }
+                for (labels, sample) in outcome.histograms {
+                    self.storage.insert_histogram(labels, sample);
                 }
             }
             state.slot = Some(slot);
