@@ -12,6 +12,7 @@ packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
 need prometheus prometheus
 need prometheus-node-exporter prometheus-node-exporter
+need amtool prometheus-alertmanager
 need vmagent victoria-metrics
 need chromium chromium
 need python3 python3
@@ -30,5 +31,6 @@ cache="${PWD}/.cache/e2e"
 mkdir -p "$cache"
 [ -d "$cache/node_modules/axe-core" ] || npm install --no-audit --no-fund --silent --prefix "$cache" playwright-core axe-core
 
+python3 tests/e2e/amtool.py --mihari "$mihari"
 python3 tests/e2e/peers.py --mihari "$mihari" --mode "$mode"
 NODE_PATH="$cache/node_modules" python3 tests/e2e/browser.py --mihari "$mihari" --screenshots "$cache/screenshots"

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ports::{
     ByteRange, Delivery, Message, Messenger, Minute, ObjectPage, ObjectStore, PortError, PortResult, Receipt, Row,
-    RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalRead,
+    RowKey, RowPage, RowRange, RowWrite, Secret, Shard, StateStore, Topic, Wal, WalRead,
 };
 
 /// What goes wrong with one call.
@@ -298,6 +298,10 @@ impl<P: Topic + ?Sized> Topic for Faulty<P> {
 impl<P: Messenger + ?Sized> Messenger for Faulty<P> {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<Receipt> {
         self.plan.call("messenger deliver", || self.inner.deliver(delivery)).await
+    }
+
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        self.plan.call("messenger reveal", || self.inner.reveal(secret)).await
     }
 }
 

@@ -14,6 +14,7 @@ mod due;
 mod history;
 mod receive;
 mod rows;
+mod services;
 mod silences;
 mod view;
 

@@ -470,4 +470,20 @@ pub trait Messenger: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Invalid` when it can never succeed; `Throttled` or `Unavailable` when it may later. Never names a secret.
     async fn deliver(&self, delivery: &Delivery) -> PortResult<Receipt>;
+
+    /// The text of a secret that a delivery needs inside of a header or a body; one that is kept elsewhere is read
+    /// anew, so that it may change.
+    ///
+    /// # Errors
+    /// `Invalid` where this host keeps no secrets of that kind; `Unavailable` when it cannot be read now. Never holds
+    /// the text.
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        match secret {
+            Secret::Inline(text) => Ok(text.clone()),
+            Secret::File(file) => {
+                let message = format!("secret in {file}: this host reads no secrets from elsewhere");
+                Err(PortError::new(ErrorKind::Invalid, "messenger reveal", message))
+            }
+        }
+    }
 }

@@ -115,6 +115,10 @@ impl Messenger for AwsMessenger {
             }
         }
     }
+
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        self.secrets.reveal(DELIVER, secret).await.map(|found| found.text.to_string())
+    }
 }
 
 fn net_messenger(settings: &MessageSettings) -> NetMessenger {

@@ -142,4 +142,8 @@ impl Messenger for NetMessenger {
         let late = |_| PortError::new(ErrorKind::Unavailable, DELIVER, format!("no answer in {limit:?}"));
         tokio::time::timeout(limit, self.send(delivery)).await.map_err(late)?
     }
+
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        reveal(secret).await.map(Cow::into_owned)
+    }
 }

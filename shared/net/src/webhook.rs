@@ -9,6 +9,8 @@ use model::ErrorKind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 
+use serde_json::Value;
+
 use crate::{DELIVER, Guard};
 
 /// Most redirects that are followed.
@@ -17,6 +19,8 @@ const REDIRECTS_MAX: usize = 3;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most bytes that are read of an answer that refuses.
 const ANSWER_BYTES_MAX: usize = 64;
+/// Most bytes that are read of an answer in JSON.
+const JSON_BYTES_MAX: usize = 64 << 10;
 
 /// Sends documents to webhooks. Each delivery has its own connection, made to the addresses that were checked.
 #[derive(Clone, Debug)]
@@ -133,7 +137,7 @@ fn redirect(from: &Url, response: &Response) -> PortResult<Option<Url>> {
 /// What an answer means for the delivery.
 async fn outcome(status: StatusCode, response: Response) -> PortResult<Receipt> {
     let kind = match status.as_u16() {
-        200..=299 => return Ok(Receipt { note: format!("HTTP {}", status.as_u16()) }),
+        200..=299 => return taken(status, response).await,
         408 | 429 => ErrorKind::Throttled,
         500..=599 => ErrorKind::Unavailable,
         _ => ErrorKind::Invalid,
@@ -142,17 +146,50 @@ async fn outcome(status: StatusCode, response: Response) -> PortResult<Receipt> 
     Err(PortError::new(kind, DELIVER, format!("the webhook answers HTTP {}{reason}", status.as_u16())))
 }
 
+/// An answer that says it was taken; one in JSON may still say `"ok": false` and why, as the web API of Slack does.
+async fn taken(status: StatusCode, response: Response) -> PortResult<Receipt> {
+    let note = format!("HTTP {}", status.as_u16());
+    let is_json =
+        response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return Ok(Receipt { note });
+    }
+    let body = start_of(response, JSON_BYTES_MAX).await.unwrap_or_default();
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if answer["ok"] != Value::Bool(false) {
+        return Ok(Receipt { note });
+    }
+    let code = answer["error"].as_str().filter(|code| is_plain(code.as_bytes())).unwrap_or("no reason");
+    let kind = match code {
+        "ratelimited" | "rate_limited" => ErrorKind::Throttled,
+        "fatal_error" | "internal_error" | "request_timeout" | "service_unavailable" => ErrorKind::Unavailable,
+        _ => ErrorKind::Invalid,
+    };
+    Err(PortError::new(kind, DELIVER, format!("the webhook answers {note} and refuses ({code})")))
+}
+
 /// The answer's body when it is a plain code such as Slack's `channel_not_found`; other text may repeat a secret.
-async fn reason(mut response: Response) -> Option<String> {
+async fn reason(response: Response) -> Option<String> {
+    let body = start_of(response, ANSWER_BYTES_MAX).await?;
+    is_plain(&body).then(|| String::from_utf8_lossy(&body).into_owned())
+}
+
+fn is_plain(text: &[u8]) -> bool {
+    !text.is_empty()
+        && text.len() <= ANSWER_BYTES_MAX
+        && text.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' '))
+}
+
+/// A body of at most so many bytes.
+async fn start_of(mut response: Response, bytes_max: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend(chunk);
-        if body.len() > ANSWER_BYTES_MAX {
+        if body.len() > bytes_max {
             return None;
         }
     }
-    let plain = !body.is_empty() && body.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b' '));
-    plain.then(|| String::from_utf8_lossy(&body).into_owned())
+    Some(body)
 }
 
 /// The innermost cause of a failure, which names neither URL nor host.

@@ -16,7 +16,7 @@ use crate::Ports;
 use crate::catalogue::INLINE_BYTES_MAX;
 use crate::ports::{
     Address, ByteRange, Change, Delivery, Message, Messenger, Minute, ObjectPage, ObjectStore, PortResult, Receipt,
-    Row, RowKey, RowPage, RowRange, RowWrite, Shard, StateStore, Topic, Wal, WalEntry, WalRead,
+    Row, RowKey, RowPage, RowRange, RowWrite, Secret, Shard, StateStore, Topic, Wal, WalEntry, WalRead,
 };
 
 /// Minutes of the log up to which a read asks for each of them; a wider one asks the index which there are.
@@ -267,5 +267,9 @@ impl Messenger for Metered<dyn Messenger> {
             Address::Topic { .. } => self.ledger.add(Item::TopicPublish, 1),
         }
         self.inner.deliver(delivery).await
+    }
+
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        self.inner.reveal(secret).await
     }
 }

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use alerting::notify::{Failure, Held, Notification, Outcome, SlackDoor, SnsTarget, Target};
+use alerting::notify::{
+    Authorization, Failure, Held, Http, Notification, Outcome, PagerDutyKey, SlackDoor, SnsTarget, Target,
+};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use model::ErrorKind;
 use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
 
+use super::services::{self, Said};
 use super::{Desk, TEMPLATES};
-use crate::ports::{Address, Content, Delivery, Secret};
+use crate::ports::{Address, Content, Delivery, PortError, PortResult, Secret};
 
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
@@ -45,29 +50,23 @@ impl Desk<'_> {
         if notification.firing.is_empty() && notification.resolved.is_empty() {
             return (Ok(()), "its alerts are forgotten by now".to_owned());
         }
-        let Some(delivery) = self.delivery(notification) else {
-            let kind = notification.integration.key.split('/').next().unwrap_or("");
-            return (Err(Failure::Permanent), format!("nothing is delivered to {kind}"));
+        let carried = async {
+            let delivery = self.delivery(notification).await?;
+            self.messenger.deliver(&delivery).await
         };
-        match tokio::time::timeout(DELIVERY_TIMEOUT, self.messenger.deliver(&delivery)).await {
+        match tokio::time::timeout(DELIVERY_TIMEOUT, carried).await {
             Ok(Ok(receipt)) => (Ok(()), receipt.note),
             Ok(Err(error)) => (Err(failure(error.kind())), error.to_string()),
             Err(_) => (Err(Failure::Temporary), format!("no answer within {} s", DELIVERY_TIMEOUT.as_secs())),
         }
     }
 
-    /// What a messenger carries; `None` where it leads to a service that nothing is delivered to.
-    fn delivery(&self, notification: &Notification) -> Option<Delivery> {
+    /// What a messenger carries.
+    async fn delivery(&self, notification: &Notification) -> PortResult<Delivery> {
         let message = self.message(notification);
         let language = notification.integration.language.unwrap_or(self.settings.language);
         let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
-        let posted = |url: &Secret| Address::Webhook { url: url.clone(), headers: Vec::new() };
         let (address, content) = match &notification.integration.target {
-            Target::Slack(slack) => match &slack.door {
-                SlackDoor::Webhook(url) => (posted(url), Content::Json(writer.slack(&message, &slack.channel))),
-                SlackDoor::WebApi { .. } => return None,
-            },
-            Target::Webhook(hook) => (posted(&hook.url), Content::Json(webhook(&message, hook.max_alerts))),
             Target::Email(email) => {
                 let mail = writer.mail(&message);
                 let address = Address::Email {
@@ -86,17 +85,86 @@ impl Desk<'_> {
                     let (subject, text) = writer.topic(&message);
                     (Address::Topic { arn: arn.clone() }, Content::Text { subject: Some(subject), text })
                 }
-                SnsTarget::Device(_) => return None,
+                SnsTarget::Device(_) => return Err(undelivered("a device of a mobile app")),
             },
-            Target::PagerDuty(_)
+            Target::Undelivered(kind) => return Err(undelivered(kind)),
+            target @ (Target::Slack(_)
+            | Target::Webhook(_)
+            | Target::PagerDuty(_)
             | Target::Opsgenie(_)
             | Target::Teams(_)
             | Target::Discord(_)
-            | Target::Telegram(_)
-            | Target::Undelivered(_) => return None,
+            | Target::Telegram(_)) => self.post(target, &message, &writer).await?,
         };
         let idempotency_key = notification.idempotency_key.clone();
-        Some(Delivery { idempotency_key, address, content, time: notification.decided_at })
+        Ok(Delivery { idempotency_key, address, content, time: notification.decided_at })
+    }
+
+    /// What goes out by HTTP.
+    async fn post(&self, target: &Target, message: &Message, writer: &Writer<'_>) -> PortResult<(Address, Content)> {
+        let reveal = |secret| self.messenger.reveal(secret);
+        let said = Said::of(message, writer);
+        let (http, call) = match target {
+            Target::Webhook(hook) => {
+                let headers = self.headers(&hook.http).await?;
+                let address = Address::Webhook { url: hook.url.clone(), headers };
+                return Ok((address, Content::Json(webhook(message, hook.max_alerts))));
+            }
+            Target::Slack(slack) => {
+                let mut headers = self.headers(&slack.http).await?;
+                let url = match &slack.door {
+                    SlackDoor::Webhook(url) => url.clone(),
+                    SlackDoor::WebApi { url, token } => {
+                        if let Some(token) = token {
+                            headers.push(("Authorization".to_owned(), format!("Bearer {}", reveal(token).await?)));
+                        }
+                        Secret::new(url.as_str())
+                    }
+                };
+                let content = Content::Json(writer.slack(message, &slack.channel));
+                return Ok((Address::Webhook { url, headers }, content));
+            }
+            Target::PagerDuty(service) => {
+                let (PagerDutyKey::Routing(key) | PagerDutyKey::Service(key)) = &service.key;
+                (&service.http, services::pagerduty(service, &reveal(key).await?, &said))
+            }
+            Target::Opsgenie(service) => {
+                (&service.http, services::opsgenie(service, &reveal(&service.key).await?, &said))
+            }
+            Target::Teams(service) => (&service.http, services::teams(service, &reveal(&service.url).await?, &said)),
+            Target::Discord(service) => {
+                (&service.http, services::discord(service, &reveal(&service.url).await?, &said))
+            }
+            Target::Telegram(service) => {
+                let (token, chat) = (reveal(&service.token).await?, reveal(&service.chat).await?);
+                (&service.http, services::telegram(service, &token, &chat, &said))
+            }
+            Target::Email(_) | Target::Sns(_) | Target::Undelivered(_) => return Err(undelivered("this receiver")),
+        };
+        let mut headers = self.headers(http).await?;
+        headers.extend(call.headers);
+        Ok((Address::Webhook { url: Secret::new(call.url), headers }, Content::Json(call.body.to_string())))
+    }
+
+    /// The headers that `http_config` asks for.
+    async fn headers(&self, http: &Http) -> PortResult<Vec<(String, String)>> {
+        let mut headers = Vec::new();
+        let authorization = match &http.authorization {
+            None => None,
+            Some(Authorization::Basic { username, password }) => {
+                let (username, password) =
+                    (self.messenger.reveal(username).await?, self.messenger.reveal(password).await?);
+                Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{username}:{password}"))))
+            }
+            Some(Authorization::Scheme { scheme, credentials }) => {
+                Some(format!("{scheme} {}", self.messenger.reveal(credentials).await?))
+            }
+        };
+        headers.extend(authorization.map(|value| ("Authorization".to_owned(), value)));
+        for (name, value) in &http.headers {
+            headers.push((name.clone(), self.messenger.reveal(value).await?));
+        }
+        Ok(headers)
     }
 
     fn message(&self, notification: &Notification) -> Message {
@@ -124,6 +192,10 @@ fn item(held: &Held, has_ended: bool) -> Item {
         generator_url: alert.generator_url.clone(),
         fingerprint: alert.fingerprint().to_string(),
     }
+}
+
+fn undelivered(what: &str) -> PortError {
+    PortError::new(ErrorKind::Invalid, "notification", format!("nothing is delivered to {what}"))
 }
 
 const fn failure(kind: ErrorKind) -> Failure {

@@ -222,3 +222,27 @@ async fn https_is_spoken_with_our_own_provider() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(hello.join().unwrap(), [22, 3, 1], "a TLS handshake record");
 }
+
+#[tokio::test]
+async fn an_answer_that_says_it_is_not_ok_is_a_refusal() {
+    let json = "content-type: application/json; charset=utf-8\r\n";
+    let cases = [
+        (r#"{"ok":true,"ts":"1.2"}"#, None),
+        (r#"{"ok":false,"error":"channel_not_found"}"#, Some((ErrorKind::Invalid, "(channel_not_found)"))),
+        (r#"{"ok":false,"error":"ratelimited"}"#, Some((ErrorKind::Throttled, "(ratelimited)"))),
+        (r#"{"ok":false,"error":"xoxb-SECRET"}"#, Some((ErrorKind::Invalid, "(no reason)"))),
+        ("not JSON", None),
+    ];
+    for (body, expected) in cases {
+        let server = Server::start(vec![answer("200 OK", json, body)]);
+        let outcome = messenger(true).deliver(&delivery(&server.url("/api"))).await;
+        match (outcome, expected) {
+            (Ok(receipt), None) => assert_eq!(receipt.note, "HTTP 200"),
+            (Err(error), Some((kind, end))) => {
+                assert_eq!(error.kind(), kind, "{body}");
+                assert!(error.to_string().ends_with(end), "{error}");
+            }
+            (outcome, _) => panic!("{body}: {outcome:?}"),
+        }
+    }
+}

@@ -11,10 +11,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::fields::{Fields, Mapping, Notes, Read};
 use super::receivers::Global;
-use super::{
-    Config, GroupBy, Http, Integration, Receiver, Route, SlackDoor, SlackLook, Smtp, Target, original, receivers,
-    services,
-};
+use super::{Config, GroupBy, Integration, Receiver, Route, SlackLook, Smtp, Target, original, receivers, services};
 use crate::ConfigError;
 use crate::notify::interval::{RawInterval, TimeInterval};
 use crate::notify::matchers::parse_matchers;
@@ -445,36 +442,37 @@ fn integration(
 /// Says what a receiver asks for that no delivery does.
 fn note_what_is_not_done(fields: &Fields<'_>, target: &Target) {
     let note = |what: &str| fields.notes.unheeded(fields.place, what);
-    let (has_texts, http) = match target {
-        Target::Slack(slack) if matches!(slack.door, SlackDoor::WebApi { .. }) => {
-            return note("nothing is delivered through Slack's web API");
+    let is_template = |text: &String| text.contains("{{");
+    let has_own_texts = match target {
+        Target::Slack(slack) => {
+            if slack.update {
+                note("`update_message` is not heeded: each notification is a message of its own");
+            }
+            slack.look != SlackLook::default()
         }
-        Target::Slack(slack) => (slack.look != SlackLook::default(), &slack.http),
-        Target::Webhook(hook) => (hook.payload.is_some(), &hook.http),
-        Target::Sns(sns) => (sns.subject.is_some() || sns.message.is_some(), &NO_HTTP),
+        Target::Webhook(hook) => hook.payload.is_some(),
+        Target::Sns(sns) => sns.subject.is_some() || sns.message.is_some(),
         Target::Email(mail) => {
             if mail.smtp != Smtp::default() {
                 note("how to speak with the mail server is not heeded");
             }
             let is_further = mail.headers.keys().any(|name| name != "Content-Language");
-            (is_further || mail.html.is_some() || mail.text.is_some() || mail.thread.is_some(), &NO_HTTP)
+            is_further || mail.html.is_some() || mail.text.is_some() || mail.thread.is_some()
         }
-        Target::PagerDuty(_)
-        | Target::Opsgenie(_)
-        | Target::Teams(_)
-        | Target::Discord(_)
-        | Target::Telegram(_)
-        | Target::Undelivered(_) => return note("nothing is delivered to this service"),
+        // Their texts are taken as they stand.
+        Target::PagerDuty(service) => {
+            service.texts.values().any(is_template) || service.details.values().any(|one| is_template(&one.to_string()))
+        }
+        Target::Opsgenie(service) => service.texts.values().chain(service.details.values()).any(is_template),
+        Target::Teams(teams) => [&teams.title, &teams.summary, &teams.text].into_iter().flatten().any(is_template),
+        Target::Discord(service) => service.texts.values().any(is_template),
+        Target::Telegram(service) => service.message.iter().any(is_template),
+        Target::Undelivered(_) => return note("nothing is delivered to this service"),
     };
-    if has_texts {
+    if has_own_texts {
         note("texts of a receiver's own are not heeded: it gets those of the house");
     }
-    if *http != NO_HTTP {
-        note("`http_config` is not heeded");
-    }
 }
-
-const NO_HTTP: Http = Http { authorization: None, headers: Vec::new() };
 
 /// Whether a name is one that `match` and `match_re` take.
 fn is_legacy_name(name: &str) -> bool {
