@@ -213,7 +213,13 @@ impl Run<'_> {
             Operand::Fields(fields) => (dot.clone(), fields),
             Operand::Variable(name, fields) => (self.variable(name), fields),
             Operand::Pipe(pipe, fields) => (self.pipe(pipe, dot)?, fields),
-            _ => (Value::Nil, &[]),
+            Operand::Nil
+            | Operand::Bool(_)
+            | Operand::Int(_)
+            | Operand::Float(_)
+            | Operand::Text(_)
+            | Operand::Dot
+            | Operand::Function(_) => (Value::Nil, &[]),
         };
         let Some((name, fields)) = fields.split_last() else {
             return self.fail_at(span, "can't give argument to non-function");
