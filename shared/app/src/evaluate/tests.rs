@@ -379,12 +379,15 @@ async fn the_default_rules_raise_the_alerts_of_the_plan() {
     let world = World::new();
     let app = world.app("groups: []", &FaultPlan::none());
     app.set_config(Config::defaults());
+    let mut evaluated = Vec::new();
     for at in 0..=12 {
         let blob = Bytes::from(tsdb::wal::encode(&machine_and_service(at)));
         world.wal.append(Shard::default(), minute(at).minute(), &tenant(), blob).await.unwrap();
         let summary = ticked(&app, minute(at)).await;
-        assert_eq!((summary.rules_evaluated, summary.rules_failed), (34, 0), "{summary:?}");
+        assert_eq!(summary.rules_failed, 0, "{summary:?}");
+        evaluated.push(summary.rules_evaluated);
     }
+    assert_eq!(evaluated, [91, 90, 85, 86, 85, 85, 90, 85, 86, 85, 85, 90, 85], "two groups run every five minutes");
     let active = alerts::active(&app, &tenant(), minute(12)).await.unwrap();
     let mut shown: Vec<String> = active
         .iter()

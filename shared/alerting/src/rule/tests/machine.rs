@@ -242,7 +242,10 @@ fn a_template_that_fails_never_drops_the_alert() {
     let outcome = machine.run(0, "a");
     assert_eq!(
         outcome.alerts[0].annotations["text"],
-        "<error expanding template: 1: error calling gt: incompatible types for comparison: float64 and int>"
+        concat!(
+            "<error expanding template: error executing template __alert_x: template: __alert_x:1:115: ",
+            "executing \"__alert_x\" at <gt $value 90>: error calling gt: incompatible types for comparison>"
+        )
     );
 }
 
