@@ -107,6 +107,9 @@ mod tests {
 
     use super::*;
 
+    /// From here on floats are a quarter apart: halfway between two texts with one digit behind the point.
+    const TIE: f64 = 1_125_899_906_842_624.0;
+
     #[test]
     fn numbers_are_written_as_prometheus_writes_them() {
         let cases = [
@@ -120,18 +123,38 @@ mod tests {
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (0.1 + 0.2, "0.30000000000000004"),
+            // Of two texts that are as short and as near, the one with the even digit, as Go writes it.
+            (TIE + 0.25, "1125899906842624.2"),
+            (TIE + 0.75, "1125899906842624.8"),
+            (-(TIE + 1.25), "-1125899906842625.2"),
+            (1e23, "100000000000000000000000"),
         ];
         for (value, expected) in cases {
             assert_eq!(format_float(value), expected);
         }
     }
 
+    /// As [`format_float`] must write it: Rust's text, save that of two texts as near Rust takes the greater one.
+    fn shortest(value: f64) -> String {
+        let text = value.to_string();
+        let Some(last) = text.bytes().last().filter(|digit| text.contains('.') && digit % 2 == 1) else { return text };
+        let below = format!("{}{}", &text[..text.len() - 1], char::from(last - 1));
+        let exactly = |text: &str| format!("{:.1100}", text.parse::<f64>().expect("a number was written"));
+        // Both read back, and what lies exactly between them is the number.
+        let middle = format!("{below}5{}", "0".repeat(1100));
+        let places = exactly(&text).len();
+        if below.parse() == Ok(value) && exactly(&text) == middle[..places] { below } else { text }
+    }
+
     proptest! {
         #[test]
         fn any_number_is_written_as_the_shortest_text_that_reads_back(bits in any::<u64>(), number in -1e6..1e6f64) {
-            for value in [f64::from_bits(bits), number, number.trunc(), 1.0 / number, number * 1e12] {
+            let quarters = number.trunc() / 4.0 + TIE;
+            for value in [f64::from_bits(bits), number, number.trunc(), 1.0 / number, number * 1e12, quarters] {
                 if value.is_finite() {
-                    prop_assert_eq!(format_float(value), value.to_string());
+                    let text = format_float(value);
+                    prop_assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(value.to_bits()));
+                    prop_assert_eq!(text, shortest(value));
                 }
             }
         }

@@ -295,36 +295,51 @@ impl Vector {
         self.merge_same_labels()
     }
 
-    /// Makes one row of rows with the same labels.
+    /// Makes one row of rows with the same labels. A row whose name is to be dropped stays beside one whose name stays:
+    /// what they have at a step must be what an instant query has there.
     ///
     /// # Errors
     /// When two of them have a sample at the same step.
     pub(crate) fn merge_same_labels(self) -> Result<Self, EvalError> {
-        let mut first_rows = Interner::default();
-        let targets: Vec<usize> = self.labels.iter().map(|labels| first_rows.number_shared(labels)).collect();
-        if first_rows.count() == self.rows() {
+        let mut sets = Interner::default();
+        let numbers: Vec<usize> = self.labels.iter().map(|labels| sets.number_shared(labels)).collect();
+        if sets.count() == self.rows() {
             return Ok(self);
         }
         let mut merged = Self::new(self.steps);
-        for (row, &target) in targets.iter().enumerate() {
-            if target == merged.rows() {
-                merged.push_row(self.labels[row].clone(), self.drop_names[row], self.full_row(row));
-                continue;
+        // The rows of each set: one with its name, one whose name is to be dropped.
+        let mut targets = vec![[None::<usize>; 2]; sets.count()];
+        for (row, &number) in numbers.iter().enumerate() {
+            let drop_name = self.drop_names[row];
+            let [own, other] = [drop_name, !drop_name].map(|dropped| targets[number][usize::from(dropped)]);
+            if let Some(other) = other {
+                merged.check_apart(other, self.full_row(row))?;
             }
-            merged.drop_names[target] |= self.drop_names[row];
-            merged.merge_row(target, self.full_row(row))?;
+            if let Some(target) = own {
+                merged.merge_row(target, self.full_row(row))?;
+            } else {
+                targets[number][usize::from(drop_name)] = Some(merged.rows());
+                merged.push_row(self.labels[row].clone(), drop_name, self.full_row(row));
+            }
         }
         Ok(merged)
     }
 
+    /// Refuses a row that has a sample where another one of the same labels has one.
+    fn check_apart(&self, other: usize, row: Row<'_>) -> Result<(), EvalError> {
+        let other = self.full_row(other);
+        if (0..self.steps).any(|step| row.has_sample(step) && other.has_sample(step)) {
+            return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
+        }
+        Ok(())
+    }
+
     /// Adds the samples of a row to one that has none at the same steps.
     fn merge_row(&mut self, target: usize, row: Row<'_>) -> Result<(), EvalError> {
+        self.check_apart(target, row)?;
         for step in 0..self.steps {
             if !row.has_sample(step) {
                 continue;
-            }
-            if self.full_row(target).has_sample(step) {
-                return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
             }
             match row.histogram(step) {
                 Some(histogram) => self.put_histogram(target, step, Arc::clone(histogram)),
