@@ -133,6 +133,11 @@ impl Template {
         &self.source
     }
 
+    /// Whether it may ask for the result of an expression; where it cannot, false.
+    pub fn may_query(&self) -> bool {
+        self.tree.is_some() && self.source.contains("query")
+    }
+
     /// Fills in what the environment holds.
     ///
     /// # Errors

@@ -17,6 +17,7 @@
 
 mod history;
 mod message;
+mod queries;
 mod recorded;
 mod rules;
 mod work;

@@ -85,7 +85,7 @@ pub(super) async fn run(
         };
         let work = Work::plan(id.clone(), Arc::clone(&config), states, circumstances(app, now));
         if !work.is_empty() {
-            waiting.push_back(Tenant { id, loads: app.loader.loads(log, id, work.selections(), now), work });
+            waiting.push_back(Tenant { id, loads: app.loader.loads(log, id, &work.selections(), now), work });
         }
     }
     let started = app.stopwatch.read();

@@ -3,21 +3,23 @@
 //! [`Work::plan`] says what is to be run, in order. Whoever drives it loads the series of the next runs
 //! ([`Work::next_selections`]) and hands them over ([`Work::evaluate`]), as many at a time as memory and time allow,
 //! until nothing is left or [`Work::give_up`] says that the rest has to wait. A group counts as a whole: [`Done`] has all
-//! that it led to, or nothing.
+//! that it led to, or nothing. A rule whose templates ask for more comes again, once that is loaded.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alerting::Alert;
 use alerting::rule::{
-    self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, RuleVector, Transition,
+    self, GroupState, Moment, Outcome, Rule, RuleGroup, RuleKind, RuleResult, RuleState, RuleVector, Transition,
 };
+use alerting::template::QueryResult;
 use model::{Histogram, Labels, Limits, TenantId, Timestamp};
-use promql::{Deadline, Output, Params, Profile, Selection, Source, Value};
+use promql::{Deadline, Expr, Output, Params, Profile, Selection, Source, Value};
 
+use super::queries::{Part, Queries};
 use super::recorded::{Overlay, Recorded, RecordedSample};
 use crate::Stopwatch;
 use crate::config::{Config, TenantConfig};
@@ -64,7 +66,6 @@ pub(super) struct Work {
     open: Option<Open>,
     /// What is left, in the order it runs.
     runs: VecDeque<Run>,
-    selections: Vec<Selection>,
     recorded: Recorded,
     done: Done,
 }
@@ -104,7 +105,18 @@ struct Run {
     /// Whether the slot is an old one, of which recording rules alone are evaluated.
     is_late: bool,
     rule: usize,
-    selections: Range<usize>,
+    /// What it needs: first what the rule's expression selects, then what its templates asked for.
+    selections: Vec<Selection>,
+    queries: Queries,
+}
+
+/// How the evaluation of a rule ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The rule has run.
+    Ran,
+    /// Its templates asked for what is not loaded: it is the next one again.
+    Asks,
 }
 
 /// What the evaluation of a tenant's groups leads to.
@@ -150,7 +162,6 @@ impl Work {
             jobs: BTreeMap::new(),
             open: None,
             runs: VecDeque::new(),
-            selections: Vec::new(),
             recorded: Recorded::default(),
             done: Done::default(),
         };
@@ -171,13 +182,15 @@ impl Work {
     }
 
     /// The selections of all runs.
-    pub(super) fn selections(&self) -> &[Selection] {
-        &self.selections
+    pub(super) fn selections(&self) -> Vec<Selection> {
+        self.runs.iter().flat_map(|run| &run.selections).cloned().collect()
     }
 
-    /// The selections of one of the next runs; `None` behind the last one.
+    /// The selections of one of the next runs; `None` behind the last one, and behind one that may ask for more.
     pub(super) fn next_selections(&self, index: usize) -> Option<&[Selection]> {
-        self.runs.get(index).map(|run| &self.selections[run.selections.clone()])
+        let before = index.checked_sub(1).and_then(|before| self.runs.get(before));
+        let run = self.runs.get(index).filter(|_| before.is_none_or(|before| !before.queries.may_come()));
+        run.map(|run| run.selections.as_slice())
     }
 
     /// Leaves out what is late and has not run.
@@ -200,26 +213,27 @@ impl Work {
     }
 
     fn add_run(&mut self, (job, slot, is_late): (usize, Timestamp, bool), rule: usize, group: &RuleGroup, is: &Rule) {
-        let first = self.selections.len();
-        if let Some(expr) = self.tenant_config().and_then(|tenant| tenant.expr(&is.expr)) {
-            let found = promql::selections(expr, &self.params(slot, group, Deadline::never()));
-            self.selections.extend(found);
-        }
-        self.runs.push_back(Run { job, slot, is_late, rule, selections: first..self.selections.len() });
+        let expr = self.tenant_config().and_then(|tenant| tenant.expr(&is.expr));
+        let params = self.params(slot - self.query_offset(Some(group)), Deadline::never());
+        let selections = expr.map_or_else(Vec::new, |expr| promql::selections(expr, &params));
+        self.runs.push_back(Run { job, slot, is_late, rule, selections, queries: Queries::of(is) });
     }
 
     fn tenant_config(&self) -> Option<&TenantConfig> {
         self.config.tenants.get(&self.tenant)
     }
 
-    fn params(&self, slot: Timestamp, group: &RuleGroup, deadline: Deadline) -> Params {
-        let offset = group.query_offset.unwrap_or(self.circumstances.query_offset);
+    fn query_offset(&self, group: Option<&RuleGroup>) -> Duration {
+        group.and_then(|group| group.query_offset).unwrap_or(self.circumstances.query_offset)
+    }
+
+    fn params(&self, at: Timestamp, deadline: Deadline) -> Params {
         Params {
             lookback: self.circumstances.lookback,
             profile: self.circumstances.promql_profile,
             limits: self.circumstances.limits.clone(),
             deadline,
-            ..Params::instant(slot - offset)
+            ..Params::instant(at)
         }
     }
 
@@ -233,9 +247,9 @@ impl Work {
             }
             let Some(run) = self.runs.pop_front() else { break };
             let is_over = run.is_late && time >= turn.late_end;
-            if !is_over {
-                let time_max = if run.is_late { turn.rule_time_max / 2 } else { turn.rule_time_max };
-                self.run(&run, source, time_max);
+            let time_max = if run.is_late { turn.rule_time_max / 2 } else { turn.rule_time_max };
+            if !is_over && self.run(run, source, time_max) == Progress::Asks {
+                break;
             }
         }
         if self.circumstances.stopwatch.read() >= turn.late_end {
@@ -247,12 +261,14 @@ impl Work {
     /// that have not begun are skipped: their missed slots are made up for.
     pub(super) fn give_up(mut self, reason: &str) -> Done {
         self.drop_late();
-        while let Some(run) =
-            self.runs.front().filter(|run| self.open.as_ref().is_some_and(|open| open.place == run.job))
-        {
-            let run = run.clone();
-            self.runs.pop_front();
-            self.run::<crate::load::Loaded>(&run, Err(reason.to_owned()), Duration::ZERO);
+        let begun = |work: &Self, run: &Run| work.open.as_ref().is_some_and(|open| open.place == run.job);
+        while self.runs.front().is_some_and(|run| begun(&self, run)) {
+            let Some(run) = self.runs.pop_front() else { break };
+            self.run::<crate::load::Loaded>(
+                Run { queries: Queries::default(), ..run },
+                Err(reason.to_owned()),
+                Duration::ZERO,
+            );
         }
         self.finish()
     }
@@ -289,24 +305,37 @@ impl Work {
         self.open = Some(Open { place, job, identities, last_slot, done: Done::default(), recorded_before });
     }
 
-    fn run<S: Source>(&mut self, run: &Run, source: Result<S, String>, time_max: Duration) {
+    fn run<S: Source>(&mut self, mut run: Run, source: Result<S, String>, time_max: Duration) -> Progress {
+        if let Err(error) = &source
+            && run.queries.refuse(error)
+        {
+            return self.again(run);
+        }
         if self.open.as_ref().is_none_or(|open| open.place != run.job) {
             self.close();
             let job = self.jobs.remove(&run.job).expect("a group runs once");
             self.begin(run.job, job);
         }
-        let Some(mut open) = self.open.take() else { return };
+        let Some(mut open) = self.open.take() else { return Progress::Ran };
         let config = Arc::clone(&self.config);
         let index = open.job.group.expect("a group that left the configuration has no runs");
         let group = &config.tenants[&self.tenant].rule_groups[index];
         let rule = &group.rules[run.rule];
         let started = self.circumstances.stopwatch.read();
-        let result = source.and_then(|source| self.result(run, group, &source, started + time_max));
         let identity = &open.identities[run.rule];
         let state = open.job.state.rules.remove(identity).unwrap_or_default();
-        let external_labels = BTreeMap::new();
-        let moment = self.moment(run.slot, open.last_slot, Some(group), &external_labels);
-        let mut outcome = rule::step(rule, state, result, &moment);
+        let before = run.queries.may_come().then(|| state.clone());
+        let asked = RefCell::default();
+        let step = Step { run: &run, group, rule, last_slot: open.last_slot, end: started + time_max, asked: &asked };
+        let mut outcome = self.step(&step, state, source);
+        let asked = asked.into_inner();
+        if let Some(before) = before.filter(|_| !asked.is_empty()) {
+            open.job.state.rules.insert(identity.clone(), before);
+            self.open = Some(open);
+            let Circumstances { promql_profile, limits, .. } = &self.circumstances;
+            run.queries.ask(asked, *promql_profile, limits);
+            return self.again(run);
+        }
         if let Some(last_run) = &mut outcome.state.last_run {
             last_run.duration_seconds = (self.circumstances.stopwatch.read() - started).as_secs_f64();
         }
@@ -315,6 +344,35 @@ impl Work {
         self.recorded.take(&mut outcome);
         open.done.take(&open.job.key, &rule.name, outcome);
         self.open = Some(open);
+        Progress::Ran
+    }
+
+    /// The evaluation of a rule as a function of what is loaded; what its templates ask besides is noted.
+    fn step<S: Source>(&self, step: &Step<'_>, state: RuleState, source: Result<S, String>) -> Outcome {
+        let result = source.as_ref().map_err(Clone::clone).and_then(|source| self.result(step, source));
+        let query = |text: &str| -> QueryResult {
+            let source = source.as_ref().map_err(Clone::clone)?;
+            let Some(asked) = step.run.queries.find(text) else {
+                step.run.queries.note(text, &mut step.asked.borrow_mut())?;
+                // Of a template that goes on in spite of it nothing will be seen.
+                return Ok(Vec::new());
+            };
+            let (expr, place) = asked?;
+            let vector = self.answer(step, expr, step.run.slot, &Part::new(source, place, &step.run.selections))?;
+            let of_histograms = vector.histograms.into_iter().map(|(labels, _)| (labels, 0.0));
+            Ok(vector.numbers.into_iter().chain(of_histograms).collect())
+        };
+        let external_labels = BTreeMap::new();
+        let moment = self.moment(step.run.slot, step.last_slot, Some(step.group), &external_labels);
+        rule::step(step.rule, state, result, &Moment { query: &query, ..moment })
+    }
+
+    /// Lets a run come once more, with what its templates asked for.
+    fn again(&mut self, mut run: Run) -> Progress {
+        let params = self.params(run.slot, Deadline::never());
+        run.queries.select(&params, &mut run.selections);
+        self.runs.push_front(run);
+        Progress::Asks
     }
 
     /// Takes back what rules said that are gone, and counts the group that has begun as done.
@@ -354,27 +412,44 @@ impl Work {
         Moment {
             slot,
             last_slot,
-            query_offset: group.and_then(|group| group.query_offset).unwrap_or(circumstances.query_offset),
+            query_offset: self.query_offset(group),
             interval: group.map_or(rule::DEFAULT_INTERVAL, |group| group.interval),
             resend_delay: circumstances.resend_delay,
             limit: group.and_then(|group| group.limit),
             limit_max: circumstances.limits.alerts_per_rule_max,
             external_url: &circumstances.external_url,
             external_labels,
-            query: &|expr| Err(format!("templates cannot query yet ({expr})")),
+            query: &|_| Ok(Vec::new()),
         }
     }
 
-    fn result<S: Source>(&self, run: &Run, group: &RuleGroup, source: &S, end: Duration) -> RuleResult {
-        let text = &group.rules[run.rule].expr;
+    fn result<S: Source>(&self, step: &Step<'_>, source: &S) -> RuleResult {
+        let text = &step.rule.expr;
         let expr = self.tenant_config().and_then(|tenant| tenant.expr(text));
         let expr = expr.ok_or_else(|| format!("{text:?} is not among the parsed expressions"))?;
-        let overlay = Overlay::new(source, &self.selections[run.selections.clone()], &self.recorded);
-        let stopwatch = self.circumstances.stopwatch.clone();
-        let deadline = Deadline::when(move || stopwatch.read() > end);
-        let params = self.params(run.slot, group, deadline);
+        let own = 0..step.run.selections.len();
+        let at = step.run.slot - self.query_offset(Some(step.group));
+        self.answer(step, expr, at, &Part::new(source, own, &step.run.selections))
+    }
+
+    fn answer<S: Source>(&self, step: &Step<'_>, expr: &Expr, at: Timestamp, part: &Part<'_, S>) -> RuleResult {
+        let overlay = Overlay::new(part, part.selections(), &self.recorded);
+        let (stopwatch, end) = (self.circumstances.stopwatch.clone(), step.end);
+        let params = self.params(at, Deadline::when(move || stopwatch.read() > end));
         rule_result(promql::evaluate(expr, &overlay, &params).map_err(|error| error.to_string())?)
     }
+}
+
+/// The evaluation of a rule that is going on.
+struct Step<'a> {
+    run: &'a Run,
+    group: &'a RuleGroup,
+    rule: &'a Rule,
+    last_slot: Option<Timestamp>,
+    /// When the stopwatch shows this, it fails with a time-out.
+    end: Duration,
+    /// What its templates asked for that is not loaded.
+    asked: &'a RefCell<Vec<String>>,
 }
 
 /// What an expression of a rule gave, as rules take it: each series with its number or its histogram.
@@ -385,7 +460,7 @@ pub fn rule_result(output: Output) -> RuleResult {
     let numbers: RuleVector = match output.value {
         Value::Vector(vector) => vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect(),
         Value::Scalar(sample) => [(Labels::empty(), sample.value)].into_iter().collect(),
-        Value::String(_) | Value::Matrix(_) => return Err("the result is neither a vector nor a scalar".to_owned()),
+        Value::String(_) | Value::Matrix(_) => return Err("rule result is not a vector or scalar".to_owned()),
     };
     let histograms = output.histograms.into_iter().map(|sample| (sample.labels, sample.histogram)).collect();
     storable(RuleVector { histograms, ..numbers })
