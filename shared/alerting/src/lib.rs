@@ -2,7 +2,8 @@
 //! deliveries.
 //!
 //! Read [`rule::RuleGroup`] (a rule file as it was read), [`rule::step`] (one evaluation of a group) and [`Alert`]
-//! (what the rules hand to the notifications), then [`notify`].
+//! (what the rules hand to the notifications), then [`notify`], then [`oncall`] (who is called, and what happens when
+//! nobody answers).
 //!
 //! Invariants:
 //! - No PromQL: whoever loads a rule file passes a checker for expressions, whoever steps a group passes the results.
@@ -13,6 +14,7 @@
 mod alert;
 mod config_error;
 pub mod notify;
+pub mod oncall;
 pub mod rule;
 pub mod template;
 

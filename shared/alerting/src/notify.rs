@@ -24,6 +24,7 @@ pub use config::{
     Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns, SnsTarget, Target, Teams, Telegram,
     Thread, Webhook, is_mailbox, parse,
 };
+pub(crate) use group::hash;
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};
 pub use held::{Arrival, Held};
 pub use interval::{IntervalError, TimeInterval};

@@ -1,7 +1,7 @@
 //! The configuration files: which rules run, and who is told.
 //!
 //! A folder of configuration holds `rules/*.yml` (Prometheus rule files) and `alertmanager.yml` (an Alertmanager
-//! configuration file) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
+//! configuration file) and `oncall.yml` (who is called, and when) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
 //! `reports.yml` and `cloudwatch.yml` (what is read from CloudWatch into the default tenant). What the folder
 //! `infra/config` of the repository holds is in the binary: [`Config::defaults`].
 
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use alerting::ConfigError;
 use alerting::notify;
+use alerting::oncall::OnCall;
 use alerting::rule::{self, RuleGroup};
 use model::{Limits, TenantId};
 use promql::{Expr, Profile};
@@ -17,9 +18,10 @@ use crate::collect::config::CloudWatchConfig;
 use crate::report::Schedule;
 
 /// The default files by their names in a folder of configuration.
-const DEFAULT_FILES: [(&str, &str); 8] = [
+const DEFAULT_FILES: [(&str, &str); 9] = [
     (NOTIFY_FILE, include_str!("../../../infra/config/alertmanager.yml")),
     (CLOUDWATCH_FILE, include_str!("../../../infra/config/cloudwatch.yml")),
+    (ON_CALL_FILE, include_str!("../../../infra/config/oncall.yml")),
     (REPORTS_FILE, include_str!("../../../infra/config/reports.yml")),
     ("rules/application.yml", include_str!("../../../infra/config/rules/application.yml")),
     ("rules/errors.yml", include_str!("../../../infra/config/rules/errors.yml")),
@@ -29,6 +31,7 @@ const DEFAULT_FILES: [(&str, &str); 8] = [
 ];
 
 const NOTIFY_FILE: &str = "alertmanager.yml";
+const ON_CALL_FILE: &str = "oncall.yml";
 const REPORTS_FILE: &str = "reports.yml";
 const CLOUDWATCH_FILE: &str = "cloudwatch.yml";
 
@@ -50,6 +53,8 @@ pub struct TenantConfig {
     pub rule_groups: Vec<RuleGroup>,
     /// Who is told.
     pub notify: notify::Config,
+    /// Who is called, and what happens when nobody answers; nobody without a file that says it.
+    pub on_call: OnCall,
     /// Every expression of the rules, parsed.
     exprs: BTreeMap<String, Expr>,
 }
@@ -59,6 +64,7 @@ pub struct TenantConfig {
 enum Part {
     Rules,
     Notify,
+    OnCall,
 }
 
 impl Config {
@@ -106,6 +112,15 @@ impl Config {
                 Err(error) => errors.push(error),
             }
         }
+        for (path, _) in files {
+            let path = path.as_ref();
+            if let Ok(Some((tenant, Part::OnCall))) = place(path)
+                && let Some(tenant) = config.tenants.get(&tenant)
+                && let Err(missing) = tenant.on_call.check_receivers(path, &tenant.notify)
+            {
+                errors.extend(missing);
+            }
+        }
         for tenant in config.tenants.values_mut() {
             tenant.rule_groups.sort_by(|one, two| one.file.cmp(&two.file));
         }
@@ -141,7 +156,7 @@ impl TenantConfig {
     fn empty() -> Self {
         let (file, text) = DEFAULT_FILES[0];
         let notify = notify::parse(file, text).expect("the file in the binary is read by a test");
-        Self { rule_groups: Vec::new(), notify, exprs: BTreeMap::new() }
+        Self { rule_groups: Vec::new(), notify, on_call: OnCall::default(), exprs: BTreeMap::new() }
     }
 
     fn add(&mut self, profile: Profile, part: Part, (path, text): (&str, &str), errors: &mut Vec<ConfigError>) {
@@ -155,6 +170,10 @@ impl TenantConfig {
             },
             Part::Notify => match notify::parse(path, text) {
                 Ok(notify) => self.notify = notify,
+                Err(error) => errors.push(error),
+            },
+            Part::OnCall => match OnCall::parse(path, text) {
+                Ok(on_call) => self.on_call = on_call,
                 Err(error) => errors.push(error),
             },
         }
@@ -190,6 +209,8 @@ fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
         Part::Rules
     } else if rest == NOTIFY_FILE {
         Part::Notify
+    } else if rest == ON_CALL_FILE {
+        Part::OnCall
     } else {
         return Ok(None);
     };
@@ -289,6 +310,21 @@ mod tests {
                 assert!(alerts.iter().any(|alert| alert.starts_with(&start)), "{start}");
             }
         }
+    }
+
+    #[test]
+    fn who_is_on_call_stands_beside_the_routes() {
+        let config = Config::defaults();
+        let on_call = &config.tenants[&TenantId::default_tenant()].on_call;
+        let promise = |severity: &str| on_call.policies[severity].respond_within.unwrap().as_secs();
+        assert_eq!(["critical", "warning", "info"].map(promise), [900, 3600, 86_400]);
+        let on_call = "escalation: { critical: { tiers: [{ after: 0s, receivers: [pager] }] } }";
+        let errors = Config::parse(&[("tenants/shop/oncall.yml", on_call)]).unwrap_err();
+        let expected = "tenants/shop/oncall.yml:1:60: receiver \"pager\" is none of the Alertmanager configuration";
+        assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+        let routes = "route: { receiver: pager }\nreceivers: [{ name: pager }]";
+        let both = [("tenants/shop/oncall.yml", on_call), ("tenants/shop/alertmanager.yml", routes)];
+        assert!(Config::parse(&both).is_ok());
     }
 
     #[test]

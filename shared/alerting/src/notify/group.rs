@@ -59,7 +59,7 @@ impl GroupKey {
 }
 
 /// 128 bits of SHA-256 over texts, each ended by a zero byte, in hexadecimal.
-pub(super) fn hash(pieces: &[&str]) -> String {
+pub(crate) fn hash(pieces: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for piece in pieces {
         hasher.update(piece.as_bytes());
