@@ -8,4 +8,5 @@ mod config;
 mod durability;
 mod native_histograms;
 mod newcomer;
+mod secrets;
 mod server;

@@ -45,7 +45,19 @@ impl Home {
 
     /// Starts a server on the folder and waits until it says where it is.
     pub(crate) fn serve(&self, flags: &[&str]) -> Server {
-        let mut child = self.command(flags).spawn().unwrap();
+        Self::start(self.command(flags))
+    }
+
+    /// Starts a server that logs into a file at a level, and gives the file.
+    pub(crate) fn serve_logged(&self, flags: &[&str], level: &str) -> (Server, PathBuf) {
+        let log = self.dir.path().join("log");
+        let mut command = self.command(flags);
+        command.env("RUST_LOG", level).stderr(fs::File::create(&log).unwrap());
+        (Self::start(command), log)
+    }
+
+    fn start(mut command: Command) -> Server {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let page = lines.find_map(|line| {
             let line = line.unwrap();

@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// Have a running server write a report now.
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Ask why people were told of an alert or were not, and deliver again what could not be delivered.
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
     /// Make, list or revoke access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -279,6 +282,40 @@ pub(crate) enum ReportCommand {
         /// The day, such as 2026-11-22, in the server's time zone; yesterday when nothing is said.
         #[arg(long, value_name = "DAY")]
         day: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// What to ask about alerts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsCommand {
+    /// Say why people were told of alerts, or were not: the route, the group and its clocks, silences, inhibition,
+    /// calendars, what each receiver was told already.
+    Explain {
+        /// Labels, such as alertname=cpu_usage instance=web-1: all alerts that have these. Where there is none, what would
+        /// become of one.
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        labels: Vec<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List notifications that were given up and not told since: the dead letters.
+    DeadLetters {
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Deliver dead letters again. Exit code 1 when one still cannot be delivered.
+    Redrive {
+        /// Which, as `dead-letters` names them.
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "ID")]
+        ids: Vec<String>,
+        /// All of them.
+        #[arg(long)]
+        all: bool,
         /// Where the server is.
         #[command(flatten)]
         server: ServerArgs,

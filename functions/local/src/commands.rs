@@ -1,5 +1,6 @@
 //! The commands that ask a running server, and those that need none.
 
+mod alerts;
 mod config;
 mod cost;
 mod promql;
@@ -16,6 +17,7 @@ use crate::cli::{Place, QueryArgs, ReportCommand, ServerArgs};
 use crate::client::Client;
 use crate::clock;
 
+pub(crate) use alerts::alerts;
 pub(crate) use config::config;
 pub(crate) use cost::cost;
 pub(crate) use promql::promql;

@@ -37,6 +37,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Promql(command)) => commands::promql(&command),
         Some(Command::Rules(command)) => commands::rules(&command),
         Some(Command::Report(command)) => commands::report(command).await,
+        Some(Command::Alerts(command)) => commands::alerts(command).await,
         Some(Command::Token(command)) => commands::token(command).await,
         Some(Command::Config(command)) => commands::config(command).await,
         Some(Command::Cost { server }) => commands::cost(server).await,

@@ -15,6 +15,7 @@ mod prometheus;
 mod push;
 pub(crate) mod reply;
 mod tokens;
+mod told;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, HeaderName, WWW_AUTHENTICATE};
@@ -56,6 +57,10 @@ pub enum Route {
     Status,
     /// `/am/...`: Alertmanager's API.
     Alertmanager,
+    /// `/api/mihari/v1/explain`: why an alert was told, or was not.
+    Explain,
+    /// `/api/mihari/v1/dead-letters`: notifications that could not be delivered.
+    DeadLetters,
     /// `/api/mihari/v1/tokens`.
     Tokens,
     /// `/api/mihari/v1/config`.
@@ -90,6 +95,8 @@ impl Route {
             "/api/v1/rules" | "/api/v1/alerts" => Self::Rules,
             "/api/v1/read" => Self::RemoteRead,
             _ if prometheus::is_status(path) => Self::Status,
+            "/api/mihari/v1/explain" => Self::Explain,
+            "/api/mihari/v1/dead-letters" => Self::DeadLetters,
             "/api/mihari/v1/tokens" => Self::Tokens,
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
@@ -118,6 +125,8 @@ impl Route {
             Self::Rules => "rules",
             Self::Status => "status",
             Self::Alertmanager => "alertmanager",
+            Self::Explain => "explain",
+            Self::DeadLetters => "dead_letters",
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
@@ -145,6 +154,8 @@ impl Route {
             | Self::Rules
             | Self::Status
             | Self::Alertmanager
+            | Self::Explain
+            | Self::DeadLetters
             | Self::Page
             | Self::Unknown => Some(Scope::Read),
         }
@@ -167,6 +178,8 @@ impl Route {
             | Self::Series
             | Self::Rules
             | Self::Status
+            | Self::Explain
+            | Self::DeadLetters
             | Self::Alertmanager => !matches!(role, Role::Exec),
             Self::Health
             | Self::RemoteWrite
@@ -189,6 +202,7 @@ impl Route {
             Self::RemoteWrite
                 | Self::Firehose
                 | Self::Alertmanager
+                | Self::DeadLetters
                 | Self::Tokens
                 | Self::Config
                 | Self::Reports
@@ -204,7 +218,7 @@ impl Route {
         const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
-            Self::Health | Self::Metrics | Self::Rules | Self::Cost | Self::Link | Self::Asset => GET,
+            Self::Health | Self::Metrics | Self::Rules | Self::Explain | Self::Cost | Self::Link | Self::Asset => GET,
             Self::RemoteWrite | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -215,7 +229,7 @@ impl Route {
             Self::Login if path == "/logout" => POST,
             Self::Login => BOTH,
             Self::Tokens => ALL,
-            Self::Config | Self::Page | Self::Unknown => BOTH,
+            Self::DeadLetters | Self::Config | Self::Page | Self::Unknown => BOTH,
         }
     }
 }
@@ -325,6 +339,8 @@ async fn answer(
         Route::Status => Ok(prometheus::status(app, &caller.tenant, path, &params, now).await),
         Route::RemoteRead => Ok(prometheus::read(app, &caller.tenant, request, now).await),
         Route::Alertmanager => alertmanager::handle(app, &caller, request, random, now).await,
+        Route::Explain => told::explain(app, &caller, &params, now).await,
+        Route::DeadLetters => told::dead_letters(app, &caller, request, &params, now).await,
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,

@@ -293,6 +293,6 @@ impl Messenger for MemoryMessenger {
             Some(known) => *known = delivery.clone(),
             None => deliveries.push(delivery.clone()),
         }
-        Ok(Receipt { note: format!("kept in memory as {}", delivery.idempotency_key) })
+        Ok(Receipt::noted(format!("kept in memory as {}", delivery.idempotency_key)))
     }
 }

@@ -9,8 +9,10 @@
 //!   finds another version leaves the group to whoever wrote it.
 //! - A delivery that fails is tried again by the timer of its group and holds up no other.
 
+mod dead_letters;
 mod deliver;
 mod due;
+mod explain;
 mod history;
 mod receive;
 mod rows;
@@ -31,7 +33,9 @@ use crate::config::Config;
 use crate::ports::{Message, Messenger, PortResult, RowRange, Shard, StateStore, range_all};
 use crate::settings::Settings;
 use crate::{App, AppError};
+pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;
+pub use explain::{Explanation, InhibitedBy, IntegrationExplanation, KnownAs, RouteExplanation, SilencedBy, explain};
 pub use history::{Sent, sent};
 pub use receive::{Received, SentAlert, take_in};
 pub use silences::{expire_silence, put_silence, silence, silences};

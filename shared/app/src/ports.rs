@@ -22,17 +22,29 @@ pub struct PortError {
     kind: ErrorKind,
     operation: &'static str,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl PortError {
     /// A failure of the named operation, such as `wal append`.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl fmt::Display) -> Self {
-        Self { kind, operation, message: message.to_string() }
+        Self { kind, operation, message: message.to_string(), retry_after: None }
+    }
+
+    /// The same failure of a destination that said how long to leave it alone.
+    #[must_use]
+    pub fn after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 
     /// What the failure asks of the caller.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// How long the destination wants to be left alone, where it says so.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 }
 
@@ -460,6 +472,15 @@ pub struct Delivery {
 pub struct Receipt {
     /// For the log: a status, a file name, a message id.
     pub note: String,
+    /// What the destination calls the message, where it can be changed or answered later: `CHANNEL/TS` of Slack.
+    pub reference: Option<String>,
+}
+
+impl Receipt {
+    /// A receipt for a message that nobody can change any more.
+    pub const fn noted(note: String) -> Self {
+        Self { note, reference: None }
+    }
 }
 
 /// Carries notifications and reports to people.

@@ -22,7 +22,7 @@ pub(crate) async fn keep(message: &Message, idempotency_key: &str, dir: &Path) -
     let written = tokio::task::spawn_blocking(move || write(&dir, &file, &bytes)).await;
     let written = written.map_err(|error| PortError::new(ErrorKind::Bug, DELIVER, error))?;
     written.map_err(|error| PortError::new(ErrorKind::Unavailable, DELIVER, format!("the outbox: {error}")))?;
-    Ok(Receipt { note: format!("outbox/{name}") })
+    Ok(Receipt::noted(format!("outbox/{name}")))
 }
 
 /// The key where it can be a file name; otherwise what can be of it, and its hash.

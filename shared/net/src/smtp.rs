@@ -39,7 +39,7 @@ pub(crate) async fn send(
             None => transport,
         };
         match transport.build().send(message.clone()).await {
-            Ok(response) => return Ok(Receipt { note: format!("SMTP {}", response.code()) }),
+            Ok(response) => return Ok(Receipt::noted(format!("SMTP {}", response.code()))),
             // Another address helps only when this one did not answer.
             Err(error) if error.status().is_none() && !error.is_tls() => last = Some(failure(&error)),
             Err(error) => return Err(failure(&error)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app::ports::{PortError, PortResult, Receipt};
 use model::ErrorKind;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use serde_json::Value;
@@ -142,22 +142,39 @@ async fn outcome(status: StatusCode, response: Response) -> PortResult<Receipt> 
         500..=599 => ErrorKind::Unavailable,
         _ => ErrorKind::Invalid,
     };
+    let retry_after = retry_after(response.headers());
     let reason = reason(response).await.map_or_else(String::new, |reason| format!(" ({reason})"));
-    Err(PortError::new(kind, DELIVER, format!("the webhook answers HTTP {}{reason}", status.as_u16())))
+    let message = format!("the webhook answers HTTP {}{reason}", status.as_u16());
+    Err(PortError::new(kind, DELIVER, message).after(retry_after))
+}
+
+/// How long an answer asks to be left alone (RFC 9110, 10.2.3): seconds, or a date, which counts from the date of the
+/// answer itself, so that clocks need not agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let asked = text(RETRY_AFTER)?;
+    // Some services send a fraction of a second.
+    if let Ok(seconds) = asked.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds.ceil()).ok();
+    }
+    let date = |text: &str| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+    let pause = date(asked)?.duration_since(date(text(DATE)?)?);
+    Some(Duration::try_from(pause).unwrap_or_default())
 }
 
 /// An answer that says it was taken; one in JSON may still say `"ok": false` and why, as the web API of Slack does.
 async fn taken(status: StatusCode, response: Response) -> PortResult<Receipt> {
     let note = format!("HTTP {}", status.as_u16());
+    let retry_after = retry_after(response.headers());
     let is_json =
         response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     if !is_json {
-        return Ok(Receipt { note });
+        return Ok(Receipt::noted(note));
     }
     let body = start_of(response, JSON_BYTES_MAX).await.unwrap_or_default();
     let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     if answer["ok"] != Value::Bool(false) {
-        return Ok(Receipt { note });
+        return Ok(Receipt { note, reference: reference(&answer) });
     }
     let code = answer["error"].as_str().filter(|code| is_plain(code.as_bytes())).unwrap_or("no reason");
     let kind = match code {
@@ -165,7 +182,17 @@ async fn taken(status: StatusCode, response: Response) -> PortResult<Receipt> {
         "fatal_error" | "internal_error" | "request_timeout" | "service_unavailable" => ErrorKind::Unavailable,
         _ => ErrorKind::Invalid,
     };
-    Err(PortError::new(kind, DELIVER, format!("the webhook answers {note} and refuses ({code})")))
+    Err(PortError::new(kind, DELIVER, format!("the webhook answers {note} and refuses ({code})")).after(retry_after))
+}
+
+/// What the web API of Slack calls the message that it took: channel and time stamp.
+fn reference(answer: &Value) -> Option<String> {
+    let plain = |name: &str| {
+        let text = answer[name].as_str()?;
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        is_plain.then_some(text)
+    };
+    Some(format!("{}/{}", plain("channel")?, plain("ts")?))
 }
 
 /// The answer's body when it is a plain code such as Slack's `channel_not_found`; other text may repeat a secret.

@@ -24,6 +24,8 @@ const LOG_KEPT_MAX: Duration = Duration::from_secs(120 * 3600);
 pub(super) const CLAIM: Duration = Duration::from_secs(60);
 /// The pause after a first failure; it doubles with each further one.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(5);
+/// The longest that a destination is left alone because it asks for it.
+const ASKED_MAX: Duration = Duration::from_secs(3600);
 /// The longest pause between two tries.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// How long a target of inhibition waits that would be announced at once: one evaluation of the rules, in which the
@@ -156,6 +158,11 @@ pub enum Attempt {
         /// The next try.
         until: Timestamp,
     },
+    /// The destination asked to be left alone until this time: nobody tries before, also no new message of the group.
+    AskedToWait {
+        /// The next try.
+        until: Timestamp,
+    },
     /// It failed, and is decided anew when the group looks at its alerts next.
     GivenUp,
 }
@@ -175,7 +182,10 @@ pub struct Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// It may succeed later.
-    Temporary,
+    Temporary {
+        /// How long the destination asked to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// The destination refused it for good.
     Permanent,
 }
@@ -230,7 +240,7 @@ impl Group {
     pub fn due_at(&self) -> Option<Timestamp> {
         let flush = (!self.members.is_empty()).then_some(self.flush_at);
         let tries = self.intents().filter_map(|intent| match intent.attempt {
-            Attempt::UnderWay { until } | Attempt::Waiting { until } => Some(until),
+            Attempt::UnderWay { until } | Attempt::Waiting { until } | Attempt::AskedToWait { until } => Some(until),
             Attempt::GivenUp => None,
         });
         tries.chain(flush).min()
@@ -294,9 +304,14 @@ impl IntegrationState {
                 self.log = Some(intent.into_entry(now));
                 self.out_of_hours = false;
             }
-            Err(Failure::Temporary) => {
-                let until = now + back_off(intent.tries);
-                intent.attempt = if until < intent.deadline { Attempt::Waiting { until } } else { Attempt::GivenUp };
+            Err(Failure::Temporary { retry_after }) => {
+                let pause = back_off(intent.tries);
+                let asked = retry_after.map(|asked| asked.min(ASKED_MAX)).filter(|asked| *asked > pause);
+                intent.attempt = match asked {
+                    Some(asked) => Attempt::AskedToWait { until: now + asked },
+                    None if now + pause < intent.deadline => Attempt::Waiting { until: now + pause },
+                    None => Attempt::GivenUp,
+                };
                 self.intent = Some(intent);
             }
             Err(Failure::Permanent) => {

@@ -70,6 +70,11 @@ pub enum Quiet {
     ResolvedUnwanted,
     /// The notification before this one is still under way.
     UnderWay,
+    /// Its destination asked to be left alone.
+    AskedToWait {
+        /// Until when.
+        until: Timestamp,
+    },
     /// The configuration has no such route any more, or the receiver has no such integration.
     RouteGone,
 }
@@ -85,6 +90,7 @@ impl fmt::Display for Quiet {
             }
             Self::ResolvedUnwanted => f.write_str("send_resolved is off"),
             Self::UnderWay => f.write_str("the notification before is still under way"),
+            Self::AskedToWait { .. } => f.write_str("the destination asked to be left alone for a while"),
             Self::RouteGone => f.write_str("the route is gone"),
         }
     }
@@ -255,7 +261,7 @@ impl<'a> Planner<'a> {
         };
         let due = match intent.attempt {
             Attempt::UnderWay { until } => until <= now,
-            Attempt::Waiting { until } => until <= now && !looks,
+            Attempt::Waiting { until } | Attempt::AskedToWait { until } => until <= now && !looks,
             Attempt::GivenUp => false,
         };
         if due {
@@ -326,6 +332,13 @@ impl<'a> Planner<'a> {
             self.group.flush_at = self.group.flush_at.min(until);
             self.leaving.clear();
             return self.decide(integration, Verdict::Quiet(Quiet::UnderWay));
+        }
+        if let Some(Attempt::AskedToWait { until }) = state.intent.as_ref().map(|intent| intent.attempt)
+            && until > now
+        {
+            // It gets its message then, and what changed since at the look after that.
+            self.leaving.clear();
+            return self.decide(integration, Verdict::Quiet(Quiet::AskedToWait { until }));
         }
         let failed = state.intent.take();
         if heard.firing.is_empty() && heard.resolved.is_empty() {

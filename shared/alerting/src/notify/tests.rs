@@ -1,6 +1,7 @@
 //! Each sentence of the semantics as a row, then random histories.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::{Labels, Timestamp};
 
@@ -102,7 +103,11 @@ impl Bench {
         let outcome = |one: &Notification| Outcome {
             integration: one.integration.key.clone(),
             sequence: one.sequence,
-            result: if fails.contains(&one.integration.key.as_str()) { Err(Failure::Temporary) } else { Ok(()) },
+            result: if fails.contains(&one.integration.key.as_str()) {
+                Err(Failure::Temporary { retry_after: None })
+            } else {
+                Ok(())
+            },
         };
         let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
         self.group.record(&outcomes, &plan.leaving, secs(now));
@@ -366,6 +371,47 @@ fn one_failing_integration_is_tried_again_alone_under_the_same_key() {
     assert_eq!(bench.group.due_at(), Some(secs(145)), "twice as long");
     assert_eq!(bench.look(145, &[]), ["webhook/0 #2 first notification: a"]);
     assert_eq!(bench.group.due_at(), Some(secs(430)));
+}
+
+#[test]
+fn a_destination_that_asks_to_be_left_alone_is_and_no_other_waits_for_it() {
+    let mut bench = Bench::new();
+    bench.fire("a", 1000);
+    let plan = bench.plan(1030);
+    bench.group = plan.group;
+    let asks = |seconds| Err(Failure::Temporary { retry_after: Some(Duration::from_secs(seconds)) });
+    let outcome = |one: &Notification| Outcome {
+        integration: one.integration.key.clone(),
+        sequence: one.sequence,
+        result: if one.integration.key == "slack/0" { asks(900) } else { Ok(()) },
+    };
+    let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
+    bench.group.record(&outcomes, &plan.leaving, secs(1030));
+    bench.group = Group::decode(&bench.group.encode()).unwrap();
+    bench.fire("b", 1100);
+    assert_eq!(bench.look(1330, &[]), ["webhook/0 #3 new alerts added: a b"], "at the group interval");
+    let quiet = bench.plan(1630).decisions.into_iter().find(|one| one.integration == "slack/0").unwrap();
+    assert_eq!(quiet.verdict, Verdict::Quiet(Quiet::AskedToWait { until: secs(1930) }));
+    bench.look(1630, &[]);
+    assert_eq!(bench.look(1929, &[]), [""; 0]);
+    assert_eq!(bench.look(1930, &[]).len(), 1, "at the time that it asked for");
+    // A short pause is the usual one, and one of days is an hour.
+    for (seconds, expected) in
+        [(2, Attempt::Waiting { until: secs(5005) }), (86_400, Attempt::AskedToWait { until: secs(8600) })]
+    {
+        let mut bench = Bench::new();
+        bench.fire("a", 4900);
+        let plan = bench.plan(5000);
+        bench.group = plan.group;
+        let outcome = |one: &Notification| Outcome {
+            integration: one.integration.key.clone(),
+            sequence: one.sequence,
+            result: asks(seconds),
+        };
+        let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
+        bench.group.record(&outcomes, &plan.leaving, secs(5000));
+        assert_eq!(bench.group.integrations["slack/0"].intent.as_ref().unwrap().attempt, expected);
+    }
 }
 
 #[test]

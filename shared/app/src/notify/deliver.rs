@@ -56,8 +56,11 @@ impl Desk<'_> {
         };
         match tokio::time::timeout(DELIVERY_TIMEOUT, carried).await {
             Ok(Ok(receipt)) => (Ok(()), receipt.note),
-            Ok(Err(error)) => (Err(failure(error.kind())), error.to_string()),
-            Err(_) => (Err(Failure::Temporary), format!("no answer within {} s", DELIVERY_TIMEOUT.as_secs())),
+            Ok(Err(error)) => (Err(failure(&error)), error.to_string()),
+            Err(_) => (
+                Err(Failure::Temporary { retry_after: None }),
+                format!("no answer within {} s", DELIVERY_TIMEOUT.as_secs()),
+            ),
         }
     }
 
@@ -198,9 +201,11 @@ fn undelivered(what: &str) -> PortError {
     PortError::new(ErrorKind::Invalid, "notification", format!("nothing is delivered to {what}"))
 }
 
-const fn failure(kind: ErrorKind) -> Failure {
-    match kind {
-        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict => Failure::Temporary,
+const fn failure(error: &PortError) -> Failure {
+    match error.kind() {
+        ErrorKind::Throttled | ErrorKind::Unavailable | ErrorKind::Conflict => {
+            Failure::Temporary { retry_after: error.retry_after() }
+        }
         ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Bug => Failure::Permanent,
     }
 }

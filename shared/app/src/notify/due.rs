@@ -11,7 +11,7 @@ use model::{ErrorKind, TenantId, Timestamp};
 
 use super::deliver::Delivered;
 use super::rows::{self, StoredGroup, Timer};
-use super::{Desk, history, load_silences};
+use super::{Desk, dead_letters, history, load_silences};
 use crate::AppError;
 use crate::ports::{Expect, PortResult, RowRange, RowWrite, Shard, WRITE_ROWS_MAX, range_all};
 
@@ -191,7 +191,7 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// History rows of what was delivered, and of what is given up.
+    /// History rows of what was delivered, and of what is given up; that becomes a dead letter, too.
     fn history<'b>(
         &'b self,
         tenant: &'b TenantId,
@@ -201,15 +201,17 @@ impl Desk<'_> {
     ) -> impl Iterator<Item = RowWrite> + 'b {
         let is_settled = |one: &Delivered| match one.outcome.result {
             Ok(()) | Err(Failure::Permanent) => true,
-            Err(Failure::Temporary) => {
+            Err(Failure::Temporary { .. }) => {
                 let state = recorded.group.integrations.get(&one.outcome.integration);
                 let intent = state.and_then(|state| state.intent.as_ref());
                 intent.is_some_and(|intent| intent.attempt == alerting::notify::Attempt::GivenUp)
             }
         };
         let both = plan.notifications.iter().zip(delivered).filter(move |(_, one)| is_settled(one));
-        both.map(move |(notification, one): (&Notification, &Delivered)| {
-            history::row(tenant, notification, one, self.now)
+        both.flat_map(move |(notification, one): (&Notification, &Delivered)| {
+            let letter = || dead_letters::row(tenant, recorded, notification, one, self.now);
+            let is_dead = one.outcome.result.is_err();
+            [Some(history::row(tenant, notification, one, self.now)), is_dead.then(letter)].into_iter().flatten()
         })
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::faults::{Fault, FaultPlan, FaultRates, Faulty};
 use crate::memory::{MemoryMessenger, MemoryStateStore};
 use crate::metrics::Metrics;
-use crate::ports::{Address, Content, Delivery, Expect, RowWrite, Secret};
+use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secret};
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
@@ -231,7 +231,7 @@ struct Counting(std::sync::Mutex<Vec<String>>);
 impl Messenger for Counting {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
         self.0.lock().unwrap().push(delivery.idempotency_key.clone());
-        Ok(crate::ports::Receipt { note: String::new() })
+        Ok(crate::ports::Receipt::noted(String::new()))
     }
 }
 
@@ -396,6 +396,69 @@ async fn many_failures_at_random_heal() {
     }
 }
 
+/// Refuses every webhook until it is told not to.
+#[derive(Debug)]
+struct Refusing<'a>(&'a MemoryMessenger);
+
+#[async_trait::async_trait]
+impl Messenger for Refusing<'_> {
+    async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
+        match &delivery.address {
+            Address::Webhook { url, .. } if ends_with(url, "hook") => {
+                Err(PortError::new(ErrorKind::Invalid, "messenger deliver", "the webhook answers HTTP 404"))
+            }
+            Address::Webhook { .. } | Address::Email { .. } | Address::Sms { .. } | Address::Topic { .. } => {
+                self.0.deliver(delivery).await
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_a_dead_letter_until_it_is_told() {
+    let bench = Bench::new(&FaultPlan::none());
+    let tenant = TenantId::default_tenant();
+    let refusing = Refusing(&bench.messenger);
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
+    let desk = Desk { messenger: &refusing, ..bench.desk(1010) };
+    desk.run_due().await.unwrap();
+    bench.said();
+    let letters = desk.dead_letters(&tenant).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    let letter = &letters[0];
+    assert_eq!((letter.receiver.as_str(), letter.integration.as_str()), ("everyone", "webhook/0"));
+    assert_eq!(letter.note, "messenger deliver: the webhook answers HTTP 404");
+    assert_eq!(
+        desk.redrive(&tenant, Some(&["x".to_owned()])).await.unwrap_err().to_string(),
+        "there is no dead letter \"x\""
+    );
+
+    // Where it is refused again, it stays; where it arrives, it is gone, and its group says it no second time.
+    let again = desk.redrive(&tenant, None).await.unwrap();
+    assert_eq!((again.len(), again[0].delivered), (1, false));
+    let desk = bench.desk(1030);
+    let again = desk.redrive(&tenant, Some(std::slice::from_ref(&letter.id))).await.unwrap();
+    assert_eq!((again.len(), again[0].delivered), (1, true));
+    assert_eq!(bench.said(), ["hook first notification: a firing"]);
+    assert!(desk.dead_letters(&tenant).await.unwrap().is_empty());
+    bench.run(1131).await;
+    assert!(bench.said().is_empty(), "the group knows");
+}
+
+#[tokio::test]
+async fn a_dead_letter_whose_group_was_told_since_is_none() {
+    let bench = Bench::new(&FaultPlan::none());
+    let tenant = TenantId::default_tenant();
+    let refusing = Refusing(&bench.messenger);
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
+    Desk { messenger: &refusing, ..bench.desk(1010) }.run_due().await.unwrap();
+    assert_eq!(bench.row_count("e#default").await, 1);
+    bench.run(1131).await;
+    assert!(bench.said().contains(&"hook first notification: a firing".to_owned()));
+    assert!(bench.desk(1140).dead_letters(&tenant).await.unwrap().is_empty());
+    assert_eq!(bench.row_count("e#default").await, 0, "it is removed");
+}
+
 /// A host runs the flow in tasks of its own.
 #[test]
 fn the_flow_can_run_in_a_task() {
@@ -433,4 +496,78 @@ async fn a_receiver_that_hangs_holds_up_no_other() {
     assert_eq!(bench.said(), ["mail [CRITICAL] cpu", "slack [CRITICAL] cpu: high"]);
     // The run was dropped, as in a crash: all three go out again under their keys.
     assert_eq!(bench.run(1070).await, Ran { groups: 1, delivered: 3, ..Ran::default() });
+}
+
+#[tokio::test]
+async fn why_an_alert_was_told_or_was_not_is_explained() {
+    let routes = format!(
+        "{ROUTES}inhibit_rules: [{{source_matchers: [host=source], target_matchers: [host=target]}}]\n{}",
+        "time_intervals: [{name: always, time_intervals: [{}]}]\n"
+    );
+    let bench = Bench::with(&routes, &FaultPlan::none());
+    let tenant = TenantId::default_tenant();
+    let explained = |now: i64, host: &'static str| {
+        let bench = &bench;
+        let tenant = &tenant;
+        async move {
+            let desk = bench.desk(now);
+            let labels = Labels::from_pairs([("host", host)]).unwrap();
+            let loaded = view::Loaded {
+                alerts: desk.alerts(tenant).await.unwrap().0,
+                silences: load_silences(desk.state, tenant, desk.now).await.unwrap(),
+            };
+            let all = desk.explain(tenant, &labels, &loaded).await.unwrap();
+            all.iter().flat_map(Explanation::lines).collect::<Vec<_>>().join("\n")
+        }
+    };
+    let check = |text: &str, wanted: &[&str]| {
+        for part in wanted {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+    };
+    check(&explained(1000, "a").await, &["is not known to the notifications", "route {} -> receiver everyone"]);
+    bench.receive(&[message(1000, &[("a", 1000, None), ("target", 1000, None)])], 1000).await;
+    let waits = explained(1005, "a").await;
+    check(&waits, &["fires since 1970-01-01T00:16:40Z", "waits for group_wait until 1970-01-01T00:16:50Z"]);
+    check(&waits, &["webhook/0 is told at the next look: first notification"]);
+    bench.run(1010).await;
+    let told = explained(1020, "a").await;
+    check(&told, &["webhook/0 is not told: nothing new since the last notification"]);
+    check(&told, &["told that it fires at 1970-01-01T00:16:50Z: first notification", "2 alerts, looked at next at"]);
+    check(&told, &["reminded at the first look after 1970-01-01T01:16:50Z"]);
+    bench.receive(&[message(1030, &[("source", 1030, None)])], 1030).await;
+    check(&explained(1031, "target").await, &["inhibited by", "host=\"source\""]);
+    let silence = Silence {
+        id: "s1".to_owned(),
+        matchers: parse_matchers("host=a").unwrap(),
+        starts_at: Timestamp::from_secs(900),
+        ends_at: Timestamp::from_secs(1100),
+        updated_at: Timestamp::from_secs(900),
+        created_by: "ops".to_owned(),
+        comment: "deploy".to_owned(),
+        annotations: BTreeMap::new(),
+    };
+    let row = RowWrite::put(rows::silence_key(&tenant, "s1"), Expect::Any, silence.encode());
+    bench.state.write(vec![row], Timestamp::from_secs(1031)).await.unwrap();
+    check(&explained(1032, "a").await, &["silenced by s1 of ops until 1970-01-01T00:18:20Z: deploy"]);
+
+    let muted = ROUTES.replace(
+        "group_by: [alertname]",
+        "group_by: [alertname]\n  routes: [{matchers: [host=a], mute_time_intervals: [early]}]",
+    );
+    let early =
+        "time_intervals: [{name: early, time_intervals: [{times: [{start_time: '00:00', end_time: '00:30'}]}]}]\n";
+    let bench = Bench::with(&format!("{muted}{early}"), &FaultPlan::none());
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
+    let desk = bench.desk(1015);
+    let loaded = view::Loaded { alerts: desk.alerts(&tenant).await.unwrap().0, silences: Vec::new() };
+    let labels = Labels::from_pairs([("host", "a")]).unwrap();
+    let text = desk.explain(&tenant, &labels, &loaded).await.unwrap()[0].lines().join("\n");
+    check(
+        &text,
+        &[
+            "muted by time interval early until 1970-01-01T00:30:00Z",
+            "webhook/0 is not told: muted by time interval early",
+        ],
+    );
 }

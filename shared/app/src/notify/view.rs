@@ -149,13 +149,13 @@ fn order(key: &GroupKey) -> (usize, &Labels, &str) {
     (key.labels.iter().count(), &key.labels, &key.receiver)
 }
 
-struct Loaded {
-    alerts: BTreeMap<Fingerprint, Held>,
-    silences: Vec<Silence>,
+pub(super) struct Loaded {
+    pub(super) alerts: BTreeMap<Fingerprint, Held>,
+    pub(super) silences: Vec<Silence>,
 }
 
 impl Loaded {
-    async fn of(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Self, AppError> {
+    pub(super) async fn of(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Self, AppError> {
         let config = app.config();
         Ok(Self {
             alerts: Desk::of(app, &config, now).alerts(tenant).await?.0,

@@ -67,7 +67,7 @@ impl SesMail {
             .destination(Destination::builder().set_to_addresses(Some(mail.to)).build())
             .content(EmailContent::builder().raw(raw).build());
         let sent = request.send().await.map_err(|error| refusal(&error))?;
-        Ok(Receipt { note: format!("SES {}", sent.message_id().unwrap_or("took it")) })
+        Ok(Receipt::noted(format!("SES {}", sent.message_id().unwrap_or("took it"))))
     }
 }
 

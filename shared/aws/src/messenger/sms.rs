@@ -80,8 +80,8 @@ impl SnsSms {
             Some((kind, reason)) if problems.len() == count || *kind != ErrorKind::Invalid => {
                 Err(PortError::new(*kind, DELIVER, reason))
             }
-            Some((_, reason)) => Ok(Receipt { note: format!("SNS took the others; {reason}") }),
-            None => Ok(Receipt { note: format!("SNS took {count}") }),
+            Some((_, reason)) => Ok(Receipt::noted(format!("SNS took the others; {reason}"))),
+            None => Ok(Receipt::noted(format!("SNS took {count}"))),
         }
     }
 

@@ -62,7 +62,7 @@ impl SnsTopics {
         let there = aws_sdk_sns::config::Config::builder().region(Region::new(region.to_owned()));
         let sent = request.message_attributes(KEY_ATTRIBUTE, attribute).customize().config_override(there).send().await;
         let sent = sent.map_err(|error| failure::of(DELIVER, &error))?;
-        Ok(Receipt { note: format!("SNS {}", sent.message_id().unwrap_or("took it")) })
+        Ok(Receipt::noted(format!("SNS {}", sent.message_id().unwrap_or("took it"))))
     }
 }
 

@@ -95,6 +95,49 @@ async fn a_document_is_posted_once() {
 }
 
 #[tokio::test]
+async fn how_long_to_wait_is_heard() {
+    let seconds = Duration::from_secs;
+    let dates = "date: Sun, 22 Nov 2026 10:00:00 GMT\r\nretry-after: Sun, 22 Nov 2026 10:02:05 GMT\r\n";
+    let past = "date: Sun, 22 Nov 2026 10:00:00 GMT\r\nretry-after: Sun, 22 Nov 2026 09:00:00 GMT\r\n";
+    let cases = [
+        ("429 Too Many Requests", "retry-after: 30\r\n", "", Some(seconds(30))),
+        ("429 Too Many Requests", "retry-after: 0.3\r\n", "", Some(seconds(1))),
+        ("503 Service Unavailable", dates, "", Some(seconds(125))),
+        ("503 Service Unavailable", past, "", Some(seconds(0))),
+        ("503 Service Unavailable", "retry-after: soon\r\n", "", None),
+        ("503 Service Unavailable", "retry-after: -5\r\n", "", None),
+        ("503 Service Unavailable", "", "", None),
+        (
+            "200 OK",
+            "content-type: application/json\r\nretry-after: 7\r\n",
+            r#"{"ok":false,"error":"ratelimited"}"#,
+            Some(seconds(7)),
+        ),
+    ];
+    for (status, headers, body, expected) in cases {
+        let server = Server::start(vec![answer(status, headers, body)]);
+        let error = messenger(true).deliver(&delivery(&server.url("/hook"))).await.unwrap_err();
+        assert_eq!(error.retry_after(), expected, "{status} {headers}");
+    }
+}
+
+#[tokio::test]
+async fn what_slack_calls_a_message_is_known() {
+    let json = "content-type: application/json; charset=utf-8\r\n";
+    let cases = [
+        (r#"{"ok":true,"channel":"C123","ts":"1503435956.000247"}"#, Some("C123/1503435956.000247")),
+        (r#"{"ok":true,"channel":"C123"}"#, None),
+        (r#"{"ok":true,"channel":"../x","ts":"1"}"#, None),
+        (r#"{"result":1}"#, None),
+    ];
+    for (body, expected) in cases {
+        let server = Server::start(vec![answer("200 OK", json, body)]);
+        let receipt = messenger(true).deliver(&delivery(&server.url("/api"))).await.unwrap();
+        assert_eq!(receipt.reference.as_deref(), expected, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn each_status_asks_for_something_else() {
     let cases = [
         ("204 No Content", "", None),

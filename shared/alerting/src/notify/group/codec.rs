@@ -77,6 +77,8 @@ struct StoredIntent {
     tries: u32,
     under_way_until: Option<i64>,
     waiting_until: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked_until: Option<i64>,
     may_have_arrived: bool,
 }
 
@@ -237,10 +239,11 @@ impl StoredEntry {
 
 impl StoredIntent {
     fn of(intent: &Intent) -> Self {
-        let (under_way_until, waiting_until) = match intent.attempt {
-            Attempt::UnderWay { until } => (Some(until.as_millis()), None),
-            Attempt::Waiting { until } => (None, Some(until.as_millis())),
-            Attempt::GivenUp => (None, None),
+        let (under_way_until, waiting_until, asked_until) = match intent.attempt {
+            Attempt::UnderWay { until } => (Some(until.as_millis()), None, None),
+            Attempt::Waiting { until } => (None, Some(until.as_millis()), None),
+            Attempt::AskedToWait { until } => (None, None, Some(until.as_millis())),
+            Attempt::GivenUp => (None, None, None),
         };
         Self {
             sequence: intent.sequence,
@@ -251,15 +254,17 @@ impl StoredIntent {
             tries: intent.tries,
             under_way_until,
             waiting_until,
+            asked_until,
             may_have_arrived: intent.may_have_arrived,
         }
     }
 
     fn read(self) -> Intent {
-        let attempt = match (self.under_way_until, self.waiting_until) {
-            (Some(until), _) => Attempt::UnderWay { until: Timestamp::from_millis(until) },
-            (None, Some(until)) => Attempt::Waiting { until: Timestamp::from_millis(until) },
-            (None, None) => Attempt::GivenUp,
+        let attempt = match (self.under_way_until, self.waiting_until, self.asked_until) {
+            (Some(until), ..) => Attempt::UnderWay { until: Timestamp::from_millis(until) },
+            (None, Some(until), _) => Attempt::Waiting { until: Timestamp::from_millis(until) },
+            (None, None, Some(until)) => Attempt::AskedToWait { until: Timestamp::from_millis(until) },
+            (None, None, None) => Attempt::GivenUp,
         };
         Intent {
             sequence: self.sequence,

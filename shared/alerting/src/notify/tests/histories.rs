@@ -148,7 +148,7 @@ impl World {
             if !fails {
                 self.deliver(one);
             }
-            let result = if fails { Err(Failure::Temporary) } else { Ok(()) };
+            let result = if fails { Err(Failure::Temporary { retry_after: None }) } else { Ok(()) };
             outcomes.push(Outcome { integration: one.integration.key.clone(), sequence: one.sequence, result });
         }
         if crash == Crash::AfterDelivery && !plan.notifications.is_empty() {

@@ -202,12 +202,15 @@ impl Stepper<'_> {
         let Some(page) = self.step.escalation.pages.iter_mut().find(|page| page.sequence == sequence) else { return };
         let is_over = page.decided_at + CALL_TRIED <= now;
         match result {
-            Err(Failure::Temporary) if !is_over => {
+            Err(Failure::Temporary { retry_after }) if !is_over => {
                 for call in page.tries.iter_mut().filter(|call| call.target == *target) {
-                    call.next_ms = (now + back_off(call.count)).as_millis();
+                    let pause = back_off(call.count).max(retry_after.unwrap_or_default());
+                    call.next_ms = (now + pause).as_millis();
                 }
             }
-            Ok(()) | Err(Failure::Temporary | Failure::Permanent) => page.tries.retain(|call| call.target != *target),
+            Ok(()) | Err(Failure::Temporary { .. } | Failure::Permanent) => {
+                page.tries.retain(|call| call.target != *target)
+            }
         }
         self.step.escalation.pages.retain(|page| !page.tries.is_empty());
     }

@@ -165,7 +165,11 @@ impl World {
         assert!(is_worth_it, "all of it is muted");
         match fate {
             Fate::Fine => drop(self.apply(Event::Called { sequence, target, result: &Ok(()) })),
-            Fate::Failing => drop(self.apply(Event::Called { sequence, target, result: &Err(Failure::Temporary) })),
+            Fate::Failing => drop(self.apply(Event::Called {
+                sequence,
+                target,
+                result: &Err(Failure::Temporary { retry_after: None }),
+            })),
             Fate::Unrecorded | Fate::LostBefore | Fate::LostAfter => {}
         }
     }

@@ -175,7 +175,7 @@ fn a_call_that_fails_is_tried_again_and_one_that_crashed_too() {
     let sms = PageTarget::Contact { person: "aiko".into(), index: 0 };
     let mail = PageTarget::Contact { person: "aiko".into(), index: 1 };
     assert_eq!(world.apply(look, 10).unwrap().len(), 2);
-    world.called(1, &sms, Err(Failure::Temporary), 11);
+    world.called(1, &sms, Err(Failure::Temporary { retry_after: None }), 11);
     assert_eq!(world.due(), Some(16));
     assert_eq!(world.apply(look, 16).unwrap(), ["1:aiko/0"]);
     world.called(1, &sms, Err(Failure::Permanent), 17);
