@@ -61,6 +61,9 @@ async fn both_versions_are_stored_and_answered_exactly_before_and_after_a_restar
     near(number(&quantile[0]["value"][1]), 2.0_f64.powf(1.84));
     let count = query(&server, "latency_seconds:count_rate5m", None).await;
     near(number(&count[0]["value"][1]), 80.0 / 15.0);
+    let metadata = server.json("/api/v1/metadata?metric=latency_seconds").await;
+    let said = json!({ "latency_seconds": [{ "type": "histogram", "help": "How long requests take.", "unit": "" }] });
+    assert_eq!(metadata["data"], said);
     let alerts = server.json("/api/v1/alerts").await;
     assert_eq!(alerts["data"]["alerts"][0]["labels"]["alertname"], "Busy", "{alerts}");
 

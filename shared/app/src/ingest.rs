@@ -11,7 +11,7 @@ use wire::remote_write::{Protocol, v2};
 
 use crate::load::arrival_minute;
 use crate::ports::{Minute, PortError, PortResult, Shard};
-use crate::{App, AppError};
+use crate::{App, AppError, exemplars, metadata};
 
 /// How long an append may take: well below the time after which its minute is closed.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(20);
@@ -32,6 +32,8 @@ pub struct Written {
     pub numbers: usize,
     /// Samples that are native histograms.
     pub histograms: usize,
+    /// Exemplars that were stored.
+    pub exemplars: usize,
     /// How many series of a request of 2.0 were refused, and what is wrong with the first of them; the others were
     /// taken.
     pub refused: Option<(usize, wire::WireError)>,
@@ -51,11 +53,13 @@ pub async fn remote_write(
         Protocol::V1 => wire::remote_write::decode(body, &app.limits, now)?,
         Protocol::V2 => v2::decode(body, &app.limits, now)?,
     };
-    if decoded.exemplars_skipped > 0 {
-        app.metrics.exemplars_skipped(decoded.exemplars_skipped);
-    }
     append(app, tenant, &decoded.batch, now).await?;
-    Ok(Written { numbers: decoded.numbers(), histograms: decoded.histograms(), refused: decoded.refused })
+    app.metrics.exemplars_skipped(decoded.exemplars_skipped);
+    app.metrics.metadata_skipped(decoded.metadata_skipped);
+    let metadata = metadata::keep(app, tenant, &decoded.metadata, now);
+    let ((), exemplars) = tokio::join!(metadata, exemplars::keep(app, tenant, &decoded.exemplars, now));
+    let (numbers, histograms) = (decoded.numbers(), decoded.histograms());
+    Ok(Written { numbers, histograms, exemplars, refused: decoded.refused })
 }
 
 /// Appends a batch to the log; when this returns, its samples survive a crash and every query sees them.

@@ -18,12 +18,14 @@ pub mod config_store;
 pub mod cost;
 pub mod error;
 pub mod evaluate;
+mod exemplars;
 pub mod faults;
 pub mod http;
 pub mod ingest;
 pub mod layouts;
 pub mod load;
 pub mod memory;
+pub mod metadata;
 pub mod metrics;
 pub mod notify;
 pub mod pages;
@@ -119,6 +121,8 @@ pub struct App {
     cost: cost::Cache,
     tick_states: tick_row::StateCache,
     layouts: Option<layouts::LayoutWriter>,
+    metadata: metadata::Stored,
+    exemplars: exemplars::Budget,
 }
 
 impl App {
@@ -151,6 +155,8 @@ impl App {
             watermark: WatermarkCache::default(),
             cost: cost::Cache::default(),
             tick_states: tick_row::StateCache::default(),
+            metadata: metadata::Stored::default(),
+            exemplars: exemplars::Budget::default(),
         }
     }
 

@@ -26,7 +26,7 @@ const REFUSED: Counter =
     Counter { name: "mihari_ingest_refused_requests_total", help: "Push requests refused, by reason." };
 const SKIPPED: Counter = Counter {
     name: "mihari_ingest_skipped_total",
-    help: "Exemplars in accepted requests, which are not stored yet, by kind.",
+    help: "Exemplars, and texts about metrics, that accepted requests held and that were not stored, by kind.",
 };
 const UNREADABLE: Counter = Counter {
     name: "mihari_wal_unreadable_entries_total",
@@ -133,9 +133,18 @@ impl Metrics {
         self.add(&REFUSED, vec![("reason", reason.to_owned())], 1);
     }
 
-    /// Exemplars of an accepted request were skipped.
+    /// Texts about metrics were not stored.
+    pub fn metadata_skipped(&self, texts: usize) {
+        if texts > 0 {
+            self.add(&SKIPPED, vec![("kind", "metadata".to_owned())], texts);
+        }
+    }
+
+    /// Exemplars of an accepted request were not stored.
     pub fn exemplars_skipped(&self, exemplars: usize) {
-        self.add(&SKIPPED, vec![("kind", "exemplar".to_owned())], exemplars);
+        if exemplars > 0 {
+            self.add(&SKIPPED, vec![("kind", "exemplar".to_owned())], exemplars);
+        }
     }
 
     /// A tick left out parts of the log.

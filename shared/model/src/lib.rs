@@ -15,6 +15,7 @@ mod labels;
 mod language;
 mod limits;
 mod matcher;
+mod metadata;
 mod sample;
 mod series;
 mod tenant;
@@ -29,6 +30,7 @@ pub use labels::{LabelError, Labels, LabelsBuffer, LabelsBuilder, LabelsIter, La
 pub use language::Language;
 pub use limits::Limits;
 pub use matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, matches_all};
+pub use metadata::{Exemplar, Metadata, MetricType, SeriesExemplar};
 pub use sample::{STALE_NAN_BITS, Sample, TimeRange, Timestamp, is_stale, stale_nan};
 pub use series::{Aggregate, Series};
 pub use tenant::{TenantError, TenantId};

@@ -35,6 +35,18 @@ pub struct Limits {
     pub query_text_bytes_max: usize,
     /// How long one query may take.
     pub query_timeout: Duration,
+    /// Most exemplars an answer may hold.
+    pub query_exemplars_max: usize,
+    /// Most bytes of what is said about one metric: name, help and unit. More is passed over.
+    pub metadata_bytes_max: usize,
+    /// Most texts about metrics that a tenant may have. More are passed over.
+    pub metadata_max: usize,
+    /// Most exemplars of a tenant that a process keeps in a minute. More are passed over.
+    pub exemplars_minute_max: usize,
+    /// Most characters of an exemplar's labels, names and values together. One with more is passed over.
+    pub exemplar_labels_chars_max: usize,
+    /// How long exemplars are kept and answered.
+    pub exemplar_retention: Duration,
     /// Most active alerts of one rule.
     pub alerts_per_rule_max: usize,
     /// Most questions (metrics times statistics) that one entry of `cloudwatch.yml` asks CloudWatch in one region.
@@ -62,6 +74,12 @@ impl Default for Limits {
             query_series_max: 1_000_000,
             query_text_bytes_max: 64 << 10,
             query_timeout: Duration::from_secs(120),
+            query_exemplars_max: 100_000,
+            metadata_bytes_max: 4 << 10,
+            metadata_max: 20_000,
+            exemplars_minute_max: 2_000,
+            exemplar_labels_chars_max: 128,
+            exemplar_retention: days(1),
             alerts_per_rule_max: 10_000,
             cloudwatch_questions_max: 10_000,
             tick_lag_max: days(1),

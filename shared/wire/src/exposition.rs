@@ -9,7 +9,7 @@ mod write;
 pub use read::parse;
 pub use write::encode;
 
-use model::Timestamp;
+use model::{Metadata, MetricType, Timestamp};
 
 /// The content type of the format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -68,7 +68,25 @@ pub struct Point {
     pub timestamp: Option<Timestamp>,
 }
 
+impl From<FamilyType> for MetricType {
+    fn from(family_type: FamilyType) -> Self {
+        match family_type {
+            FamilyType::Counter => Self::Counter,
+            FamilyType::Gauge => Self::Gauge,
+            FamilyType::Histogram => Self::Histogram,
+            FamilyType::Summary => Self::Summary,
+            FamilyType::Untyped => Self::Unknown,
+        }
+    }
+}
+
 impl Family {
+    /// What is said about the metric.
+    pub fn metadata(&self) -> Metadata {
+        let (metric, help) = (self.name.clone(), self.help.clone());
+        Metadata { metric, metric_type: self.family_type.into(), help, unit: String::new() }
+    }
+
     /// A family without series.
     pub fn new(name: &str, family_type: FamilyType, help: &str) -> Self {
         Self { name: name.to_owned(), help: help.to_owned(), family_type, points: Vec::new() }

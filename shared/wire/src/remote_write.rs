@@ -2,16 +2,20 @@
 //! [`v2`]).
 //!
 //! Decoded by hand, straight from the slice into the columns of a [`Batch`]: no message structs, no allocation per
-//! label or float sample. Exemplars and metadata are passed over and counted. Unknown fields are passed over, as
-//! protobuf demands.
+//! label or float sample. What stands beside samples, exemplars and metadata, is kept apart ([`beside`]). Unknown fields
+//! are passed over, as protobuf demands.
 
+mod beside;
 mod histogram;
 pub mod v2;
 
 use std::fmt;
 use std::ops::Range;
 
-use model::{Batch, BatchBuilder, Limits, METRIC_NAME, Sample, Timestamp, stale_nan};
+use model::{
+    Batch, BatchBuilder, Exemplar, LabelsBuilder, Limits, METRIC_NAME, Metadata, Sample, SeriesExemplar, Timestamp,
+    stale_nan,
+};
 
 use crate::error::{BodyError, ProtobufError, SeriesError, WireError, excerpt};
 use crate::protobuf::{BYTES, FIXED64, Reader, VARINT, put_bytes, put_varint, tag};
@@ -79,9 +83,13 @@ pub struct Decoded {
     pub stale_histograms: usize,
     /// Series of a request of remote write 2.0 that were left out, and what is wrong with the first of them.
     pub refused: Option<(usize, WireError)>,
-    /// Exemplars that were passed over.
+    /// The exemplars of all series that were taken, in the order they came.
+    pub exemplars: Vec<SeriesExemplar>,
+    /// Exemplars that were passed over: too old, too far ahead, or with labels that cannot be.
     pub exemplars_skipped: usize,
-    /// Metric metadata entries that were passed over.
+    /// What was said about metrics, sorted, each once.
+    pub metadata: Vec<Metadata>,
+    /// What was said about metrics and passed over: without a name, too long, or no text.
     pub metadata_skipped: usize,
     /// Labels with an empty value, which means absent: they were left out of their series.
     pub empty_labels_dropped: usize,
@@ -192,7 +200,8 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
     let mut decoder = Decoder {
         checks: Checks::new(limits, now),
         builder: BatchBuilder::with_room(message.len()),
-        skipped: Decoded::default(),
+        decoded: Decoded::default(),
+        exemplars: Vec::new(),
     };
     let mut series_index = 0;
     let mut reader = Reader::new(message);
@@ -202,14 +211,18 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
             decoder.series(message, series).map_err(|refused| refused_at(refused, series_index, series))?;
             series_index += 1;
         } else if field == tag(request::METADATA, BYTES) {
-            reader.bytes()?;
-            decoder.skipped.metadata_skipped += 1;
+            match beside::metadata(reader.message()?, limits)? {
+                Some(metadata) => decoder.decoded.metadata.push(metadata),
+                None => decoder.decoded.metadata_skipped += 1,
+            }
         } else {
             reader.skip(field, REQUEST_FIELDS)?;
         }
     }
     let batch = decoder.builder.finish().map_err(|_| first_invalid_utf8(message))?;
-    Ok(Decoded { batch, ..decoder.skipped })
+    decoder.decoded.metadata.sort_unstable();
+    decoder.decoded.metadata.dedup();
+    Ok(Decoded { batch, ..decoder.decoded })
 }
 
 /// Encodes a batch as the body of a request, compressed.
@@ -254,7 +267,9 @@ fn put_sample(out: &mut Vec<u8>, one: Sample) {
 struct Decoder<'a> {
     checks: Checks<'a>,
     builder: BatchBuilder,
-    skipped: Decoded,
+    decoded: Decoded,
+    /// Those of the series that is being read.
+    exemplars: Vec<Exemplar>,
 }
 
 #[cold]
@@ -284,6 +299,9 @@ impl Decoder<'_> {
             }
         }
         so_far.finish()?;
+        if !self.exemplars.is_empty() {
+            self.keep_exemplars(whole)?;
+        }
         if so_far.samples() > 0 {
             self.builder.end_series();
             return Ok(());
@@ -292,13 +310,28 @@ impl Decoder<'_> {
         invalid_utf8(whole).map_or(Ok(()), |cause| Err(cause.into()))
     }
 
+    /// Takes over the exemplars of a series that is fine, which most series have none of.
+    #[cold]
+    fn keep_exemplars(&mut self, series: Reader<'_>) -> Result<(), Refused> {
+        let mut labels = LabelsBuilder::new();
+        for (name, value) in labels_of(series) {
+            // A series that is not UTF-8 refuses the whole request, when all of it was read.
+            let (Ok(name), Ok(value)) = (str::from_utf8(name), str::from_utf8(value)) else { return Ok(()) };
+            labels.set(name, value);
+        }
+        let labels = labels.build()?;
+        let of_series = |exemplar| SeriesExemplar { series: labels.clone(), exemplar };
+        self.decoded.exemplars.extend(self.exemplars.drain(..).map(of_series));
+        Ok(())
+    }
+
     /// Reads a field of a series in whatever form it has.
     fn field(&mut self, field: u64, reader: &mut Reader<'_>, so_far: &mut SeriesSoFar) -> Result<(), Refused> {
         if field == tag(series::LABEL, BYTES) {
             let (name, value) = read_label(reader.message()?)?;
             self.checks.label(so_far, name, value)?;
             if value.is_empty() {
-                self.skipped.empty_labels_dropped += 1;
+                self.decoded.empty_labels_dropped += 1;
             } else {
                 self.builder.push_label(name, value)?;
             }
@@ -307,11 +340,13 @@ impl Decoder<'_> {
             self.checks.sample(so_far, sample.timestamp)?;
             self.builder.push_sample(sample);
         } else if field == tag(series::EXEMPLAR, BYTES) {
-            reader.bytes()?;
-            self.skipped.exemplars_skipped += 1;
+            match beside::exemplar(reader.message()?, &self.checks)? {
+                Some(exemplar) => self.exemplars.push(exemplar),
+                None => self.decoded.exemplars_skipped += 1,
+            }
         } else if field == tag(series::HISTOGRAM, BYTES) {
             let read = read_histogram(&self.checks, so_far, reader.message()?)?;
-            self.skipped.stale_histograms += usize::from(take_histogram(&mut self.builder, read));
+            self.decoded.stale_histograms += usize::from(take_histogram(&mut self.builder, read));
         } else {
             reader.skip(field, SERIES_FIELDS)?;
         }

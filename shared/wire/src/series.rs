@@ -1,6 +1,6 @@
 //! What every series from outside must fulfil, whatever format it came in.
 
-use model::{LabelError, Limits, METRIC_NAME, Timestamp};
+use model::{Exemplar, LabelError, LabelsBuilder, Limits, METRIC_NAME, Timestamp};
 
 use crate::error::{ProtobufError, SeriesError, excerpt};
 
@@ -8,6 +8,7 @@ use crate::error::{ProtobufError, SeriesError, excerpt};
 #[derive(Debug)]
 pub(crate) struct Checks<'a> {
     limits: &'a Limits,
+    oldest_exemplar: Timestamp,
     oldest: Timestamp,
     newest: Timestamp,
 }
@@ -49,7 +50,12 @@ impl From<LabelError> for Refused {
 
 impl<'a> Checks<'a> {
     pub(crate) fn new(limits: &'a Limits, now: Timestamp) -> Self {
-        Self { limits, oldest: now - limits.sample_age_max, newest: now + limits.sample_ahead_max }
+        Self {
+            limits,
+            oldest_exemplar: now - limits.exemplar_retention,
+            oldest: now - limits.sample_age_max,
+            newest: now + limits.sample_ahead_max,
+        }
     }
 
     /// Checks sizes, and that there is a name; order is the business of the set. An empty value means absent, which
@@ -88,6 +94,30 @@ impl<'a> Checks<'a> {
             return Err(SeriesError::TooFarAhead { sample_index, timestamp, limit: self.limits.sample_ahead_max });
         }
         Ok(())
+    }
+
+    /// An exemplar, unless it is one that is not kept.
+    pub(crate) fn exemplar<'b>(
+        &self,
+        pairs: impl IntoIterator<Item = (&'b [u8], &'b [u8])>,
+        value: f64,
+        timestamp: Timestamp,
+    ) -> Option<Exemplar> {
+        let mut labels = LabelsBuilder::new();
+        let mut chars = 0;
+        for (name, text) in pairs {
+            let (name, text) = (str::from_utf8(name).ok()?, str::from_utf8(text).ok()?);
+            chars += name.chars().count() + text.chars().count();
+            labels.set(name, text);
+        }
+        let is_kept =
+            chars <= self.limits.exemplar_labels_chars_max && (self.oldest_exemplar..=self.newest).contains(&timestamp);
+        Some(Exemplar { labels: labels.build().ok().filter(|_| is_kept)?, value, timestamp })
+    }
+
+    /// The limits of the request.
+    pub(crate) const fn limits(&self) -> &'a Limits {
+        self.limits
     }
 
     #[cold]

@@ -8,7 +8,7 @@ use app::config_store::Refreshed;
 use app::cost::Door;
 use app::error::consequence;
 use app::ports::{Shard, Topic as _};
-use app::{App, AppError, config_store, evaluate, ingest, notify, report, rollup};
+use app::{App, AppError, config_store, evaluate, ingest, metadata, notify, report, rollup};
 use embedded::LocalTopic;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -74,6 +74,9 @@ async fn collect_once(app: &App, host: &mut Option<Host>, instance: &str) -> Res
         *host = Some(back);
         ingest::append(app, tenant, &batch, time).await?;
     }
+    let families = app.metrics.families();
+    let said: Vec<_> = families.iter().map(wire::exposition::Family::metadata).collect();
+    metadata::keep(app, tenant, &said, time).await;
     for own in [process::collect(instance, time), app.metrics.batch(instance, time)] {
         let own = own.map_err(|error| AppError::Bug(error.to_string()))?;
         ingest::append(app, tenant, &own, time).await?;

@@ -1,5 +1,6 @@
 //! Prometheus's HTTP API: what Grafana, promtool and vmalert ask.
 
+mod metadata;
 mod read;
 mod series;
 mod status;

@@ -28,7 +28,8 @@ pub(super) async fn remote_write(app: &App, tenant: &TenantId, request: &Request
     };
     if protocol == Protocol::V2 {
         // Senders of 2.0 take an answer without these for one of a receiver that knows only 1.0.
-        let counts = [("samples", written.numbers), ("histograms", written.histograms), ("exemplars", 0)];
+        let counts =
+            [("samples", written.numbers), ("histograms", written.histograms), ("exemplars", written.exemplars)];
         for (what, count) in counts {
             let name = HeaderName::try_from(format!("x-prometheus-remote-write-{what}-written"));
             reply.headers_mut().insert(name.expect("these are names of headers"), HeaderValue::from(count));

@@ -134,21 +134,51 @@ fn a_bomb_costs_nothing() {
 }
 
 #[test]
-fn what_we_do_not_store_is_passed_over_and_counted() {
-    let exemplar = || field(series::EXEMPLAR, b"");
+fn what_stands_beside_samples_is_kept_or_passed_over_and_counted() {
+    let trace = |id: &str| field(1, [field(label::NAME, "trace_id"), field(label::VALUE, id)].concat());
+    let exemplar = |time: Timestamp, value: f64, id: &str| {
+        let mut observation = Vec::new();
+        put_sample(&mut observation, Sample { timestamp: time, value });
+        // A sample's fields have other numbers than an exemplar's.
+        observation[0] = tag(2, FIXED64).to_le_bytes()[0];
+        observation[9] = tag(3, VARINT).to_le_bytes()[0];
+        field(series::EXEMPLAR, [trace(id), observation].concat())
+    };
     let unknown = || field(99, b"later");
+    let said = |metric: &str, help: &str| {
+        let number = vec![0x08, 0x03];
+        field(request::METADATA, [number, field(2, metric), field(4, help), field(5, "s")].concat())
+    };
+    let before = Timestamp::from_millis(NOW.as_millis() - 86_400_001);
     let message = [
-        field(request::METADATA, b"whatever"),
-        one_series(&[name("only_exemplars"), exemplar(), exemplar()]),
-        one_series(&[unknown(), name("both"), exemplar(), sample_at(NOW, 1.0)]),
+        said("took_seconds_bucket", "How long."),
+        said("took_seconds", "How long."),
+        said("", "about nothing"),
+        said("long", &"x".repeat(4096)),
+        one_series(&[name("only_exemplars"), exemplar(NOW, 0.5, "a"), exemplar(before, 0.5, "old")]),
+        one_series(&[unknown(), name("both"), exemplar(NOW, 2.0, &"x".repeat(121)), sample_at(NOW, 1.0)]),
+        one_series(&[exemplar(NOW, f64::INFINITY, &"見".repeat(120)), name("both"), sample_at(NOW, 1.0)]),
         field(2, b"reserved"),
         vec![0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06],
     ]
     .concat();
     let decoded = decode_message(&message, &Limits::default(), NOW).unwrap();
-    assert_eq!((decoded.exemplars_skipped, decoded.metadata_skipped), (3, 1));
-    assert_eq!(decoded.batch.series_count(), 1);
+    assert_eq!((decoded.exemplars_skipped, decoded.metadata_skipped), (2, 2));
+    assert_eq!(decoded.batch.series_count(), 2);
     assert_eq!(decoded.batch.series(0).labels.to_string(), "both");
+    let metadata = Metadata {
+        metric: "took_seconds".to_owned(),
+        metric_type: model::MetricType::Histogram,
+        help: "How long.".to_owned(),
+        unit: "s".to_owned(),
+    };
+    assert_eq!(decoded.metadata, [metadata]);
+    let exemplars = decoded.exemplars.iter().map(|SeriesExemplar { series, exemplar }| {
+        assert_eq!(exemplar.timestamp, NOW);
+        (series.to_string(), exemplar.labels.get("trace_id").unwrap().chars().count(), exemplar.value)
+    });
+    let exemplars: Vec<_> = exemplars.collect();
+    assert_eq!(exemplars, [("only_exemplars".to_owned(), 1, 0.5), ("both".to_owned(), 120, f64::INFINITY)]);
 }
 
 #[test]

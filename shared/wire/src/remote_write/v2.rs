@@ -3,8 +3,11 @@
 //! Texts stand once in a table of symbols, series refer to them. Unlike a request of 1.0, one with a bad series is taken
 //! without that series: senders never send it again, and the answer tells how much was written.
 
-use model::{BatchBuilder, Limits, METRIC_NAME, Timestamp};
+use std::collections::BTreeSet;
 
+use model::{BatchBuilder, Exemplar, LabelsBuilder, Limits, METRIC_NAME, MetricType, SeriesExemplar, Timestamp};
+
+use super::beside::{self, MetadataRefs};
 use super::{Decoded, decompressed, read_histogram, read_sample, read_usual_sample, take_histogram};
 use crate::error::{SeriesError, WireError, excerpt};
 use crate::protobuf::{BYTES, Reader, VARINT, tag};
@@ -60,6 +63,10 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
         builder: BatchBuilder::with_capacity(message.len() / 96),
         decoded: Decoded::default(),
         references: Vec::new(),
+        exemplars: Vec::new(),
+        metadata: None,
+        told: BTreeSet::new(),
+        told_last: None,
         text_bytes_left: limits.decoded_bytes_max,
         limit_bytes: limits.decoded_bytes_max,
     };
@@ -76,6 +83,8 @@ pub fn decode_message(message: &[u8], limits: &Limits, now: Timestamp) -> Result
         }
     }
     let batch = decoder.builder.finish().expect("symbols that are not UTF-8 are refused where they are used");
+    decoder.decoded.metadata.sort_unstable();
+    decoder.decoded.metadata.dedup();
     Ok(Decoded { batch, ..decoder.decoded })
 }
 
@@ -106,6 +115,13 @@ struct Decoder<'a> {
     decoded: Decoded,
     /// Those of the series that is being read.
     references: Vec<u64>,
+    /// Those of the series that is being read.
+    exemplars: Vec<Exemplar>,
+    /// What the series that is being read says about its metric.
+    metadata: Option<MetadataRefs>,
+    /// What was said about metrics so far, by the reference of the name: nearly all series repeat it.
+    told: BTreeSet<(u64, MetadataRefs)>,
+    told_last: Option<(u64, MetadataRefs)>,
     /// A few bytes of references can stand for a lot of text.
     text_bytes_left: usize,
     limit_bytes: usize,
@@ -114,9 +130,12 @@ struct Decoder<'a> {
 impl<'a> Decoder<'a> {
     /// Reads one series, or leaves it out.
     fn series(&mut self, series_index: usize, series: Reader<'a>) -> Result<(), WireError> {
-        let before = (self.decoded.stale_histograms, self.decoded.exemplars_skipped, self.decoded.metadata_skipped);
+        let before = (self.decoded.stale_histograms, self.decoded.exemplars_skipped);
+        self.exemplars.clear();
+        self.metadata = None;
         match self.read(series) {
             Ok(samples) => {
+                self.keep_beside();
                 if samples > 0 {
                     self.builder.end_series();
                 } else {
@@ -127,7 +146,7 @@ impl<'a> Decoder<'a> {
             Err(Refused::Series(cause)) => {
                 self.builder.discard_series();
                 let decoded = &mut self.decoded;
-                (decoded.stale_histograms, decoded.exemplars_skipped, decoded.metadata_skipped) = before;
+                (decoded.stale_histograms, decoded.exemplars_skipped) = before;
                 let metric = self.metric_name();
                 let refused = self.decoded.refused.take();
                 let first = || (0, WireError::Series { series_index, metric, cause });
@@ -219,11 +238,12 @@ impl<'a> Decoder<'a> {
                 let read = read_histogram(&self.checks, so_far, reader.message()?)?;
                 self.decoded.stale_histograms += usize::from(take_histogram(&mut self.builder, read));
             } else if field == tag(series::EXEMPLAR, BYTES) {
-                reader.bytes()?;
-                self.decoded.exemplars_skipped += 1;
+                match beside::exemplar_v2(reader.message()?, &self.symbols, &self.checks)? {
+                    Some(exemplar) => self.exemplars.push(exemplar),
+                    None => self.decoded.exemplars_skipped += 1,
+                }
             } else if field == tag(series::METADATA, BYTES) {
-                reader.bytes()?;
-                self.decoded.metadata_skipped += 1;
+                self.metadata = Some(MetadataRefs::read(reader.message()?)?);
             } else if field == tag(series::LABELS_REFS, BYTES) {
                 reader.bytes()?;
             } else if field == tag(series::LABELS_REFS, VARINT) {
@@ -234,14 +254,55 @@ impl<'a> Decoder<'a> {
         }
     }
 
+    /// Takes over what stands beside the samples of a series that is fine.
+    fn keep_beside(&mut self) {
+        let said = self.metadata.take().filter(|said| *said != MetadataRefs::default());
+        if let Some(new) = self.name_reference().zip(said).filter(|new| self.told_last != Some(*new)) {
+            self.told_last = Some(new);
+            if self.told.insert(new) {
+                self.keep_metadata(new);
+            }
+        }
+        if !self.exemplars.is_empty() {
+            self.keep_exemplars();
+        }
+    }
+
+    fn keep_metadata(&mut self, (name, said): (u64, MetadataRefs)) {
+        let text = |reference| self.symbol(reference).ok();
+        let metric_type = MetricType::from_number(said.metric_type);
+        let texts = text(name).zip(text(said.help)).zip(text(said.unit));
+        let limits = self.checks.limits();
+        match texts.and_then(|((name, help), unit)| beside::checked(metric_type, name, [help, unit], limits)) {
+            Some(metadata) => self.decoded.metadata.push(metadata),
+            None => self.decoded.metadata_skipped += 1,
+        }
+    }
+
+    fn keep_exemplars(&mut self) {
+        let mut labels = LabelsBuilder::new();
+        let text = |reference| self.symbol(reference).ok().and_then(|bytes| str::from_utf8(bytes).ok());
+        for [name, value] in self.references.as_chunks::<2>().0 {
+            labels.set(text(*name).unwrap_or_default(), text(*value).unwrap_or_default());
+        }
+        let labels = labels.build().expect("the labels of the series were checked");
+        let of_series = |exemplar| SeriesExemplar { series: labels.clone(), exemplar };
+        self.decoded.exemplars.extend(self.exemplars.drain(..).map(of_series));
+    }
+
     /// The metric name of a series that was refused, for the message.
     fn metric_name(&self) -> Option<String> {
+        self.name_reference().and_then(|name| self.symbol(name).ok()).map(excerpt)
+    }
+
+    /// The reference of the metric name, when there is one.
+    fn name_reference(&self) -> Option<u64> {
         let (pairs, _) = self.references.as_chunks::<2>();
-        let named = |[name, value]: &[u64; 2]| {
-            let is_name = self.symbol(*name).ok()? == METRIC_NAME.as_bytes();
-            self.symbol(*value).ok().filter(|value| is_name && !value.is_empty())
+        let is_name = |[name, value]: &&[u64; 2]| {
+            self.symbol(*name).is_ok_and(|name| name == METRIC_NAME.as_bytes())
+                && self.symbol(*value).is_ok_and(|value| !value.is_empty())
         };
-        pairs.iter().find_map(named).map(excerpt)
+        pairs.iter().find(is_name).map(|[_, value]| *value)
     }
 }
 

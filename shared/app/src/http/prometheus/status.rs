@@ -8,8 +8,7 @@ use promql::Value;
 use serde_json::{Value as Json, json};
 
 use super::tree::tree;
-use super::{failure, selectors};
-use crate::http::params::invalid;
+use super::{failure, metadata, selectors};
 use crate::http::{Params, Reply, Route, json, reply};
 use crate::query::{self, Options};
 use crate::{App, AppError};
@@ -68,10 +67,10 @@ async fn data(app: &App, tenant: &TenantId, path: &str, params: &Params, now: Ti
     Ok(match path {
         "/api/v1/format_query" => json!(expr(app, params)?.pretty()),
         "/api/v1/parse_query" => tree(&expr(app, params)?),
-        "/api/v1/query_exemplars" => exemplars(app, params)?,
-        "/api/v1/metadata" => metadata(params)?,
+        "/api/v1/query_exemplars" => metadata::exemplars(app, tenant, params, now).await?,
+        "/api/v1/metadata" => metadata::of_metrics(app, tenant, params, now).await?,
         "/api/v1/targets" => targets(senders(app, tenant, now).await?, params),
-        "/api/v1/targets/metadata" => targets_metadata(params)?,
+        "/api/v1/targets/metadata" => metadata::of_targets(app, tenant, params, now).await?,
         "/api/v1/scrape_pools" => json!({ "scrapePools": pools(&senders(app, tenant, now).await?) }),
         "/api/v1/alertmanagers" => json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }),
         "/api/v1/status/buildinfo" => build_info(),
@@ -85,48 +84,13 @@ async fn data(app: &App, tenant: &TenantId, path: &str, params: &Params, now: Ti
     })
 }
 
-fn expr(app: &App, params: &Params) -> Result<promql::Expr, AppError> {
+pub(super) fn expr(app: &App, params: &Params) -> Result<promql::Expr, AppError> {
     let text = params.get("query").unwrap_or("");
     Ok(promql::parse_as(text, app.settings.promql_profile, &app.limits)?)
 }
 
-/// Exemplars are counted when they come and not kept, so that no expression has any.
-fn exemplars(app: &App, params: &Params) -> Result<Json, AppError> {
-    let start = params.time("start")?.unwrap_or(Timestamp::MIN);
-    let end = params.time("end")?.unwrap_or(Timestamp::MAX);
-    if end < start {
-        return Err(AppError::Invalid("end timestamp must not be before start timestamp".to_owned()));
-    }
-    expr(app, params)?;
-    Ok(json!([]))
-}
-
-/// What metrics mean is not kept.
-fn metadata(params: &Params) -> Result<Json, AppError> {
-    for name in ["limit", "limit_per_metric"] {
-        check_number(params, name)?;
-    }
-    Ok(json!({}))
-}
-
-fn targets_metadata(params: &Params) -> Result<Json, AppError> {
-    check_number(params, "limit")?;
-    if let Some(text) = params.get("match_target") {
-        promql::parse_selector(text).map_err(|error| invalid("match_target", &error.to_string()))?;
-    }
-    Ok(json!([]))
-}
-
-/// -1 stands for no limit.
-fn check_number(params: &Params, name: &str) -> Result<(), AppError> {
-    match params.get(name).map(str::parse::<i64>) {
-        None | Some(Ok(_)) => Ok(()),
-        Some(Err(_)) => Err(AppError::Invalid(format!("{name} must be a number"))),
-    }
-}
-
 /// The newest samples of `up` that each sender has pushed lately.
-async fn senders(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Vec<Series>, AppError> {
+pub(super) async fn senders(app: &App, tenant: &TenantId, now: Timestamp) -> Result<Vec<Series>, AppError> {
     let expression = format!("up[{SENDER_WINDOW}]");
     let output = query::instant(app, tenant, &expression, now, Options::default(), now).await?;
     Ok(match output.value {

@@ -320,11 +320,93 @@ async fn a_server_says_what_it_is_and_who_sends_to_it() {
     assert_eq!((&tsdb["headStats"]["numSeries"], &tsdb["headStats"]["numLabelPairs"]), (&json!(4), &json!(6)));
     assert_eq!(tsdb["seriesCountByMetricName"], json!([{"name": "requests_total", "value": 2}]));
     assert_eq!(tsdb["seriesCountByLabelValuePair"], json!([{"name": "job=api", "value": 4}]));
-    for path in
-        ["metadata", "query_exemplars?query=up", "alertmanagers", "targets/metadata", "status/walreplay", "alerts"]
-    {
+    for path in ["alertmanagers", "status/walreplay", "alerts"] {
         data(&app, &format!("/api/v1/{path}")).await;
     }
+}
+
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number > 127 {
+        out.push(u8::try_from(number & 127).unwrap() | 128);
+        number >>= 7;
+    }
+    out.push(u8::try_from(number).unwrap());
+    out
+}
+
+/// A field of protobuf that holds bytes.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2][..], &varint(content.len() as u64), content].concat()
+}
+
+/// A `WriteRequest` with a histogram's bucket and its exemplar, and with what is said about three metrics, compressed.
+fn annotated_request() -> Vec<u8> {
+    let label = |name: &str, value: &str| [field(1, name.as_bytes()), field(2, value.as_bytes())].concat();
+    let observation = |value_field: u8, time_field: u8, value: f64| {
+        let mut out = vec![value_field << 3 | 1];
+        out.extend(value.to_le_bytes());
+        out.push(time_field << 3);
+        out.extend(varint(NOW.as_millis().unsigned_abs()));
+        out
+    };
+    let exemplar = [field(1, &label("trace_id", "abc")), observation(2, 3, 0.25)].concat();
+    let labels = [("__name__", "took_seconds_bucket"), ("instance", "a"), ("job", "api"), ("le", "1")];
+    let labels = labels.map(|(name, value)| field(1, &label(name, value))).concat();
+    let series = [labels, field(2, &observation(1, 2, 4.0)), field(3, &exemplar)].concat();
+    let said = |number: u8, metric: &str, help: &str| {
+        field(3, &[vec![8, number], field(2, metric.as_bytes()), field(4, help.as_bytes())].concat())
+    };
+    let mut message = field(1, &series);
+    for said in [said(3, "took_seconds", "How long."), said(2, "up", "Alive."), said(2, "up", "Healthy.")] {
+        message.extend(said);
+    }
+    // A snappy block of one literal.
+    let length = u16::try_from(message.len()).unwrap();
+    [varint(length.into()), vec![61 << 2], (length - 1).to_le_bytes().to_vec(), message].concat()
+}
+
+#[tokio::test]
+async fn what_senders_say_beside_samples_is_answered() {
+    let (world, app) = deployment().await;
+    let request = Request::post("/api/v1/write").header("content-type", "application/x-protobuf");
+    let request = request.body(Bytes::from(annotated_request())).unwrap();
+    let reply = crate::http::handle(&app, request, [0; 32], NOW).await;
+    assert_eq!((reply.status().as_u16(), String::from_utf8_lossy(reply.body()).as_ref()), (204, ""));
+    // A process that has just started.
+    let app = world.app(&[], &FaultPlan::none());
+    let gauge = |help: &str| json!({"type": "gauge", "help": help, "unit": ""});
+    let took = json!([{"type": "histogram", "help": "How long.", "unit": ""}]);
+    let up = json!([gauge("Alive."), gauge("Healthy.")]);
+    for (path, expected) in [
+        ("metadata", json!({"took_seconds": took, "up": up})),
+        ("metadata?limit=-1&limit_per_metric=0", json!({"took_seconds": took, "up": up})),
+        ("metadata?limit=1", json!({"took_seconds": took})),
+        ("metadata?limit=0", json!({})),
+        ("metadata?metric=up", json!({"up": up})),
+        ("metadata?metric=up&limit_per_metric=1", json!({"up": [gauge("Alive.")]})),
+        ("metadata?metric=took_seconds_bucket", json!({})),
+    ] {
+        assert_eq!(data(&app, &format!("/api/v1/{path}")).await, expected, "{path}");
+    }
+    let target = json!({"instance": "a", "job": "api"});
+    let entry = |metric: &str, of: &Json| json!({"target": target, "metric": metric, "type": of["type"], "help": of["help"], "unit": ""});
+    let all = json!([entry("took_seconds", &took[0]), entry("up", &up[0]), entry("up", &up[1])]);
+    assert_eq!(data(&app, "/api/v1/targets/metadata").await, all);
+    assert_eq!(data(&app, "/api/v1/targets/metadata?limit=1").await, json!([all[0]]));
+    assert_eq!(data(&app, "/api/v1/targets/metadata?match_target=%7Bjob%3D%22x%22%7D").await, json!([]));
+    let one = data(&app, "/api/v1/targets/metadata?metric=took_seconds&match_target=%7Bjob%3D%22api%22%7D").await;
+    assert_eq!(one, json!([{"target": target, "type": "histogram", "help": "How long.", "unit": ""}]));
+
+    let query = "query=histogram_quantile(0.9,sum%20by(le)(rate(took_seconds_bucket%5B5m%5D)))%20or%20up";
+    let labels = json!({"__name__": "took_seconds_bucket", "instance": "a", "job": "api", "le": "1"});
+    let exemplar = json!({"labels": {"trace_id": "abc"}, "value": "0.25", "timestamp": NOW.as_secs_f64()});
+    let expected = json!([{"seriesLabels": labels, "exemplars": [exemplar]}]);
+    let range = format!("start={}&end={}", NOW.as_secs_f64() - 60.0, NOW.as_secs_f64());
+    assert_eq!(data(&app, &format!("/api/v1/query_exemplars?{query}&{range}")).await, expected);
+    assert_eq!(data(&app, &format!("/api/v1/query_exemplars?{query}")).await, expected);
+    assert_eq!(data(&app, &format!("/api/v1/query_exemplars?query=up&{range}")).await, json!([]));
+    assert_eq!(data(&app, "/api/v1/query_exemplars?query=1").await, json!([]));
 }
 
 #[tokio::test]

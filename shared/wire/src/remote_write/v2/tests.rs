@@ -52,20 +52,33 @@ fn decode_fine(message: &[u8]) -> Decoded {
 }
 
 #[test]
-fn labels_are_looked_up_and_everything_else_is_counted() {
-    let exemplar = field(series::EXEMPLAR, &labels(&[3, 4]));
+fn labels_are_looked_up_and_what_stands_beside_samples_is_kept() {
+    let exemplar = |references: &[u64]| {
+        field(series::EXEMPLAR, &[labels(references), vec![0x18, 0x80, 0xa0, 0xf1, 0xc2, 0xb1, 0x34]].concat())
+    };
     let metadata = field(series::METADATA, &[0x08, 0x01, 0x18, 0x06]);
-    let one = [labels(&[1, 2, 3, 4]), number(1.0), exemplar, metadata.clone()].concat();
-    let two = [native(3.0, 4.5), native(2.0, stale_nan()), labels(&[1, 5]), number(2.0), metadata].concat();
-    let decoded = decode_fine(&request(&SYMBOLS, &[one, two, labels(&[1, 2])]));
+    let unknown_help = field(series::METADATA, &[0x08, 0x01, 0x18, 0x60]);
+    let one = [labels(&[1, 2, 3, 4]), number(1.0), exemplar(&[3, 4]), exemplar(&[3]), metadata.clone()].concat();
+    let two = [native(3.0, 4.5), native(2.0, stale_nan()), labels(&[1, 5]), number(2.0), unknown_help].concat();
+    // What is refused brings nothing.
+    let refused = [labels(&[3, 4]), number(1.0), exemplar(&[3, 4]), exemplar(&[3]), metadata.clone()].concat();
+    let decoded = decode_fine(&request(&SYMBOLS, &[one, two, [labels(&[1, 2]), metadata].concat(), refused]));
     let batch = &decoded.batch;
     assert_eq!(batch.series_count(), 2, "a series without samples is none");
     assert_eq!(batch.series(0).labels.to_string(), r#"up{job="api"}"#);
     assert_eq!(batch.series(1).labels.to_string(), "requests");
     assert_eq!(batch.series(1).histograms[0].histogram.to_string(), "{count:3, sum:4.5, (1,2]:3}");
     assert_eq!((decoded.numbers(), decoded.histograms()), (2, 2), "a marker counts as what it came as");
-    assert_eq!((decoded.exemplars_skipped, decoded.metadata_skipped), (1, 2));
-    assert_eq!(decoded.refused, None);
+    assert_eq!((decoded.exemplars_skipped, decoded.metadata_skipped), (1, 1));
+    assert_eq!(decoded.metadata.len(), 1, "said twice, kept once");
+    let (said, kept) = (&decoded.metadata[0], &decoded.exemplars[0]);
+    assert_eq!((said.metric.as_str(), said.metric_type, said.help.as_str()), ("up", MetricType::Counter, "help text"));
+    assert_eq!(
+        (kept.series.to_string(), kept.exemplar.labels.to_string()),
+        (r#"up{job="api"}"#.to_owned(), r#"{job="api"}"#.to_owned())
+    );
+    assert_eq!((kept.exemplar.timestamp, decoded.exemplars.len()), (NOW, 1));
+    assert_eq!(decoded.refused.map(|(count, _)| count), Some(1));
 }
 
 #[test]
