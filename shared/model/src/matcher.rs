@@ -1,6 +1,7 @@
 //! Conditions on one label.
 
 use std::fmt;
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
@@ -48,7 +49,7 @@ pub struct Matcher {
     name: String,
     op: MatchOp,
     value: String,
-    pattern: Option<Regex>,
+    pattern: Option<Arc<Regex>>,
 }
 
 impl Matcher {
@@ -67,7 +68,7 @@ impl Matcher {
     pub fn with_room(name: &str, op: MatchOp, value: &str, bytes_max: usize) -> Result<Self, MatcherError> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored(value, bytes_max)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(anchored(value, bytes_max)?)),
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), pattern })
     }

@@ -1,8 +1,10 @@
 //! The expression tree.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::Matcher;
+use regex::Regex;
 
 use crate::functions::{Function, ValueType};
 
@@ -511,4 +513,31 @@ pub struct Call {
     pub function: &'static Function,
     /// Its arguments.
     pub arguments: Vec<Expr>,
+    /// The regular expression among them, from its first use on.
+    pub pattern: CallPattern,
+}
+
+/// The regular expression of a `label_replace`, which is written out in the query. Compiled once: a rule's expression is
+/// evaluated again and again, and compiling takes longer than replacing. Equal calls may differ in it.
+#[derive(Clone, Debug, Default)]
+pub struct CallPattern(OnceLock<Arc<Regex>>);
+
+impl CallPattern {
+    /// Compiles the text at the first call; later ones give that expression again.
+    ///
+    /// # Errors
+    /// When the text is no regular expression.
+    pub(crate) fn compiled(&self, text: &str) -> Result<Arc<Regex>, regex::Error> {
+        if let Some(pattern) = self.0.get() {
+            return Ok(Arc::clone(pattern));
+        }
+        let pattern = Arc::new(Regex::new(&format!("^(?s:{text})$"))?);
+        Ok(Arc::clone(self.0.get_or_init(|| pattern)))
+    }
+}
+
+impl PartialEq for CallPattern {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }

@@ -7,8 +7,8 @@ mod selector;
 use model::{Limits, METRIC_NAME, Matcher};
 
 use crate::ast::{
-    AggregateOp, Aggregation, Binary, BinaryOp, Call, Expr, ExprKind, Group, Grouping, Matching, MatchingLabels,
-    Number, Selector, Shift, Side, Span, TextLiteral,
+    AggregateOp, Aggregation, Binary, BinaryOp, Call, CallPattern, Expr, ExprKind, Group, Grouping, Matching,
+    MatchingLabels, Number, Selector, Shift, Side, Span, TextLiteral,
 };
 use crate::error::ParseError;
 use crate::functions::{self, FunctionId};
@@ -371,7 +371,7 @@ impl<'a> Parser<'a> {
         if function.id == FunctionId::Info && arguments.len() == 1 {
             arguments.push(self.target_info()?);
         }
-        let call = Call { function, arguments };
+        let call = Call { function, arguments, pattern: CallPattern::default() };
         self.build(ExprKind::Call(Box::new(call)), start)
     }
 

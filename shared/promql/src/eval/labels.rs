@@ -5,7 +5,6 @@
 use std::cmp::Ordering;
 
 use model::{Labels, METRIC_NAME, MatchOp, Matcher};
-use regex::Regex;
 
 use super::vector::{ABSENT, Grid, Vector};
 use super::window::check_extent;
@@ -23,7 +22,9 @@ impl Evaluator<'_> {
         let (replacement, pattern) = (self.utf8(&arguments[2], grid)?, self.utf8(&arguments[4], grid)?);
         let target = self.label_name(&arguments[1], grid, "destination label name in label_replace()")?;
         let source = self.utf8(&arguments[3], grid)?;
-        let pattern = Regex::new(&format!("^(?s:{pattern})$"))
+        let pattern = call
+            .pattern
+            .compiled(&pattern)
             .map_err(|_| EvalError::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
         let references = replacement.bytes().filter(|byte| *byte == b'$').count();
         let mut vector = self.vector(&arguments[0], grid)?;

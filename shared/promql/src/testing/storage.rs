@@ -141,23 +141,22 @@ impl Storage {
     /// The samples of a series within the range of a selection.
     fn cut(&self, labels: &Labels, samples: &BTreeMap<i64, Stored>, selection: &Selection) -> Option<Series> {
         let (mut numbers, mut times, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        let mut before: Option<Arc<Histogram>> = None;
-        for (time, sample) in samples {
+        let (start, end) = (selection.range.start.as_millis(), selection.range.end.as_millis());
+        let shown = self.until.map_or(end, |until| end.min(until.as_millis()));
+        let mut before = samples.range(..start).next_back().and_then(|(_, sample)| sample.histogram());
+        if start > shown {
+            return None;
+        }
+        for (time, sample) in samples.range(start..=shown) {
             let timestamp = Timestamp::from_millis(*time);
-            let stored = match sample {
-                Stored::Number(_) => None,
-                Stored::Histogram(histogram) => Some(native::with_stored_hint(histogram, before.as_ref())),
-            };
-            before.clone_from(&stored);
-            match (sample, stored) {
-                _ if self.until.is_some_and(|until| timestamp > until) => break,
-                _ if !selection.range.contains(timestamp) => {}
-                (Stored::Number(value), _) => numbers.push(Sample { timestamp, value: *value }),
-                (Stored::Histogram(histogram), stored) => {
+            match sample {
+                Stored::Number(value) => numbers.push(Sample { timestamp, value: *value }),
+                Stored::Histogram(histogram) => {
                     times.push(timestamp);
-                    values.push(stored.unwrap_or_else(|| Arc::clone(histogram)));
+                    values.push(native::with_stored_hint(histogram, before));
                 }
             }
+            before = sample.histogram();
         }
         let samples = HistogramSamples::new(times.into(), values);
         let histograms = (!samples.values.is_empty()).then(|| Box::new(samples));
@@ -175,6 +174,15 @@ struct Selected<'a> {
 impl Source for Selected<'_> {
     fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
         Ok(self.storage.select(&self.selections[selection]))
+    }
+}
+
+impl Stored {
+    const fn histogram(&self) -> Option<&Arc<Histogram>> {
+        match self {
+            Self::Number(_) => None,
+            Self::Histogram(histogram) => Some(histogram),
+        }
     }
 }
 
