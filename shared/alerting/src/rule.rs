@@ -9,9 +9,12 @@
 //! the group's limit was exceeded, `for` became longer) is *withdrawn*: announced as resolved, again and again.
 
 mod codec;
+mod evidence;
 mod file;
 mod state;
 mod step;
+mod tell;
+mod transition;
 mod vector;
 
 use std::collections::BTreeMap;
@@ -21,13 +24,19 @@ use model::{Labels, Timestamp};
 
 use crate::template::Template;
 
+pub use evidence::{Missing, Window};
 pub use file::{CheckExpr, UnknownFields, parse, parse_with};
 pub use state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
-pub use step::{Moment, Outcome, Reason, Transition, TransitionState, retire, step};
+pub use step::{Moment, Outcome, RESOLVED_ANNOTATION, STATE_ANNOTATION, retire, step};
+pub use transition::{Reason, Transition, TransitionState};
 pub use vector::{RuleResult, RuleVector};
 
 /// The interval of a group that names none.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The annotation with an expression: an alert fires on the rule's own and resolves only when this one gives a series of
+/// the same labels, those that the rule sets left aside. It does not become an annotation of the alert.
+pub const RECOVER_ANNOTATION: &str = "mihari/recover_expr";
 
 /// The label with the rule's name, on every alert.
 pub const ALERT_NAME: &str = "alertname";
@@ -77,6 +86,10 @@ pub enum RuleKind {
         annotations: BTreeMap<String, Template>,
         /// How many of the newest evaluations must hold; the newest one alone when there is none.
         datapoints: Option<Datapoints>,
+        /// What it means that there are no data; the same as that the condition does not hold when it says nothing.
+        missing: Option<Missing>,
+        /// An expression that must give an alert's labels before it resolves ([`RECOVER_ANNOTATION`]).
+        recover_expr: Option<String>,
     },
 }
 
@@ -155,6 +168,14 @@ impl RuleGroup {
 }
 
 impl Rule {
+    /// The expression of recovery, if the rule has one ([`RECOVER_ANNOTATION`]).
+    pub fn recover_expr(&self) -> Option<&str> {
+        match &self.kind {
+            RuleKind::Recording => None,
+            RuleKind::Alerting { recover_expr, .. } => recover_expr.as_deref(),
+        }
+    }
+
     /// What stays the same while a rule is edited: kind, name and labels. A rule with the same identity takes over the
     /// state, whatever else has changed.
     fn identity(&self) -> String {

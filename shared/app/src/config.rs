@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use alerting::ConfigError;
 use alerting::notify;
 use alerting::oncall::OnCall;
-use alerting::rule::{self, RuleGroup};
+use alerting::rule::{self, RuleGroup, RuleKind};
 use model::{Limits, TenantId};
 use promql::{Expr, Profile};
 
@@ -182,9 +182,15 @@ impl TenantConfig {
     /// Keeps the expressions parsed, and their texts in the form in which they are printed everywhere.
     fn keep_exprs(&mut self, groups: &mut [RuleGroup]) {
         for rule in groups.iter_mut().flat_map(|group| &mut group.rules) {
-            let expr = promql::parse(&rule.expr).expect("the rule's expression was parsed when the file was checked");
-            rule.expr = expr.to_string();
-            self.exprs.insert(rule.expr.clone(), expr);
+            let recover_expr = match &mut rule.kind {
+                RuleKind::Recording => None,
+                RuleKind::Alerting { recover_expr, .. } => recover_expr.as_mut(),
+            };
+            for text in std::iter::once(&mut rule.expr).chain(recover_expr) {
+                let expr = promql::parse(text).expect("the rule's expressions were parsed when the file was checked");
+                *text = expr.to_string();
+                self.exprs.insert(text.clone(), expr);
+            }
         }
     }
 
@@ -254,7 +260,7 @@ mod tests {
         let mut alerts = Vec::new();
         for rule in tenant.rule_groups.iter().flat_map(|group| &group.rules) {
             assert!(tenant.expr(&rule.expr).is_some(), "{}", rule.expr);
-            if let rule::RuleKind::Alerting { annotations, .. } = &rule.kind {
+            if let RuleKind::Alerting { annotations, .. } = &rule.kind {
                 let label = |name: &str| rule.labels[name].source().to_owned();
                 assert!(["infra", "app", "db", "network", "storage"].contains(&label("scope").as_str()));
                 assert!(!label("team").is_empty());

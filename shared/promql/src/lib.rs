@@ -42,6 +42,7 @@ mod print;
 mod quote;
 mod selection;
 pub mod testing;
+mod unfiltered;
 mod value;
 
 pub use ast::{
@@ -53,4 +54,5 @@ pub use eval::{Source, evaluate};
 pub use functions::{FUNCTIONS, Function, FunctionId, LastArgument, ValueType};
 pub use parser::{parse, parse_as, parse_selector};
 pub use selection::{Deadline, Params, Profile, Selection, Stop, selections};
+pub use unfiltered::unfiltered;
 pub use value::{HistogramSample, Output, Value, format_float, push_float};

@@ -1,13 +1,14 @@
 //! The state of a group as bytes.
 //!
 //! ```text
-//! version  u8 = 2 (1 had no history)
+//! version  u8 = 3 (1 had no history, 2 no windows and no unknown_since)
 //! texts    count, then each: length, UTF-8          every distinct text once, in order of first use
 //! slot     optional time
 //! rules    count, then each:
 //!   identity, expr       texts
 //!   active     count, then each: labels, annotations, value f64, active_at, history varint, phase
 //!   withdrawn  count, then each: labels, annotations, since, at, last_sent
+//!   windows    count, then each: labels, held varint, known varint
 //!   series     count, then each: labels
 //!   last_run   flag; time, flag and error text, duration f64
 //! ```
@@ -18,11 +19,13 @@ use std::collections::BTreeMap;
 
 use model::{Labels, Timestamp};
 
+use super::evidence::Window;
 use super::state::{Active, GroupState, LastRun, Phase, RuleState, StateError, Withdrawn};
 
-const VERSION: u8 = 2;
-/// The version before, which is still read.
+const VERSION: u8 = 3;
+/// The versions before, which are still read.
 const WITHOUT_HISTORY: u8 = 1;
+const WITHOUT_WINDOWS: u8 = 2;
 
 impl GroupState {
     /// The state as bytes.
@@ -42,11 +45,10 @@ impl GroupState {
     /// # Errors
     /// When the bytes are of another version or malformed.
     pub fn decode(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader { rest: bytes, texts: Vec::new(), has_history: true };
-        let found = reader.byte()?;
-        reader.has_history = found != WITHOUT_HISTORY;
-        if found != VERSION && found != WITHOUT_HISTORY {
-            return Err(StateError::Version { found, known: VERSION });
+        let mut reader = Reader { rest: bytes, texts: Vec::new(), version: VERSION };
+        reader.version = reader.byte()?;
+        if !(WITHOUT_HISTORY..=VERSION).contains(&reader.version) {
+            return Err(StateError::Version { found: reader.version, known: VERSION });
         }
         for _ in 0..reader.count()? {
             let length = reader.count()?;
@@ -147,6 +149,12 @@ impl Writer {
             self.time(alert.at);
             self.optional_time(alert.last_sent);
         }
+        self.count(rule.windows.len());
+        for (labels, window) in &rule.windows {
+            self.pairs(labels.iter());
+            push_varint(&mut self.body, window.held);
+            push_varint(&mut self.body, window.known);
+        }
         self.count(rule.series.len());
         for labels in &rule.series {
             self.pairs(labels.iter());
@@ -169,11 +177,12 @@ impl Writer {
         push_varint(&mut self.body, alert.history);
         match alert.phase {
             Phase::Pending => self.byte(0),
-            Phase::Firing { since, last_sent, kept_since } => {
+            Phase::Firing { since, last_sent, kept_since, unknown_since } => {
                 self.byte(1);
                 self.time(since);
                 self.optional_time(last_sent);
                 self.optional_time(kept_since);
+                self.optional_time(unknown_since);
             }
             Phase::Resolved { since, at, last_sent } => {
                 self.byte(2);
@@ -185,7 +194,7 @@ impl Writer {
     }
 }
 
-pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -196,7 +205,7 @@ pub(super) fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
 struct Reader<'a> {
     rest: &'a [u8],
     texts: Vec<String>,
-    has_history: bool,
+    version: u8,
 }
 
 type Read<T> = Result<T, StateError>;
@@ -271,21 +280,30 @@ impl<'a> Reader<'a> {
         let expr = self.text()?;
         let active = (0..self.count()?).map(|_| Ok((self.labels()?, self.active()?))).collect::<Read<_>>()?;
         let withdrawn = (0..self.count()?).map(|_| Ok((self.labels()?, self.withdrawn()?))).collect::<Read<_>>()?;
+        let mut windows = BTreeMap::new();
+        if self.version > WITHOUT_WINDOWS {
+            for _ in 0..self.count()? {
+                let labels = self.labels()?;
+                windows.insert(labels, Window { held: self.varint()?, known: self.varint()? });
+            }
+        }
         let series = (0..self.count()?).map(|_| self.labels()).collect::<Read<_>>()?;
         let last_run = if self.flag()? { Some(self.last_run()?) } else { None };
-        Ok(RuleState { expr, active, withdrawn, series, last_run })
+        Ok(RuleState { expr, active, withdrawn, windows, series, last_run })
     }
 
     fn active(&mut self) -> Read<Active> {
         let annotations = self.texts()?;
         let value = self.float()?;
         let active_at = self.time()?;
-        let history = if self.has_history { self.varint()? } else { 0 };
+        let history = if self.version > WITHOUT_HISTORY { self.varint()? } else { 0 };
         let phase = match self.byte()? {
             0 => Phase::Pending,
             1 => {
                 let (since, last_sent) = (self.time()?, self.optional_time()?);
-                Phase::Firing { since, last_sent, kept_since: self.optional_time()? }
+                let kept_since = self.optional_time()?;
+                let unknown_since = if self.version > WITHOUT_WINDOWS { self.optional_time()? } else { None };
+                Phase::Firing { since, last_sent, kept_since, unknown_since }
             }
             2 => Phase::Resolved { since: self.time()?, at: self.time()?, last_sent: self.optional_time()? },
             _ => return Err(StateError::Malformed),

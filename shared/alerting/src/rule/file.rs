@@ -7,7 +7,7 @@ use model::{METRIC_NAME, duration};
 use serde::Deserialize;
 use serde_saphyr::{Location, Spanned};
 
-use super::{DEFAULT_INTERVAL, Datapoints, Rule, RuleGroup, RuleKind};
+use super::{DEFAULT_INTERVAL, Datapoints, Missing, RECOVER_ANNOTATION, Rule, RuleGroup, RuleKind};
 use crate::ConfigError;
 use crate::template::{Template, template_name};
 
@@ -179,20 +179,35 @@ impl Check<'_> {
         let mut labels = group_labels.clone();
         labels.extend(self.labels(raw.labels, at, uses));
         let mut annotations = self.annotations(raw.annotations, at);
-        let datapoints = annotations.remove(Datapoints::ANNOTATION).map(|text| Datapoints::parse(text.source()));
-        let datapoints = datapoints.transpose().unwrap_or_else(|reason| {
-            self.fault(at, format!("{}: {reason}", Datapoints::ANNOTATION));
-            None
-        });
+        let datapoints = self.extension(&mut annotations, Datapoints::ANNOTATION, Datapoints::parse, at);
+        let missing = self.extension(&mut annotations, Missing::ANNOTATION, Missing::parse, at);
+        let check_expr = self.check_expr;
+        let checked = |text: &str| match check_expr(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(reason) => Err(format!("could not parse expression: {reason}")),
+        };
+        let recover_expr = self.extension(&mut annotations, RECOVER_ANNOTATION, checked, at);
         let hold = self.duration(raw.hold).unwrap_or_default();
         let keep_firing_for = self.duration(raw.keep_firing_for).unwrap_or_default();
         let kind = if is_alert {
-            RuleKind::Alerting { hold, keep_firing_for, annotations, datapoints }
+            RuleKind::Alerting { hold, keep_firing_for, annotations, datapoints, missing, recover_expr }
         } else {
             RuleKind::Recording
         };
         let name = if is_alert { raw.alert } else { raw.record };
         Some(Rule { name: name?.value, expr: expr?, labels, kind })
+    }
+
+    /// Takes an annotation that asks for more than Prometheus does.
+    fn extension<T>(
+        &mut self,
+        annotations: &mut BTreeMap<String, Template>,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+        at: Location,
+    ) -> Option<T> {
+        let read = read(annotations.remove(name)?.source());
+        read.map_err(|reason| self.fault(at, format!("{name}: {reason}"))).ok()
     }
 
     fn recording_only(&mut self, raw: &RawRule) {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{ErrorKind, Labels, Timestamp};
 
+use super::evidence::Window;
+
 /// The state of a group: of each rule by its identity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupState {
@@ -22,6 +24,9 @@ pub struct RuleState {
     pub active: BTreeMap<Labels, Active>,
     /// Alerts that were announced and then given up.
     pub withdrawn: BTreeMap<Labels, Withdrawn>,
+    /// What the newest evaluations gave for every series with data of late, by the labels that the rule does not set;
+    /// none unless the rule says what missing data mean.
+    pub windows: BTreeMap<Labels, Window>,
     /// The series that the last evaluation wrote.
     pub series: BTreeSet<Labels>,
     /// How the last evaluation went; `None` before the first one.
@@ -57,6 +62,8 @@ pub enum Phase {
         last_sent: Option<Timestamp>,
         /// Since when it is kept firing although the condition ended (`keep_firing_for`).
         kept_since: Option<Timestamp>,
+        /// Since when there are no data to say whether it still holds (`mihari/missing: unknown`).
+        unknown_since: Option<Timestamp>,
     },
     /// No longer true; kept for a while so that nobody misses it.
     Resolved {
@@ -137,9 +144,9 @@ impl RuleState {
             clamp(&mut active.active_at);
             match &mut active.phase {
                 Phase::Pending => {}
-                Phase::Firing { since, last_sent, kept_since } => {
+                Phase::Firing { since, last_sent, kept_since, unknown_since } => {
                     clamp(since);
-                    last_sent.iter_mut().chain(kept_since).for_each(clamp);
+                    last_sent.iter_mut().chain(kept_since).chain(unknown_since).for_each(clamp);
                 }
                 Phase::Resolved { since, at, last_sent } => {
                     [since, at].into_iter().chain(last_sent).for_each(clamp);

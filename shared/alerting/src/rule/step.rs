@@ -4,23 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use model::{Labels, METRIC_NAME, Sample, TimedHistogram, Timestamp, stale_nan};
+use model::{Labels, METRIC_NAME, Sample, TimedHistogram, Timestamp};
 
+use super::evidence::{Evidence, Verdict};
 use super::state::{Active, LastRun, Phase, RuleState, Withdrawn};
-use super::{ALERT_NAME, Datapoints, Rule, RuleKind, RuleResult};
+use super::tell::{emit, is_told, mark_vanished, send};
+use super::transition::{Reason, Transition, TransitionState};
+use super::{ALERT_NAME, Datapoints, Missing, Rule, RuleKind, RuleResult};
 use crate::Alert;
-use crate::template::{Environment, GraphTab, QueryResult, graph_path};
+use crate::template::{Environment, QueryResult, Template};
 
-/// How long a resolved alert is kept and sent again.
-const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
-/// A firing alert is vouched for so many times the longer of the interval and the resend delay.
-const VALID_FACTOR: u32 = 4;
 /// So many missed evaluations, in time, make an outage: what was pending before cannot be taken to have held all along.
 const OUTAGE: Duration = Duration::from_secs(5 * 60);
 /// After a longer outage a pending alert starts anew.
 const OUTAGE_TOLERANCE: Duration = Duration::from_secs(3600);
 /// After an outage a pending alert fires no earlier than this, so that what the outage hid has time to come in.
 const FOR_GRACE_PERIOD: Duration = Duration::from_secs(600);
+
+/// What an alert says while nobody knows whether its condition holds.
+pub const STATE_ANNOTATION: &str = "mihari/state";
+/// Why an alert resolved, where its rule asks to be told.
+pub const RESOLVED_ANNOTATION: &str = "mihari/resolved";
 
 /// The circumstances of an evaluation.
 #[derive(Clone, Copy)]
@@ -45,6 +49,11 @@ pub struct Moment<'a> {
     pub external_labels: &'a BTreeMap<String, String>,
     /// What the `query` of a template gives.
     pub query: &'a dyn Fn(&str) -> QueryResult,
+    /// What the expression would give if it left out no series for its value: those that there are data of. `None` where
+    /// the expression does not let that be told.
+    pub known: &'a dyn Fn() -> Option<RuleResult>,
+    /// What the rule's `recover_expr` gives.
+    pub recovered: &'a dyn Fn() -> RuleResult,
 }
 
 /// What an evaluation leads to.
@@ -64,108 +73,6 @@ pub struct Outcome {
     pub error: Option<String>,
 }
 
-/// One change of an alert's state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
-    /// The alert.
-    pub labels: Labels,
-    /// Text for people.
-    pub annotations: BTreeMap<String, String>,
-    /// The expression's value, as of the last time the condition held.
-    pub value: f64,
-    /// When: the slot of the evaluation.
-    pub at: Timestamp,
-    /// Since when the condition held.
-    pub active_at: Timestamp,
-    /// The state before.
-    pub from: TransitionState,
-    /// The state from now on.
-    pub to: TransitionState,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// The states between which an alert moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TransitionState {
-    /// Not true.
-    Inactive,
-    /// True, waiting.
-    Pending,
-    /// True long enough.
-    Firing,
-    /// No longer true, after it fired.
-    Resolved,
-}
-
-impl TransitionState {
-    const ALL: [Self; 4] = [Self::Inactive, Self::Pending, Self::Firing, Self::Resolved];
-
-    /// The state with that name.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-
-    /// The state's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inactive => "inactive",
-            Self::Pending => "pending",
-            Self::Firing => "firing",
-            Self::Resolved => "resolved",
-        }
-    }
-}
-
-/// Why an alert changed its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// The condition holds.
-    Holds,
-    /// The condition has held as long as `for` asks.
-    HeldLongEnough,
-    /// The condition no longer holds.
-    Ended,
-    /// The condition ended before `for` had passed.
-    EndedWhilePending,
-    /// `for` became longer than the condition has held.
-    ForBecameLonger,
-    /// The group's limit was exceeded: all alerts of the rule are given up.
-    LimitExceeded,
-    /// The rule left the configuration.
-    RuleRemoved,
-}
-
-impl Reason {
-    const ALL: [Self; 7] = [
-        Self::Holds,
-        Self::HeldLongEnough,
-        Self::Ended,
-        Self::EndedWhilePending,
-        Self::ForBecameLonger,
-        Self::LimitExceeded,
-        Self::RuleRemoved,
-    ];
-
-    /// The reason with those words.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-
-    /// The reason in words.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Holds => "condition holds",
-            Self::HeldLongEnough => "condition held long enough",
-            Self::Ended => "condition ended",
-            Self::EndedWhilePending => "condition ended while pending",
-            Self::ForBecameLonger => "rule waits longer than before",
-            Self::LimitExceeded => "limit of the group exceeded",
-            Self::RuleRemoved => "rule removed",
-        }
-    }
-}
-
 /// Evaluates a rule at a slot.
 ///
 /// A failed expression changes nothing but the record of the run. An alert rule's `ALERTS` and a recording rule's
@@ -175,10 +82,9 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
     let before = state.clone();
     let stepped = match &rule.kind {
         RuleKind::Recording => record(rule, state, result, moment),
-        RuleKind::Alerting { hold, keep_firing_for, annotations, datapoints } => {
-            let timing = Timing { hold: *hold, keep_firing_for: *keep_firing_for, datapoints: *datapoints };
+        RuleKind::Alerting { annotations, .. } => {
             let fresh = fresh_alerts(rule, annotations, result, moment);
-            fresh.map(|fresh| advance_all(rule, timing, state, fresh, moment))
+            fresh.and_then(|fresh| advance_all(rule, state, fresh, moment))
         }
     };
     let mut outcome =
@@ -197,9 +103,9 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
 pub fn retire(state: RuleState, moment: &Moment<'_>) -> Outcome {
     let mut outcome = Outcome { state: state.until(moment.slot), ..Outcome::default() };
     let before = std::mem::take(&mut outcome.state.series);
-    let timing = Timing::NONE;
+    outcome.state.windows.clear();
     for (labels, alert) in std::mem::take(&mut outcome.state.active) {
-        let advance = Advance { labels: &labels, timing, moment, removed: true };
+        let advance = Advance { labels: &labels, policy: Policy::NONE, moment, evidence: None };
         if let Some(alert) = advance.absent(alert, &mut outcome.transitions) {
             outcome.state.active.insert(labels, alert);
         }
@@ -209,28 +115,42 @@ pub fn retire(state: RuleState, moment: &Moment<'_>) -> Outcome {
     outcome
 }
 
+/// What an alert rule says of the course of its alerts.
 #[derive(Clone, Copy)]
-struct Timing {
-    hold: Duration,
-    keep_firing_for: Duration,
-    datapoints: Option<Datapoints>,
+pub(super) struct Policy {
+    pub(super) hold: Duration,
+    pub(super) keep_firing_for: Duration,
+    pub(super) datapoints: Option<Datapoints>,
+    pub(super) missing: Option<Missing>,
+    pub(super) recovers: bool,
 }
 
-impl Timing {
+impl Policy {
     /// For alerts that are given up, whatever the rule said.
-    const NONE: Self = Self { hold: Duration::ZERO, keep_firing_for: Duration::ZERO, datapoints: None };
+    const NONE: Self = Self {
+        hold: Duration::ZERO,
+        keep_firing_for: Duration::ZERO,
+        datapoints: None,
+        missing: None,
+        recovers: false,
+    };
 
-    fn history(&self, before: u64, held: bool) -> u64 {
-        self.datapoints.map_or(0, |points| points.after(before, held))
-    }
-
-    fn is_enough(&self, history: u64) -> bool {
-        self.datapoints.is_none_or(|points| points.is_enough(history))
+    const fn of(rule: &Rule) -> Self {
+        match &rule.kind {
+            RuleKind::Recording => Self::NONE,
+            RuleKind::Alerting { hold, keep_firing_for, datapoints, missing, recover_expr, .. } => Self {
+                hold: *hold,
+                keep_firing_for: *keep_firing_for,
+                datapoints: *datapoints,
+                missing: *missing,
+                recovers: recover_expr.is_some(),
+            },
+        }
     }
 }
 
 impl Moment<'_> {
-    fn sample_time(&self) -> Timestamp {
+    pub(super) fn sample_time(&self) -> Timestamp {
         self.slot - self.query_offset
     }
 
@@ -239,7 +159,7 @@ impl Moment<'_> {
         self.last_slot.filter(|&last| self.slot.since(last) >= self.interval + OUTAGE)
     }
 
-    fn check_count(&self, count: usize, what: &str) -> Result<(), String> {
+    pub(super) fn check_count(&self, count: usize, what: &str) -> Result<(), String> {
         if count > self.limit_max {
             return Err(format!("{count} {what} are over alerts_per_rule_max, which is {}", self.limit_max));
         }
@@ -251,7 +171,7 @@ fn record(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'_>
     let vector = result?;
     moment.check_count(vector.len(), "series")?;
     if let Some(limit) = moment.limit.filter(|&limit| vector.len() > limit) {
-        return Err(format!("{} series are over the group's limit of {limit}", vector.len()));
+        return Err(format!("exceeded limit of {limit} with {} series", vector.len()));
     }
     let mut outcome = Outcome { state, ..Outcome::default() };
     outcome.state.series = BTreeSet::new();
@@ -276,7 +196,7 @@ fn recorded_labels(rule: &Rule, labels: &Labels, known: &mut BTreeSet<Labels>) -
     }
     let labels = builder.build().map_err(|error| error.to_string())?;
     if !known.insert(labels.clone()) {
-        return Err(format!("two series of the result have the same labels once the rule's are set: {labels}"));
+        return Err("vector contains metrics with the same labelset after applying rule labels".to_owned());
     }
     Ok(labels)
 }
@@ -285,82 +205,92 @@ fn recorded_labels(rule: &Rule, labels: &Labels, known: &mut BTreeSet<Labels>) -
 struct Fresh {
     annotations: BTreeMap<String, String>,
     value: f64,
+    reason: Reason,
 }
+
+type FreshAlerts = BTreeMap<Labels, Fresh>;
 
 fn fresh_alerts(
     rule: &Rule,
-    annotations: &BTreeMap<String, crate::template::Template>,
+    annotations: &BTreeMap<String, Template>,
     result: RuleResult,
     moment: &Moment<'_>,
-) -> Result<BTreeMap<Labels, Fresh>, String> {
+) -> Result<FreshAlerts, String> {
     let vector = result?;
     moment.check_count(vector.len(), "alerts")?;
     let mut fresh = BTreeMap::new();
     let of_histograms = vector.histograms.into_iter().map(|(labels, _)| (labels, 0.0));
     for (sample_labels, value) in vector.numbers.into_iter().chain(of_histograms) {
-        let environment = Environment {
-            labels: &sample_labels,
-            value,
-            external_labels: moment.external_labels,
-            external_url: moment.external_url,
-            now: moment.slot,
-            query: moment.query,
-        };
-        let mut builder = sample_labels.to_builder();
-        builder.remove(METRIC_NAME);
-        for (name, template) in &rule.labels {
-            builder.set(name, &template.expand_or_explain(&rule.name, &environment));
-        }
-        builder.set(ALERT_NAME, &rule.name);
-        let labels = builder.build().map_err(|error| error.to_string())?;
-        let expanded =
-            annotations.iter().map(|(name, text)| (name.clone(), text.expand_or_explain(&rule.name, &environment)));
-        let alert = Fresh { annotations: expanded.collect(), value };
-        if fresh.insert(labels.clone(), alert).is_some() {
-            return Err(format!("two series of the result have the same labels once the rule's are set: {labels}"));
+        let (labels, alert) = expand(rule, annotations, (&sample_labels, value), Reason::Holds, moment)?;
+        if fresh.insert(labels, alert).is_some() {
+            return Err("vector contains metrics with the same labelset after applying alert labels".to_owned());
         }
     }
     Ok(fresh)
 }
 
-fn advance_all(
+/// The alert that a sample makes.
+fn expand(
     rule: &Rule,
-    timing: Timing,
-    state: RuleState,
-    mut fresh: BTreeMap<Labels, Fresh>,
+    annotations: &BTreeMap<String, Template>,
+    (labels, value): (&Labels, f64),
+    reason: Reason,
     moment: &Moment<'_>,
-) -> Outcome {
+) -> Result<(Labels, Fresh), String> {
+    let environment = Environment {
+        labels,
+        value,
+        external_labels: moment.external_labels,
+        external_url: moment.external_url,
+        now: moment.slot,
+        query: moment.query,
+    };
+    let mut builder = labels.to_builder();
+    builder.remove(METRIC_NAME);
+    for (name, template) in &rule.labels {
+        builder.set(name, &template.expand_or_explain(&rule.name, &environment));
+    }
+    builder.set(ALERT_NAME, &rule.name);
+    let labels = builder.build().map_err(|error| error.to_string())?;
+    let expanded =
+        annotations.iter().map(|(name, text)| (name.clone(), text.expand_or_explain(&rule.name, &environment)));
+    Ok((labels, Fresh { annotations: expanded.collect(), value, reason }))
+}
+
+fn advance_all(rule: &Rule, state: RuleState, mut fresh: FreshAlerts, moment: &Moment<'_>) -> Result<Outcome, String> {
     let mut outcome = Outcome { state, ..Outcome::default() };
+    let policy = Policy::of(rule);
+    let evidence = Evidence::gather(rule, policy, fresh.keys(), &mut outcome.state, moment)?;
     let known = std::mem::take(&mut outcome.state.active);
     let before = known.clone();
     outcome.state.expr.clone_from(&rule.expr);
-    for (labels, mut alert) in known {
-        let advance = Advance { labels: &labels, timing, moment, removed: false };
-        let result = fresh.remove(&labels);
-        alert.history = timing.history(alert.history, result.is_some());
-        let next = match result {
-            Some(result) if alert.phase.holds() => advance.present(alert, result, &mut outcome),
-            Some(result) => Some(advance.begin(result, alert.history, &mut outcome.transitions)),
-            None if alert.phase.holds() && alert.history != 0 => advance.held(alert, &mut outcome),
-            None => advance.absent(alert, &mut outcome.transitions),
-        };
-        if let Some(next) = next {
+    if let RuleKind::Alerting { annotations, .. } = &rule.kind {
+        for labels in evidence.breaching_without_data() {
+            let (labels, alert) = expand(rule, annotations, (labels, f64::NAN), Reason::Missing, moment)?;
+            if !known.get(&labels).is_some_and(|alert| alert.phase.holds()) {
+                fresh.entry(labels).or_insert(alert);
+            }
+        }
+    }
+    for (labels, alert) in known {
+        let advance = Advance { labels: &labels, policy, moment, evidence: Some(&evidence) };
+        if let Some(next) = advance.next(alert, fresh.remove(&labels), &mut outcome) {
             outcome.state.active.insert(labels, next);
         }
     }
     for (labels, result) in fresh {
-        let advance = Advance { labels: &labels, timing, moment, removed: false };
-        let alert = advance.begin(result, timing.history(0, true), &mut outcome.transitions);
+        let advance = Advance { labels: &labels, policy, moment, evidence: Some(&evidence) };
+        let alert = advance.begin(result, 0, &mut outcome.transitions);
         outcome.state.active.insert(labels, alert);
     }
     let holding = outcome.state.holding().count();
     if let Some(limit) = moment.limit.filter(|&limit| holding > limit) {
-        let error = format!("{holding} alerts are over the group's limit of {limit}");
-        return give_up(error, before, outcome.state, moment);
+        let error = format!("exceeded limit of {limit} with {holding} alerts");
+        return Ok(give_up(error, before, outcome.state, moment));
     }
     emit(&mut outcome, moment);
     send(&mut outcome, moment);
-    outcome
+    Ok(outcome)
 }
 
 /// What becomes of the alerts that were known before when the limit is exceeded: none is left, and those that were
@@ -368,9 +298,8 @@ fn advance_all(
 fn give_up(error: String, before: BTreeMap<Labels, Active>, state: RuleState, moment: &Moment<'_>) -> Outcome {
     let mut outcome = Outcome { state, error: Some(error), ..Outcome::default() };
     outcome.state.active.clear();
-    let timing = Timing::NONE;
     for (labels, alert) in before {
-        let advance = Advance { labels: &labels, timing, moment, removed: false };
+        let advance = Advance { labels: &labels, policy: Policy::NONE, moment, evidence: None };
         let from = match alert.phase {
             Phase::Pending => TransitionState::Pending,
             Phase::Firing { since, .. } => {
@@ -388,54 +317,90 @@ fn give_up(error: String, before: BTreeMap<Labels, Active>, state: RuleState, mo
 /// One alert's way through an evaluation.
 struct Advance<'a> {
     labels: &'a Labels,
-    timing: Timing,
+    policy: Policy,
     moment: &'a Moment<'a>,
-    /// Whether the rule is gone.
-    removed: bool,
+    /// `None` when the rule is gone or gives its alerts up.
+    evidence: Option<&'a Evidence<'a>>,
 }
 
 impl Advance<'_> {
-    /// The condition holds and did not before.
-    fn begin(&self, result: Fresh, history: u64, transitions: &mut Vec<Transition>) -> Active {
+    /// What becomes of an alert that is remembered.
+    fn next(&self, mut alert: Active, fresh: Option<Fresh>, outcome: &mut Outcome) -> Option<Active> {
+        let verdict = self.verdict(&mut alert.history, fresh.is_some());
+        if !alert.phase.holds() {
+            return match fresh {
+                Some(fresh) => Some(self.begin(fresh, alert.history >> 1, &mut outcome.transitions)),
+                None => self.absent(alert, &mut outcome.transitions),
+            };
+        }
+        if let Some(fresh) = fresh {
+            alert.annotations = fresh.annotations;
+            alert.value = fresh.value;
+        }
+        match verdict {
+            Verdict::Holds => self.held(alert, true, outcome),
+            Verdict::HeldOfLate => self.held(alert, false, outcome),
+            Verdict::HoldsNot => self.absent(alert, &mut outcome.transitions),
+            Verdict::Keeps => Some(alert),
+            Verdict::Unknown => Some(self.unknown(alert, &mut outcome.transitions)),
+        }
+    }
+
+    fn verdict(&self, history: &mut u64, held: bool) -> Verdict {
+        if let Some(verdict) = self.evidence.and_then(|evidence| evidence.verdict(self.labels)) {
+            return verdict;
+        }
+        let Some(points) = self.policy.datapoints else {
+            return if held { Verdict::Holds } else { Verdict::HoldsNot };
+        };
+        *history = points.after(*history, held);
+        match *history {
+            history if points.is_enough(history) => Verdict::Holds,
+            0 => Verdict::HoldsNot,
+            _ => Verdict::HeldOfLate,
+        }
+    }
+
+    /// The condition holds and did not before; given at which of the evaluations before it held.
+    fn begin(&self, result: Fresh, mut history: u64, transitions: &mut Vec<Transition>) -> Active {
         let slot = self.moment.slot;
-        let fires = self.timing.hold.is_zero() && self.timing.is_enough(history);
+        let is_enough = self.verdict(&mut history, true) == Verdict::Holds;
+        let fires = self.policy.hold.is_zero() && is_enough;
         let phase = if fires { self.fires() } else { Phase::Pending };
         let to = if fires { TransitionState::Firing } else { TransitionState::Pending };
-        let alert = Active { annotations: result.annotations, value: result.value, active_at: slot, history, phase };
-        transitions.push(self.transition(&alert, TransitionState::Inactive, to, Reason::Holds));
+        let Fresh { annotations, value, reason } = result;
+        let alert = Active { annotations, value, active_at: slot, history, phase };
+        transitions.push(self.transition(&alert, TransitionState::Inactive, to, reason));
         alert
     }
 
     fn fires(&self) -> Phase {
-        Phase::Firing { since: self.moment.slot, last_sent: None, kept_since: None }
-    }
-
-    /// The condition holds and did before.
-    fn present(&self, mut alert: Active, result: Fresh, outcome: &mut Outcome) -> Option<Active> {
-        alert.annotations = result.annotations;
-        alert.value = result.value;
-        self.held(alert, outcome)
+        Phase::Firing { since: self.moment.slot, last_sent: None, kept_since: None, unknown_since: None }
     }
 
     /// The condition holds, or has held often enough of late for the alert to be remembered.
-    fn held(&self, mut alert: Active, outcome: &mut Outcome) -> Option<Active> {
-        let is_enough = self.timing.is_enough(alert.history);
+    fn held(&self, mut alert: Active, is_enough: bool, outcome: &mut Outcome) -> Option<Active> {
         let slot = self.moment.slot;
         match alert.phase {
             Phase::Pending => {
                 if let Some(down_at) = self.moment.outage_since() {
                     // It fires at the next evaluation at the earliest: the series had no time to come back.
-                    alert.active_at = restored(alert.active_at, down_at, slot, self.timing.hold);
-                } else if is_enough && slot.since(alert.active_at) >= self.timing.hold {
+                    alert.active_at = restored(alert.active_at, down_at, slot, self.policy.hold);
+                } else if is_enough && slot.since(alert.active_at) >= self.policy.hold {
                     alert.phase = self.fires();
                     let states = (TransitionState::Pending, TransitionState::Firing);
                     outcome.transitions.push(self.transition(&alert, states.0, states.1, Reason::HeldLongEnough));
                 }
             }
             Phase::Firing { .. } if !is_enough => return self.absent(alert, &mut outcome.transitions),
-            Phase::Firing { since, last_sent, .. } => {
-                alert.phase = Phase::Firing { since, last_sent, kept_since: None };
-                if slot.since(alert.active_at) < self.timing.hold {
+            Phase::Firing { since, last_sent, unknown_since, .. } => {
+                if unknown_since.is_some() {
+                    alert.annotations.remove(STATE_ANNOTATION);
+                    let states = (TransitionState::Firing, TransitionState::Firing);
+                    outcome.transitions.push(self.transition(&alert, states.0, states.1, Reason::Returned));
+                }
+                alert.phase = Phase::Firing { since, last_sent, kept_since: None, unknown_since: None };
+                if slot.since(alert.active_at) < self.policy.hold {
                     outcome.state.withdrawn.insert(self.labels.clone(), self.withdraw(&alert, since));
                     alert.phase = Phase::Pending;
                     let states = (TransitionState::Firing, TransitionState::Pending);
@@ -447,26 +412,47 @@ impl Advance<'_> {
         Some(alert)
     }
 
+    /// There are no data, and the rule asks that nobody takes that for an end: the alert goes on and says so.
+    fn unknown(&self, mut alert: Active, transitions: &mut Vec<Transition>) -> Active {
+        if let Phase::Firing { unknown_since: unknown_since @ None, .. } = &mut alert.phase {
+            *unknown_since = Some(self.moment.slot);
+            let states = (TransitionState::Firing, TransitionState::Firing);
+            transitions.push(self.transition(&alert, states.0, states.1, Reason::Missing));
+        }
+        if matches!(alert.phase, Phase::Firing { .. }) {
+            alert.annotations.insert(STATE_ANNOTATION.to_owned(), "unknown".to_owned());
+        }
+        alert
+    }
+
     /// The condition does not hold.
     fn absent(&self, mut alert: Active, transitions: &mut Vec<Transition>) -> Option<Active> {
         let slot = self.moment.slot;
         match alert.phase {
             Phase::Pending => {
-                let reason = if self.removed { Reason::RuleRemoved } else { Reason::EndedWhilePending };
+                let reason = if self.evidence.is_none() { Reason::RuleRemoved } else { Reason::EndedWhilePending };
                 let states = (TransitionState::Pending, TransitionState::Inactive);
                 transitions.push(self.transition(&alert, states.0, states.1, reason));
                 return None;
             }
             Phase::Resolved { at, last_sent, .. } if is_told(slot, at, last_sent) => return None,
             Phase::Resolved { .. } => {}
-            Phase::Firing { since, last_sent, kept_since } => {
+            Phase::Firing { since, last_sent, kept_since, unknown_since } => {
+                if self.evidence.is_some_and(|evidence| !evidence.is_recovered(self.labels)) {
+                    alert.phase = Phase::Firing { since, last_sent, kept_since: None, unknown_since };
+                    return Some(alert);
+                }
                 let kept = kept_since.unwrap_or(slot);
-                if slot.since(kept) < self.timing.keep_firing_for {
-                    alert.phase = Phase::Firing { since, last_sent, kept_since: Some(kept) };
+                if slot.since(kept) < self.policy.keep_firing_for {
+                    alert.phase = Phase::Firing { since, last_sent, kept_since: Some(kept), unknown_since };
                     return Some(alert);
                 }
                 alert.phase = Phase::Resolved { since, at: slot, last_sent };
-                let reason = if self.removed { Reason::RuleRemoved } else { Reason::Ended };
+                let reason = self.evidence.map_or(Reason::RuleRemoved, |evidence| evidence.why_ended(self.labels));
+                alert.annotations.remove(STATE_ANNOTATION);
+                if self.evidence.is_none() || self.policy.missing.is_some() || self.policy.recovers {
+                    alert.annotations.insert(RESOLVED_ANNOTATION.to_owned(), reason.as_str().to_owned());
+                }
                 let states = (TransitionState::Firing, TransitionState::Resolved);
                 transitions.push(self.transition(&alert, states.0, states.1, reason));
             }
@@ -504,88 +490,6 @@ fn restored(active_at: Timestamp, down_at: Timestamp, now: Timestamp, hold: Dura
         now + FOR_GRACE_PERIOD - hold
     } else {
         active_at + now.since(down_at)
-    }
-}
-
-/// Writes `ALERTS` and `ALERTS_FOR_STATE` for every alert that holds.
-fn emit(outcome: &mut Outcome, moment: &Moment<'_>) {
-    let timestamp = moment.sample_time();
-    let mut samples = Vec::new();
-    for (labels, alert) in outcome.state.holding() {
-        let state = if alert.phase == Phase::Pending { "pending" } else { "firing" };
-        let mut builder = labels.to_builder();
-        let for_state = builder.set(METRIC_NAME, "ALERTS_FOR_STATE").build();
-        let alerts = builder.set(METRIC_NAME, "ALERTS").set("alertstate", state).build();
-        #[expect(clippy::cast_precision_loss, reason = "seconds since the epoch are exact far beyond our time")]
-        let since = alert.active_at.as_millis().div_euclid(1000) as f64;
-        for (labels, value) in [(alerts, 1.0), (for_state, since)] {
-            let labels = labels.expect("the labels of an alert are valid, and so are the names that are added");
-            samples.push((labels, Sample { timestamp, value }));
-        }
-    }
-    outcome.state.series = samples.iter().map(|(labels, _)| labels.clone()).collect();
-    outcome.samples.extend(samples);
-}
-
-/// Ends the series that the evaluation before wrote and this one did not.
-fn mark_vanished(before: &BTreeSet<Labels>, outcome: &mut Outcome, moment: &Moment<'_>) {
-    let native = outcome.histograms.iter().map(|(labels, _)| labels);
-    let written: BTreeSet<&Labels> = outcome.samples.iter().map(|(labels, _)| labels).chain(native).collect();
-    let vanished: Vec<Labels> = before.iter().filter(|labels| !written.contains(labels)).cloned().collect();
-    let end = Sample { timestamp: moment.sample_time(), value: stale_nan() };
-    outcome.samples.extend(vanished.into_iter().map(|labels| (labels, end)));
-}
-
-/// Whether everybody must have heard of an end: it was sent for long enough, and not only by the evaluation that saw
-/// it, after which the process may have died.
-fn is_told(slot: Timestamp, ended: Timestamp, last_sent: Option<Timestamp>) -> bool {
-    slot.since(ended) > RESOLVED_RETENTION && last_sent.is_some_and(|sent| sent > ended)
-}
-
-/// Sends what is due: what fires or has resolved, again and again.
-fn send(outcome: &mut Outcome, moment: &Moment<'_>) {
-    let slot = moment.slot;
-    let valid_until = slot + moment.interval.max(moment.resend_delay) * VALID_FACTOR;
-    let url =
-        format!("{}{}", moment.external_url.trim_end_matches('/'), graph_path(&outcome.state.expr, GraphTab::Table));
-    let due = |last_sent: Option<Timestamp>| last_sent.is_none_or(|sent| sent + moment.resend_delay < slot);
-    let state = &mut outcome.state;
-    for (labels, active) in &mut state.active {
-        let (since, ended, last_sent) = match &mut active.phase {
-            Phase::Pending => continue,
-            Phase::Firing { since, last_sent, .. } => (*since, None, last_sent),
-            Phase::Resolved { since, at, last_sent } => (*since, Some(*at), last_sent),
-        };
-        if ended.is_none() {
-            state.withdrawn.remove(labels);
-        }
-        let just_ended = ended.is_some_and(|end| last_sent.is_none_or(|sent| end > sent));
-        if just_ended || due(*last_sent) {
-            *last_sent = Some(slot);
-            let valid_until = if ended.is_none() { Some(valid_until) } else { None };
-            outcome.alerts.push(Alert {
-                labels: labels.clone(),
-                annotations: active.annotations.clone(),
-                starts_at: since,
-                ends_at: ended,
-                valid_until,
-                generator_url: url.clone(),
-                updated_at: slot,
-            });
-        }
-    }
-    state.withdrawn.retain(|_, alert| !is_told(slot, alert.at, alert.last_sent));
-    for (labels, withdrawn) in state.withdrawn.iter_mut().filter(|(_, alert)| due(alert.last_sent)) {
-        withdrawn.last_sent = Some(slot);
-        outcome.alerts.push(Alert {
-            labels: labels.clone(),
-            annotations: withdrawn.annotations.clone(),
-            starts_at: withdrawn.since,
-            ends_at: Some(withdrawn.at),
-            valid_until: None,
-            generator_url: url.clone(),
-            updated_at: slot,
-        });
     }
 }
 

@@ -7,6 +7,7 @@ use crate::Alert;
 
 mod files;
 mod machine;
+mod missing;
 mod reference;
 
 /// A minute after the epoch, in minutes.

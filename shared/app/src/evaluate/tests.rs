@@ -20,6 +20,7 @@ use crate::{Ports, Stopwatch};
 
 mod backlog;
 mod failures;
+mod missing;
 mod queries;
 mod replay;
 mod turns;

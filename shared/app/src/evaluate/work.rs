@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +106,12 @@ struct Run {
     /// Whether the slot is an old one, of which recording rules alone are evaluated.
     is_late: bool,
     rule: usize,
-    /// What it needs: first what the rule's expression selects, then what its templates asked for.
+    /// What it needs: first what the rule's expression selects, then what the one of recovery does, then what its
+    /// templates asked for.
     selections: Vec<Selection>,
+    /// The place of each of the first two.
+    expr_place: Range<usize>,
+    recover_place: Range<usize>,
     queries: Queries,
 }
 
@@ -213,10 +218,22 @@ impl Work {
     }
 
     fn add_run(&mut self, (job, slot, is_late): (usize, Timestamp, bool), rule: usize, group: &RuleGroup, is: &Rule) {
-        let expr = self.tenant_config().and_then(|tenant| tenant.expr(&is.expr));
         let params = self.params(slot - self.query_offset(Some(group)), Deadline::never());
-        let selections = expr.map_or_else(Vec::new, |expr| promql::selections(expr, &params));
-        self.runs.push_back(Run { job, slot, is_late, rule, selections, queries: Queries::of(is) });
+        let select = |text: &str| -> Vec<Selection> {
+            self.expr(text).map_or_else(|_| Vec::new(), |expr| promql::selections(expr, &params))
+        };
+        let mut selections = select(&is.expr);
+        let expr_place = 0..selections.len();
+        selections.extend(is.recover_expr().into_iter().flat_map(select));
+        let recover_place = expr_place.end..selections.len();
+        let queries = Queries::of(is);
+        self.runs.push_back(Run { job, slot, is_late, rule, selections, expr_place, recover_place, queries });
+    }
+
+    /// One of the tenant's expressions, parsed.
+    fn expr(&self, text: &str) -> Result<&Expr, String> {
+        let expr = self.tenant_config().and_then(|tenant| tenant.expr(text));
+        expr.ok_or_else(|| format!("{text:?} is not among the parsed expressions"))
     }
 
     fn tenant_config(&self) -> Option<&TenantConfig> {
@@ -349,22 +366,37 @@ impl Work {
 
     /// The evaluation of a rule as a function of what is loaded; what its templates ask besides is noted.
     fn step<S: Source>(&self, step: &Step<'_>, state: RuleState, source: Result<S, String>) -> Outcome {
-        let result = source.as_ref().map_err(Clone::clone).and_then(|source| self.result(step, source));
+        let external_labels = BTreeMap::new();
+        let moment = self.moment(step.run.slot, step.last_slot, Some(step.group), &external_labels);
+        let source = match source {
+            Ok(source) => source,
+            Err(error) => return rule::step(step.rule, state, Err(error), &moment),
+        };
+        let run = step.run;
+        let at = run.slot - moment.query_offset;
+        let part = |place: &Range<usize>| Part::new(&source, place.clone(), &run.selections);
+        let own = self.expr(&step.rule.expr);
+        let result = own.clone().and_then(|expr| self.answer(step, expr, at, &part(&run.expr_place)));
+        let known = || {
+            let expr = own.as_ref().ok().and_then(|expr| promql::unfiltered(expr))?;
+            Some(self.answer(step, &expr, at, &part(&run.expr_place)))
+        };
+        let recovered = || {
+            let expr = self.expr(step.rule.recover_expr().unwrap_or_default())?;
+            self.answer(step, expr, at, &part(&run.recover_place))
+        };
         let query = |text: &str| -> QueryResult {
-            let source = source.as_ref().map_err(Clone::clone)?;
-            let Some(asked) = step.run.queries.find(text) else {
-                step.run.queries.note(text, &mut step.asked.borrow_mut())?;
+            let Some(asked) = run.queries.find(text) else {
+                run.queries.note(text, &mut step.asked.borrow_mut())?;
                 // Of a template that goes on in spite of it nothing will be seen.
                 return Ok(Vec::new());
             };
             let (expr, place) = asked?;
-            let vector = self.answer(step, expr, step.run.slot, &Part::new(source, place, &step.run.selections))?;
+            let vector = self.answer(step, expr, run.slot, &part(&place))?;
             let of_histograms = vector.histograms.into_iter().map(|(labels, _)| (labels, 0.0));
             Ok(vector.numbers.into_iter().chain(of_histograms).collect())
         };
-        let external_labels = BTreeMap::new();
-        let moment = self.moment(step.run.slot, step.last_slot, Some(step.group), &external_labels);
-        rule::step(step.rule, state, result, &Moment { query: &query, ..moment })
+        rule::step(step.rule, state, result, &Moment { query: &query, known: &known, recovered: &recovered, ..moment })
     }
 
     /// Lets a run come once more, with what its templates asked for.
@@ -420,16 +452,9 @@ impl Work {
             external_url: &circumstances.external_url,
             external_labels,
             query: &|_| Ok(Vec::new()),
+            known: &|| None,
+            recovered: &|| Ok(RuleVector::default()),
         }
-    }
-
-    fn result<S: Source>(&self, step: &Step<'_>, source: &S) -> RuleResult {
-        let text = &step.rule.expr;
-        let expr = self.tenant_config().and_then(|tenant| tenant.expr(text));
-        let expr = expr.ok_or_else(|| format!("{text:?} is not among the parsed expressions"))?;
-        let own = 0..step.run.selections.len();
-        let at = step.run.slot - self.query_offset(Some(step.group));
-        self.answer(step, expr, at, &Part::new(source, own, &step.run.selections))
     }
 
     fn answer<S: Source>(&self, step: &Step<'_>, expr: &Expr, at: Timestamp, part: &Part<'_, S>) -> RuleResult {

@@ -158,7 +158,8 @@ impl<'a> Bench<'a> {
         let order: Vec<&String> = unit.group_eval_order.iter().flatten().collect();
         groups.sort_by_key(|group| order.iter().position(|name| **name == group.name).unwrap_or(0));
         let rules = groups.iter().flat_map(|group| &group.rules);
-        let exprs = rules.filter_map(|rule| Some((rule.expr.clone(), promql::parse(&rule.expr).ok()?))).collect();
+        let texts = rules.flat_map(|rule| std::iter::once(rule.expr.as_str()).chain(rule.recover_expr()));
+        let exprs = texts.filter_map(|text| Some((text.to_owned(), promql::parse(text).ok()?))).collect();
         let external_labels = test.external_labels.as_ref().map(plain).unwrap_or_default();
         let states = groups.iter().map(|_| GroupState::default()).collect();
         Ok(Self { test, interval, is_fuzzy: unit.fuzzy_compare, external_labels, storage, groups, states, exprs })
@@ -205,14 +206,16 @@ impl<'a> Bench<'a> {
             let offset = group.query_offset.unwrap_or_default();
             for (rule, identity) in group.rules.iter().zip(identities) {
                 let params = Params::instant(slot - offset);
-                let result: RuleResult = match self.exprs.get(&rule.expr) {
-                    Some(expr) => {
-                        let answered = self.storage.answer(expr, &params).map_err(|error| error.to_string());
-                        answered.and_then(rule_result)
-                    }
-                    None => Err(format!("{:?} cannot be parsed", rule.expr)),
-                };
                 let storage = &self.storage;
+                let answer = |expr: &Expr| -> RuleResult {
+                    rule_result(storage.answer(expr, &params).map_err(|error| error.to_string())?)
+                };
+                let answer_text = |text: &str| -> RuleResult {
+                    answer(self.exprs.get(text).ok_or_else(|| format!("{text:?} cannot be parsed"))?)
+                };
+                let result = answer_text(&rule.expr);
+                let known = || Some(answer(&promql::unfiltered(self.exprs.get(&rule.expr)?)?));
+                let recovered = || answer_text(rule.recover_expr().unwrap_or_default());
                 let query = |text: &str| -> QueryResult {
                     let expr = promql::parse(text).map_err(|error| error.to_string())?;
                     storage.samples(&expr, &Params::instant(slot)).map(vector)
@@ -228,6 +231,8 @@ impl<'a> Bench<'a> {
                     external_url: self.test.external_url.as_deref().unwrap_or(""),
                     external_labels: &self.external_labels,
                     query: &query,
+                    known: &known,
+                    recovered: &recovered,
                 };
                 let known = state.rules.remove(&identity).unwrap_or_default();
                 let outcome = rule::step(rule, known, result, &moment);

@@ -5,19 +5,38 @@ use std::sync::Arc;
 use model::{Histogram, HistogramParts};
 
 use super::*;
-use crate::rule::step::TransitionState;
 
 /// Runs one rule minute by minute and prints what each evaluation leads to.
-struct Machine {
+pub(super) struct Machine {
     rule: Rule,
     state: RuleState,
     last_slot: Option<Timestamp>,
     limit: Option<usize>,
+    /// The instances that there are data of; `None` where that cannot be told.
+    pub(super) known: Option<&'static str>,
+    /// Those for which the expression of recovery holds.
+    pub(super) recovered: &'static str,
+}
+
+/// Series of `m` by their instances, such as `a=5 b`.
+fn vector(names: &str) -> RuleVector {
+    let series = names.split_whitespace().map(|name| {
+        let (name, value) = name.split_once('=').unwrap_or((name, "1"));
+        (labels(&[("__name__", "m"), ("instance", name)]), value.parse().unwrap())
+    });
+    series.collect()
 }
 
 impl Machine {
-    fn new(fields: &str) -> Self {
-        Self { rule: rule(fields), state: RuleState::default(), last_slot: None, limit: None }
+    pub(super) fn new(fields: &str) -> Self {
+        Self {
+            rule: rule(fields),
+            state: RuleState::default(),
+            last_slot: None,
+            limit: None,
+            known: None,
+            recovered: "",
+        }
     }
 
     fn moment<'a>(&self, slot: Timestamp, external_labels: &'a BTreeMap<String, String>) -> Moment<'a> {
@@ -32,23 +51,21 @@ impl Machine {
             external_url: "http://m",
             external_labels,
             query: &|_| Ok(Vec::new()),
+            known: &|| None,
+            recovered: &|| Ok(RuleVector::default()),
         }
     }
 
     /// `result`: the instances for which the condition holds, `!` for a failed expression, `-` for a rule that is gone.
-    fn run(&mut self, at: i64, result: &str) -> Outcome {
+    pub(super) fn run(&mut self, at: i64, result: &str) -> Outcome {
         let external_labels = BTreeMap::new();
-        let moment = self.moment(minute(at), &external_labels);
+        let known = || self.known.map(|names| Ok(vector(names)));
+        let recovered = || Ok(vector(self.recovered));
+        let moment = Moment { known: &known, recovered: &recovered, ..self.moment(minute(at), &external_labels) };
         let outcome = match result {
             "-" => retire(self.state.clone(), &moment),
             "!" => step(&self.rule, self.state.clone(), Err("no answer".to_owned()), &moment),
-            names => {
-                let vector = names.split_whitespace().map(|name| {
-                    let (name, value) = name.split_once('=').unwrap_or((name, "1"));
-                    (labels(&[("__name__", "m"), ("instance", name)]), value.parse().unwrap())
-                });
-                step(&self.rule, self.state.clone(), Ok(vector.collect()), &moment)
-            }
+            names => step(&self.rule, self.state.clone(), Ok(vector(names)), &moment),
         };
         self.state = outcome.state.clone();
         self.last_slot = Some(minute(at));
@@ -57,7 +74,7 @@ impl Machine {
 }
 
 /// What an outcome says, in one line: samples, messages, transitions, error.
-fn line(outcome: &Outcome) -> String {
+pub(super) fn line(outcome: &Outcome) -> String {
     let mut parts = Vec::new();
     for (labels, sample) in &outcome.samples {
         let instance = labels.get("instance").unwrap_or("");
@@ -255,10 +272,7 @@ fn two_alerts_with_the_same_labels_are_an_error_that_changes_nothing() {
     machine.run(0, "a");
     let before = machine.state.clone();
     let outcome = machine.run(2, "a b");
-    assert_eq!(
-        line(&outcome),
-        r#"error: two series of the result have the same labels once the rule's are set: {alertname="x"}"#
-    );
+    assert_eq!(line(&outcome), "error: vector contains metrics with the same labelset after applying alert labels");
     assert_eq!(outcome.state.active, before.active);
 }
 
@@ -268,12 +282,9 @@ fn over_the_limit_all_alerts_are_given_up_and_withdrawn_once_the_rule_works_agai
     machine.limit = Some(1);
     machine.run(0, "a");
     let over = machine.run(1, "a b");
-    assert_eq!(
-        line(&over),
-        "a firing>inactive: limit of the group exceeded; error: 2 alerts are over the group's limit of 1"
-    );
+    assert_eq!(line(&over), "a firing>inactive: limit of the group exceeded; error: exceeded limit of 1 with 2 alerts");
     assert!(over.state.active.is_empty());
-    assert_eq!(line(&machine.run(2, "a b")), "error: 2 alerts are over the group's limit of 1");
+    assert_eq!(line(&machine.run(2, "a b")), "error: exceeded limit of 1 with 2 alerts");
     assert_eq!(
         line(&machine.run(3, "b")),
         "b firing; b since 3; a firing stale; send b from 3 firing until 7; send a from 0 resolved 1; b inactive>firing: condition holds"
@@ -377,11 +388,11 @@ fn recording_rules_name_label_and_end_their_series() {
     );
     check(
         "record: r, expr: e, labels: { instance: '' }",
-        &[(0, "a b", "error: two series of the result have the same labels once the rule's are set: r")],
+        &[(0, "a b", "error: vector contains metrics with the same labelset after applying rule labels")],
     );
     let mut machine = Machine::new("record: r, expr: e");
     machine.limit = Some(1);
-    assert_eq!(line(&machine.run(0, "a b")), "error: 2 series are over the group's limit of 1");
+    assert_eq!(line(&machine.run(0, "a b")), "error: exceeded limit of 1 with 2 series");
 }
 
 #[test]
