@@ -26,8 +26,8 @@ use model::{Labels, Language, Timestamp};
 use crate::ConfigError;
 use crate::notify::{Config, Secret};
 pub use escalation::{
-    Answer, Cause, Escalation, EscalationError, EscalationKey, Event, Page, PageTarget, Record, Step, Try, Watched,
-    step,
+    Answer, Cause, Clock, Escalation, EscalationError, EscalationKey, Event, Page, PageTarget, Record, Step, Try,
+    Watched, step,
 };
 pub use ics::calendar;
 pub use rota::{Hours, Layer, Override, Rota, Shift, Turn};

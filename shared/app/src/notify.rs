@@ -9,11 +9,16 @@
 //!   finds another version leaves the group to whoever wrote it.
 //! - A delivery that fails is tried again by the timer of its group and holds up no other.
 
+mod acts;
+mod answer;
 mod dead_letters;
 mod deliver;
+mod digest;
 mod due;
+mod escalate;
 mod explain;
 mod history;
+pub mod links;
 mod receive;
 mod rows;
 mod services;
@@ -24,15 +29,19 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use alerting::notify::{self as pure, Silence};
+use alerting::oncall::OnCall;
 use alerting::{Alert, Fingerprint};
 use model::{TenantId, Timestamp};
 use render::notification::Templates;
 use serde::{Deserialize, Serialize};
 
+use crate::access::SessionKey;
 use crate::config::Config;
 use crate::ports::{Message, Messenger, PortResult, RowRange, Shard, StateStore, range_all};
 use crate::settings::Settings;
 use crate::{App, AppError};
+pub use acts::{Act, ActKind, acts};
+pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing};
 pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;
 pub use explain::{Explanation, InhibitedBy, IntegrationExplanation, KnownAs, RouteExplanation, SilencedBy, explain};
@@ -96,6 +105,11 @@ pub fn routes<'a>(config: &'a Config, tenant: &TenantId) -> &'a pure::Config {
     config.tenants.get(tenant).map_or(&*DEFAULT_ROUTES, |tenant| &tenant.notify)
 }
 
+/// Who is called for a tenant: nobody where no file says it.
+pub fn on_call<'a>(config: &'a Config, tenant: &TenantId) -> &'a OnCall {
+    config.tenants.get(tenant).map_or(&*NOBODY, |tenant| &tenant.on_call)
+}
+
 /// All that the flow needs of an [`App`], at one moment.
 #[derive(Clone, Copy, Debug)]
 struct Desk<'a> {
@@ -104,6 +118,7 @@ struct Desk<'a> {
     config: &'a Config,
     settings: &'a Settings,
     metrics: &'a crate::metrics::Metrics,
+    key: &'a SessionKey,
     now: Timestamp,
 }
 
@@ -116,6 +131,8 @@ static DEFAULT_ROUTES: LazyLock<pure::Config> = LazyLock::new(|| {
     defaults.expect("the defaults are those of the default tenant").notify
 });
 
+static NOBODY: LazyLock<OnCall> = LazyLock::new(OnCall::default);
+
 /// The alerts of a tenant with the versions of their rows.
 type StoredAlerts = (BTreeMap<Fingerprint, pure::Held>, BTreeMap<Fingerprint, u64>);
 
@@ -127,8 +144,14 @@ impl<'a> Desk<'a> {
             config,
             settings: &app.settings,
             metrics: &app.metrics,
+            key: app.session_key(),
             now,
         }
+    }
+
+    /// Who is called for a tenant.
+    fn on_call(&self, tenant: &TenantId) -> &'a OnCall {
+        on_call(self.config, tenant)
     }
 
     fn routes(&self, tenant: &TenantId) -> &'a pure::Config {

@@ -37,6 +37,10 @@ pub struct Message {
     pub reason: String,
     /// Where the pages are, without a slash at the end.
     pub external_url: String,
+    /// Where whoever reads it answers: a link for this reader alone.
+    pub answer_url: Option<String>,
+    /// What buttons in Slack say it is about; without it there are none.
+    pub buttons: Option<String>,
     /// The alerts, those that fire first, each part in the order in which it is shown.
     pub alerts: Vec<Item>,
 }

@@ -32,6 +32,14 @@ pub enum Reason {
     RepeatIntervalElapsed,
     /// A calendar muted the group and does no longer.
     MuteEnded,
+    /// Somebody has a duty, and is called at once.
+    OnCall,
+    /// Nobody answered in time, or somebody handed it on.
+    Escalated,
+    /// The alerts were given to whom it is sent.
+    Assigned,
+    /// Nobody answered for so long that they stand in a list, once a day.
+    Digest,
 }
 
 impl Reason {
@@ -44,6 +52,10 @@ impl Reason {
             Self::SomeAlertsResolved => "some alerts resolved",
             Self::RepeatIntervalElapsed => "repeat interval elapsed",
             Self::MuteEnded => "mute ended",
+            Self::OnCall => "on call",
+            Self::Escalated => "escalated",
+            Self::Assigned => "assigned",
+            Self::Digest => "unanswered",
         }
     }
 }

@@ -95,6 +95,18 @@ impl SessionKey {
         same(&self.sign_link(path, ends), signature)
     }
 
+    /// The token of a link at which one person answers for one page: 132 bits of a signature over what it is about.
+    pub(crate) fn answer_token(&self, about: &str) -> String {
+        let mut signature = self.mac("answer", about);
+        signature.truncate(22);
+        signature
+    }
+
+    /// Whether the token of such a link is ours.
+    pub(crate) fn verify_answer(&self, about: &str, token: &str) -> bool {
+        same(&self.answer_token(about), token)
+    }
+
     fn mac(&self, purpose: &str, text: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(purpose.as_bytes());

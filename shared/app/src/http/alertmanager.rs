@@ -77,7 +77,7 @@ pub(super) async fn handle(
 }
 
 /// A new identity in the form of a random UUID (RFC 9562, version 4).
-fn uuid(random: &[u8; 32]) -> String {
+pub(super) fn uuid(random: &[u8; 32]) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&random[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x40;
@@ -153,7 +153,7 @@ async fn silence(app: &App, caller: &Caller, id: &str, is_delete: bool, now: Tim
         return Ok(refused(StatusCode::UNPROCESSABLE_ENTITY, "silenceID in path must be of type uuid"));
     }
     if is_delete {
-        notify::expire_silence(app, &caller.tenant, id, now).await?;
+        notify::expire_silence(app, &caller.tenant, id, &caller.name, now).await?;
         return Ok(reply::empty(StatusCode::OK));
     }
     let silence = notify::silence(app, &caller.tenant, id, now).await?;

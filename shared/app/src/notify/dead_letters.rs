@@ -245,7 +245,7 @@ impl Desk<'_> {
             return Ok(said(false, note));
         };
         let notification = letter.notification(integration)?;
-        let delivered = self.deliver(tenant.as_str(), &notification).await;
+        let delivered = self.deliver(tenant.as_str(), &notification, None).await;
         let arrived = delivered.outcome.result.is_ok();
         let mut rows = vec![history::row(tenant, &notification, &delivered, self.now)];
         if arrived {

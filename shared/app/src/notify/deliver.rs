@@ -7,7 +7,7 @@ use alerting::notify::{
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use model::ErrorKind;
+use model::{ErrorKind, TenantId};
 use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
 
@@ -18,6 +18,9 @@ use crate::ports::{Address, Content, Delivery, PortError, PortResult, Secret};
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// Most alerts that the buttons of a message are about: Slack keeps 2,000 characters.
+const BUTTON_ALERTS_MAX: usize = 100;
+
 /// What came of one delivery.
 #[derive(Clone, Debug)]
 pub(super) struct Delivered {
@@ -27,10 +30,15 @@ pub(super) struct Delivered {
 }
 
 impl Desk<'_> {
-    /// Delivers one notification.
-    pub(super) async fn deliver(&self, tenant: &str, notification: &Notification) -> Delivered {
+    /// Delivers one notification; whoever reads it may answer it at a link of their own.
+    pub(super) async fn deliver(
+        &self,
+        tenant: &str,
+        notification: &Notification,
+        answer_url: Option<&str>,
+    ) -> Delivered {
         let key = &notification.integration.key;
-        let (result, note) = self.carry(notification).await;
+        let (result, note) = self.carry(tenant, notification, answer_url).await;
         let kind = key.split('/').next().unwrap_or(key);
         self.metrics.notification(kind, result.is_ok());
         let (receiver, reason) = (&notification.receiver, notification.reason);
@@ -46,12 +54,20 @@ impl Desk<'_> {
         Delivered { outcome, note }
     }
 
-    async fn carry(&self, notification: &Notification) -> (Result<(), Failure>, String) {
+    async fn carry(
+        &self,
+        tenant: &str,
+        notification: &Notification,
+        answer_url: Option<&str>,
+    ) -> (Result<(), Failure>, String) {
         if notification.firing.is_empty() && notification.resolved.is_empty() {
             return (Ok(()), "its alerts are forgotten by now".to_owned());
         }
         let carried = async {
-            let delivery = self.delivery(notification).await?;
+            let mut message = self.message(notification);
+            message.answer_url = answer_url.map(str::to_owned);
+            message.buttons = self.buttons(tenant, notification);
+            let delivery = self.delivery(notification, message).await?;
             self.messenger.deliver(&delivery).await
         };
         match tokio::time::timeout(DELIVERY_TIMEOUT, carried).await {
@@ -65,8 +81,7 @@ impl Desk<'_> {
     }
 
     /// What a messenger carries.
-    async fn delivery(&self, notification: &Notification) -> PortResult<Delivery> {
-        let message = self.message(notification);
+    async fn delivery(&self, notification: &Notification, message: Message) -> PortResult<Delivery> {
         let language = notification.integration.language.unwrap_or(self.settings.language);
         let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
         let (address, content) = match &notification.integration.target {
@@ -170,6 +185,15 @@ impl Desk<'_> {
         Ok(headers)
     }
 
+    /// What buttons in Slack are about: the fingerprints of the alerts, where requests from there can be checked.
+    fn buttons(&self, tenant: &str, notification: &Notification) -> Option<String> {
+        let tenant = TenantId::new(tenant).ok()?;
+        self.config.tenants.get(&tenant)?.on_call.slack_signing_secret.as_ref()?;
+        let alerts = notification.firing.iter().take(BUTTON_ALERTS_MAX);
+        let alerts: Vec<String> = alerts.map(|held| held.alert.fingerprint().to_string()).collect();
+        (!alerts.is_empty()).then(|| alerts.join(","))
+    }
+
     fn message(&self, notification: &Notification) -> Message {
         let firing = notification.firing.iter().map(|held| item(held, false));
         let resolved = notification.resolved.iter().map(|held| item(held, true));
@@ -179,6 +203,8 @@ impl Desk<'_> {
             group_labels: notification.group_labels.clone(),
             reason: notification.reason.as_str().to_owned(),
             external_url: self.settings.external_url.clone(),
+            answer_url: None,
+            buttons: None,
             alerts: firing.chain(resolved).collect(),
         }
     }

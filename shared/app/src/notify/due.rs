@@ -11,14 +11,14 @@ use model::{ErrorKind, TenantId, Timestamp};
 
 use super::deliver::Delivered;
 use super::rows::{self, StoredGroup, Timer};
-use super::{Desk, dead_letters, history, load_silences};
+use super::{Desk, dead_letters, escalate, history, load_silences};
 use crate::AppError;
 use crate::ports::{Expect, PortResult, RowRange, RowWrite, Shard, WRITE_ROWS_MAX, range_all};
 
 /// Groups worked on at the same time.
 const GROUPS_AT_ONCE: usize = 16;
 /// How often what came of deliveries is written until it sticks.
-const RECORD_TRIES_MAX: usize = 8;
+pub(super) const RECORD_TRIES_MAX: usize = 8;
 
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.groups += other.groups;
         self.delivered += other.delivered;
         self.failed += other.failed;
@@ -46,9 +46,9 @@ impl Ran {
 }
 
 /// What the groups of a tenant are decided on.
-struct Loaded {
-    alerts: BTreeMap<Fingerprint, Held>,
-    silences: Vec<Silence>,
+pub(super) struct Loaded {
+    pub(super) alerts: BTreeMap<Fingerprint, Held>,
+    pub(super) silences: Vec<Silence>,
 }
 
 impl Desk<'_> {
@@ -77,6 +77,8 @@ impl Desk<'_> {
     /// known, and one that joins later changes the version of its group.
     async fn run_tenant(&self, tenant: &TenantId, timers: &[Timer]) -> PortResult<Ran> {
         let mut due = Vec::new();
+        let (escalations, timers): (Vec<&Timer>, Vec<&Timer>) =
+            timers.iter().partition(|timer| timer.group.starts_with(escalate::TIMER));
         for timer in timers {
             let row = self.state.get(&rows::group_key(tenant, &timer.group), self.now).await?;
             let stored = row.as_ref().map(StoredGroup::read).transpose();
@@ -91,17 +93,30 @@ impl Desk<'_> {
             silences: load_silences(self.state, tenant, self.now).await?,
         };
         let inhibitor = Inhibitor::new(&self.routes(tenant).inhibit_rules, &loaded.alerts, self.now);
+        let calls = self.run_escalations(tenant, &escalations, &loaded, &inhibitor);
+        let (mut ran, called) = futures::join!(self.run_groups(tenant, &due, &loaded, &inhibitor), calls);
+        ran.add(called);
+        Ok(ran)
+    }
+
+    async fn run_groups(
+        &self,
+        tenant: &TenantId,
+        due: &[StoredGroup],
+        loaded: &Loaded,
+        inhibitor: &Inhibitor<'_>,
+    ) -> Ran {
         // A receiver that hangs holds up one of the places, not the others.
         let mut waiting = due.iter();
         let mut works = FuturesUnordered::new();
         let mut ran = Ran::default();
         loop {
             for stored in waiting.by_ref().take(GROUPS_AT_ONCE - works.len()) {
-                works.push(self.run_group_or_leave(tenant, stored, &loaded, &inhibitor));
+                works.push(self.run_group_or_leave(tenant, stored, loaded, inhibitor));
             }
             match works.next().await {
                 Some(done) => ran.add(done),
-                None => return Ok(ran),
+                None => return ran,
             }
         }
     }
@@ -121,7 +136,7 @@ impl Desk<'_> {
     }
 
     /// Removes a timer whose group has another one, or none.
-    async fn drop_timer(&self, timer: &Timer) -> PortResult<()> {
+    pub(super) async fn drop_timer(&self, timer: &Timer) -> PortResult<()> {
         self.state.write(vec![RowWrite::delete(timer.key(), Expect::Any)], self.now).await.map(drop)
     }
 
@@ -153,7 +168,7 @@ impl Desk<'_> {
             }
             Err(error) => return Err(error),
         }
-        let deliveries = plan.notifications.iter().map(|one| self.deliver(tenant.as_str(), one));
+        let deliveries = plan.notifications.iter().map(|one| self.deliver(tenant.as_str(), one, None));
         let delivered = join_all(deliveries).await;
         if !delivered.is_empty() {
             self.record(tenant, claimed, &plan, &delivered).await?;
@@ -217,6 +232,6 @@ impl Desk<'_> {
 }
 
 /// A conflict is decided anew; a store that does not answer may have written, which the next look shows.
-const fn is_worth_another_try(kind: ErrorKind) -> bool {
+pub(super) const fn is_worth_another_try(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::Throttled)
 }

@@ -15,7 +15,7 @@ use crate::AppError;
 use crate::ports::{Expect, RowKey, RowRange, RowWrite, range_all};
 
 const VERSION: u8 = 1;
-const KEPT: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const KEPT: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Longest time range of one question, in days.
 const DAYS_MAX: i64 = 400;
 
@@ -73,11 +73,9 @@ pub(super) fn row(tenant: &TenantId, notification: &Notification, delivered: &De
 /// # Errors
 /// When they cannot be read.
 pub async fn sent(app: &App, tenant: &TenantId, range: TimeRange, now: Timestamp) -> Result<Vec<Sent>, AppError> {
-    let end = range.end.min(now);
-    let first_day = day(range.start.max(Timestamp::from_millis(0))).max(day(end).saturating_sub(DAYS_MAX));
     let mut found = Vec::new();
-    for day in first_day..=day(end) {
-        let rows = RowRange::between(partition(tenant, day), place(range.start), format!("{}~", place(end)));
+    for day in days(range, now) {
+        let rows = RowRange::between(partition(tenant, day), place(range.start), format!("{}~", place(range.end)));
         for row in range_all(app.ports.state.as_ref(), rows, now).await? {
             found.push(read(&row.value)?);
         }
@@ -93,12 +91,18 @@ fn read(value: &[u8]) -> Result<Sent, AppError> {
     }
 }
 
+/// The days of a range that is not longer than about a year and not in the future.
+pub(super) fn days(range: TimeRange, now: Timestamp) -> std::ops::RangeInclusive<i64> {
+    let last = day(range.end.min(now));
+    day(range.start.max(Timestamp::from_millis(0))).max(last.saturating_sub(DAYS_MAX))..=last
+}
+
 /// Days since the epoch.
-fn day(time: Timestamp) -> i64 {
+pub(super) fn day(time: Timestamp) -> i64 {
     time.as_millis().div_euclid(24 * 3_600_000)
 }
 
-fn partition(tenant: &TenantId, day: i64) -> String {
+pub(super) fn partition(tenant: &TenantId, day: i64) -> String {
     let date = jiff::civil::date(1970, 1, 1).saturating_add(jiff::Span::new().days(day));
     format!("h#{tenant}#{date}")
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use alerting::Fingerprint;
 use alerting::notify::{Arrival, Group, GroupKey, Held, Inhibitor, Input};
+use alerting::oncall::{Event, step};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 
+use super::escalate::{self, StoredEscalation};
 use super::rows::{self, StoredGroup};
 use super::{AlertMessage, Desk};
 use crate::ports::{Message, PortResult, WRITE_ROWS_MAX};
@@ -16,6 +18,8 @@ use crate::{App, AppError};
 const TRIES_MAX: usize = 6;
 /// Rows of a group in a write: the group, its timer before and after.
 const GROUP_ROWS: usize = 3;
+/// Rows of an escalation in a write: itself, its timer before and after.
+const ESCALATION_ROWS: usize = 3;
 /// Most bytes of one write, below what a store takes.
 const WRITE_BYTES_TARGET: usize = 2 << 20;
 
@@ -152,7 +156,9 @@ impl Desk<'_> {
             silences: &[],
             now: self.now,
         };
-        let mut intake = Intake { desk: *self, tenant, input, versions, groups, pending: Pending::default() };
+        let escalations = self.escalations(tenant, messages).await?;
+        let pending = Pending::default();
+        let mut intake = Intake { desk: *self, tenant, input, versions, groups, escalations, pending };
         for arrival in &arrivals {
             intake.take(arrival).await?;
         }
@@ -184,6 +190,7 @@ struct Intake<'a> {
     input: Input<'a>,
     versions: BTreeMap<Fingerprint, u64>,
     groups: BTreeMap<String, StoredGroup>,
+    escalations: BTreeMap<String, StoredEscalation>,
     pending: Pending,
 }
 
@@ -192,13 +199,15 @@ struct Intake<'a> {
 struct Pending {
     alerts: BTreeSet<Fingerprint>,
     groups: BTreeSet<String>,
+    escalations: BTreeSet<String>,
     size_bytes: usize,
 }
 
 impl Intake<'_> {
     async fn take(&mut self, arrival: &Arrival) -> PortResult<()> {
         let joined = self.join(arrival);
-        self.make_room(arrival.changed, &joined).await?;
+        let escalated = self.escalate(arrival);
+        self.make_room(arrival.changed, &joined, escalated.is_some()).await?;
         if arrival.changed {
             self.pending.alerts.insert(arrival.held.alert.fingerprint());
             self.pending.size_bytes += 4096;
@@ -212,7 +221,39 @@ impl Intake<'_> {
                 None => drop(self.groups.insert(id, StoredGroup::new(group))),
             }
         }
+        if let Some((id, stored)) = escalated {
+            if self.pending.escalations.insert(id.clone()) {
+                self.pending.size_bytes += stored.escalation.alerts.len() * 160 + 4096;
+            }
+            self.escalations.insert(id, stored);
+        }
         Ok(())
+    }
+
+    /// The escalation of an alert that somebody must answer, where it does not know of it yet.
+    fn escalate(&self, arrival: &Arrival) -> Option<(String, StoredEscalation)> {
+        let (desk, alert) = (&self.desk, &arrival.held.alert);
+        if alert.is_resolved(desk.now) {
+            return None;
+        }
+        let on_call = desk.on_call(self.tenant);
+        let key = escalate::key_of(on_call, &alert.labels)?;
+        let id = key.id();
+        let known = self.escalations.get(&id).cloned();
+        let mut stored = known.unwrap_or_else(|| StoredEscalation::new(key, desk.now));
+        let fingerprint = alert.fingerprint();
+        if stored.escalation.watches(fingerprint, alert.starts_at) {
+            return None;
+        }
+        let event = Event::Fires { alert: fingerprint, starts_at: alert.starts_at };
+        match step(&stored.escalation, event, on_call, self.input.config, desk.now) {
+            Ok(done) => stored.escalation = done.escalation,
+            Err(error) => {
+                tracing::error!(tenant = %self.tenant, %error, "nobody is called about an alert");
+                return None;
+            }
+        }
+        Some((id, stored))
     }
 
     /// The groups of the alert that it changes, by id.
@@ -235,10 +276,16 @@ impl Intake<'_> {
     }
 
     /// Writes what is pending when the next alert would make the write too large.
-    async fn make_room(&mut self, with_alert: bool, joined: &[(String, Group)]) -> PortResult<()> {
+    async fn make_room(
+        &mut self,
+        with_alert: bool,
+        joined: &[(String, Group)],
+        with_escalation: bool,
+    ) -> PortResult<()> {
         let new_groups = joined.iter().filter(|(id, _)| !self.pending.groups.contains(id)).count();
-        let rows = self.pending.alerts.len() + self.pending.groups.len() * GROUP_ROWS;
-        let more = usize::from(with_alert) + new_groups * GROUP_ROWS;
+        let escalations = self.pending.escalations.len() * ESCALATION_ROWS;
+        let rows = self.pending.alerts.len() + self.pending.groups.len() * GROUP_ROWS + escalations;
+        let more = usize::from(with_alert) + new_groups * GROUP_ROWS + usize::from(with_escalation) * ESCALATION_ROWS;
         if rows > 0 && (rows + more > WRITE_ROWS_MAX || self.pending.size_bytes > WRITE_BYTES_TARGET) {
             self.commit().await?;
         }
@@ -254,6 +301,8 @@ impl Intake<'_> {
             units.push(vec![rows::alert_row(self.tenant, held, self.versions.get(fingerprint).copied())]);
         }
         units.extend(pending.groups.iter().map(|id| self.groups[id].rows(self.tenant)));
+        let on_call = self.desk.on_call(self.tenant);
+        units.extend(pending.escalations.iter().map(|id| self.escalations[id].rows(self.tenant, on_call)));
         let mut versions = Vec::new();
         while !units.is_empty() {
             let mut count = 0;
@@ -267,11 +316,17 @@ impl Intake<'_> {
             let written = self.desk.state.write(now.into_iter().flatten().collect(), self.desk.now).await?;
             let mut rest = written.as_slice();
             for size in sizes {
-                versions.push(rest[0]);
+                versions.push(rest.first().copied().unwrap_or(0));
                 rest = &rest[size..];
             }
         }
-        let (of_alerts, of_groups) = versions.split_at(pending.alerts.len());
+        let (of_alerts, rest) = versions.split_at(pending.alerts.len());
+        let (of_groups, of_escalations) = rest.split_at(pending.groups.len());
+        for (id, version) in pending.escalations.iter().zip(of_escalations) {
+            if let Some(stored) = self.escalations.get_mut(id) {
+                stored.written(*version, on_call);
+            }
+        }
         self.versions.extend(pending.alerts.into_iter().zip(of_alerts.iter().copied()));
         for (id, version) in pending.groups.iter().zip(of_groups) {
             if let Some(stored) = self.groups.get_mut(id) {

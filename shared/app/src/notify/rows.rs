@@ -102,11 +102,7 @@ impl StoredGroup {
         if due_at != self.timer {
             let timer = |due_at| Timer { due_at, tenant: tenant.clone(), group: id.clone() };
             rows.extend(self.timer.map(|due_at| RowWrite::delete(timer(due_at).key(), Expect::Any)));
-            rows.extend(
-                due_at.map(|due_at| {
-                    RowWrite::put(timer(due_at).key(), Expect::Any, Bytes::from_static(&[TIMER_VERSION]))
-                }),
-            );
+            rows.extend(due_at.map(|due_at| timer(due_at).row()));
         }
         rows
     }
@@ -131,6 +127,10 @@ impl Timer {
     pub(super) fn key(&self) -> RowKey {
         let sort = format!("{}#{}#{}", Self::place(self.due_at), self.tenant, self.group);
         RowKey::new(timer_partition(Shard::default()), sort)
+    }
+
+    pub(super) fn row(&self) -> RowWrite {
+        RowWrite::put(self.key(), Expect::Any, Bytes::from_static(&[TIMER_VERSION]))
     }
 
     /// Where the timers of a moment stand: milliseconds, so many digits that they sort as numbers do.

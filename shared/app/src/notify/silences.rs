@@ -8,6 +8,7 @@ use std::time::Duration;
 use alerting::notify::{Silence, SilenceState};
 use model::{ErrorKind, TenantId, Timestamp};
 
+use super::acts::{Act, ActKind};
 use super::{load_silences, rows};
 use crate::ports::{Expect, RowWrite};
 use crate::{App, AppError};
@@ -59,7 +60,8 @@ async fn plan(
         let (known, version) = find(app, tenant, &silence.id, now).await?;
         if silence.may_replace(&known, now) {
             let changed = Silence { updated_at: now, ..silence.clone() };
-            return Ok((known.id, vec![row(tenant, &changed, Expect::Version(version))]));
+            let act = Act::of_silence(ActKind::Silenced, &changed, &silence.created_by, now);
+            return Ok((known.id, vec![row(tenant, &changed, Expect::Version(version)), act.row(tenant)]));
         }
         if known.state(now) != SilenceState::Expired {
             writes.push(row(tenant, &known.expired(now), Expect::Version(version)));
@@ -68,21 +70,23 @@ async fn plan(
     let starts_at = silence.starts_at.max(now);
     let new = Silence { id: new_id.to_owned(), starts_at, updated_at: now, ..silence.clone() };
     writes.push(row(tenant, &new, Expect::Absent));
+    writes.push(Act::of_silence(ActKind::Silenced, &new, &new.created_by, now).row(tenant));
     Ok((new.id, writes))
 }
 
-/// Ends a silence now; one that is over stays as it is.
+/// Ends a silence now, by somebody; one that is over stays as it is.
 ///
 /// # Errors
 /// `NotFound` when the id is unknown; otherwise when it cannot be stored.
-pub async fn expire_silence(app: &App, tenant: &TenantId, id: &str, now: Timestamp) -> Result<(), AppError> {
+pub async fn expire_silence(app: &App, tenant: &TenantId, id: &str, by: &str, now: Timestamp) -> Result<(), AppError> {
     for try_number in 1.. {
         let (known, version) = find(app, tenant, id, now).await?;
         if known.state(now) == SilenceState::Expired {
             return Ok(());
         }
+        let act = Act::of_silence(ActKind::Unsilenced, &known, by, now).row(tenant);
         let write = row(tenant, &known.expired(now), Expect::Version(version));
-        match app.ports.state.write(vec![write], now).await {
+        match app.ports.state.write(vec![write, act], now).await {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::Conflict && try_number < TRIES_MAX => {}
             Err(error) => return Err(error.into()),

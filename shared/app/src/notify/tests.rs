@@ -36,6 +36,7 @@ struct Bench {
     config: Config,
     settings: Settings,
     metrics: Metrics,
+    key: SessionKey,
 }
 
 impl Bench {
@@ -54,6 +55,7 @@ impl Bench {
             config: Config::parse(&[("alertmanager.yml", routes)]).unwrap(),
             settings: Settings::default(),
             metrics: Metrics::default(),
+            key: SessionKey::new([7; 32]),
         }
     }
 
@@ -64,6 +66,7 @@ impl Bench {
             config: &self.config,
             settings: &self.settings,
             metrics: &self.metrics,
+            key: &self.key,
             now: Timestamp::from_secs(now),
         }
     }
@@ -571,3 +574,4 @@ async fn why_an_alert_was_told_or_was_not_is_explained() {
         ],
     );
 }
+mod escalations;

@@ -179,6 +179,35 @@ texts! {
         "The link is not whole, or was changed on its way. Ask whoever sent it for it again.";
     LinkExpired => "リンクの有効期限が切れています。送り主に新しいリンクを依頼してください。",
         "The link has expired. Ask whoever sent it for a new one.";
+    LinkUsed => "このリンクは使用済みです。続きはアラートのページで操作してください。",
+        "The link was used already. Go on at the page of alerts.";
+    // Answers to alerts.
+    AnswerTitle => "アラートへの対応", "Answer alerts";
+    AnswerAck => "対応を開始する", "Acknowledge";
+    AnswerSilence => "1時間通知を停止する", "Silence for an hour";
+    AnswerEscalate => "次の担当者に連絡する", "Escalate";
+    AnswerAssign => "担当者を割り当てる", "Assign";
+    AnswerOnce => "このリンクで操作できるのは一度だけです。", "The link works once.";
+    AnswerDone => "記録しました。", "Done, and recorded.";
+    AnswerOver => "対象のアラートはすでに終息しています。", "The alerts are over already.";
+    AnsweredBy => "{0} が対応中", "acknowledged by {0}";
+    AssignedTo => "担当: {0}", "assigned to {0}";
+    NobodyAnswered => "未対応", "nobody has answered";
+    PromiseBroken => "応答期限を超過", "the promised response time has passed";
+    HistoryEvents => "通知と対応の記録", "Notifications and answers";
+    HistorySearch => "検索", "Search";
+    HistoryRule => "ルール", "Rule";
+    HistoryKind => "種類", "Kind";
+    HistoryAuthor => "実行者", "Author";
+    HistoryText => "内容", "What happened";
+    HistoryMatcher => "ラベル条件（例 instance=web-1）", "Label matcher (such as instance=web-1)";
+    RuleRecords => "ルールの評価", "What the rules were worth";
+    RuleFired => "発生", "Fired";
+    RuleActionable => "対応した割合", "Acted on";
+    RuleFlaps => "再発（1時間以内）", "Flaps (within 1 h)";
+    RuleBreaches => "応答期限超過", "Promises broken";
+    RuleAcknowledge => "平均応答時間", "Mean time to acknowledge";
+    RuleResolve => "平均解決時間", "Mean time to resolve";
     ReportOf => "{0} のレポート", "report of {0}";
     MailReportIntro => "{0}（{1}）の日次レポートができました。", "The daily report of {0} ({1}) is ready.";
     MailReportAlerts => "アラート: 発報 {0} 件、解消 {1} 件、継続中 {2} 件",

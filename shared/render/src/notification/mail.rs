@@ -50,6 +50,9 @@ impl Writer<'_> {
         if message.alerts.len() > ALERTS_MAX {
             parts.push(words::more(self.language, message.alerts.len() - ALERTS_MAX));
         }
+        if let Some(link) = &message.answer_url {
+            parts.push(format!("{}: {link}", words::answer(self.language)));
+        }
         let reason = words::reason(self.language, &message.reason);
         parts.push(format!(
             "{}: {reason}\n{}: {}/alerts\n",
@@ -102,6 +105,9 @@ impl Writer<'_> {
                             @for alert in message.alerts.iter().take(ALERTS_MAX) { (self.mail_card(alert)) }
                             @if message.alerts.len() > ALERTS_MAX {
                                 p { (words::more(self.language, message.alerts.len() - ALERTS_MAX)) }
+                            }
+                            @if let Some(link) = &message.answer_url {
+                                p { a style=(LINK) href=(link) { (words::answer(self.language)) } }
                             }
                             p style=(QUIET) {
                                 (words::why(self.language)) ": " (words::reason(self.language, &message.reason)) br;

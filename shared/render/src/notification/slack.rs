@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Item, Message, Writer, cut, distinguishing, words};
+use super::{Item, Kind, Message, Writer, cut, distinguishing, words};
 
 /// Most alerts of a message; the rest is counted.
 const ALERTS_MAX: usize = 10;
@@ -28,6 +28,15 @@ impl Writer<'_> {
             escaped(reason),
             words::all_alerts(self.language)
         )));
+        if let Some(value) = message.buttons.as_ref().filter(|_| message.kind() != Kind::Resolved) {
+            let button = |action: &str| {
+                let text = words::button(self.language, action);
+                json!({"type": "button", "action_id": action, "value": value,
+                    "text": {"type": "plain_text", "text": text}})
+            };
+            let buttons: Vec<Value> = ["ack", "silence", "escalate"].map(button).to_vec();
+            blocks.push(json!({"type": "actions", "elements": buttons}));
+        }
         let mut body = json!({
             "text": escaped(&self.fallback(message, &subject)),
             "attachments": [{"color": message.kind().colour(), "blocks": blocks}],

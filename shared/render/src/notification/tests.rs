@@ -37,6 +37,8 @@ fn message(alerts: Vec<Item>, reason: &str) -> Message {
         group_labels: Labels::from_pairs([("alertname", "cpu_usage")]).unwrap(),
         reason: reason.to_owned(),
         external_url: "http://127.0.0.1:9099".to_owned(),
+        answer_url: None,
+        buttons: None,
         alerts,
     }
 }

@@ -20,8 +20,11 @@ const GSM_EXTENDED: &str = "^{}\\[~]|€";
 impl Writer<'_> {
     /// The text message for a message: what it is, what it is about and, where there is room, where to look.
     pub fn sms(&self, message: &Message) -> String {
-        let link = format!("{}/alerts", message.external_url);
         let lines = self.sms_lines(message);
+        if let Some(link) = &message.answer_url {
+            return with_link(&lines.join("\n"), link);
+        }
+        let link = format!("{}/alerts", message.external_url);
         let with_link = format!("{}\n{link}", lines.join("\n"));
         if Alphabet::of(&with_link).parts(&with_link) <= PARTS_MAX {
             return with_link;
@@ -57,6 +60,13 @@ impl Writer<'_> {
         let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         [which, Some(about)].into_iter().flatten().map(one_line).collect()
     }
+}
+
+/// A text that is cut so far that a link after it is whole: without it nobody can answer.
+fn with_link(text: &str, link: &str) -> String {
+    let whole = |text: &str| format!("{text}\n{link}");
+    let fits = |text: &str| Alphabet::of(&whole(text)).parts(&whole(text)) <= PARTS_MAX;
+    whole(&cut_to(text, fits))
 }
 
 /// What a text message is written in.

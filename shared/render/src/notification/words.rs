@@ -39,6 +39,13 @@ pub(super) fn reason(language: Language, reason: &str) -> &str {
         (Language::Japanese, "some alerts resolved") => "一部のアラートの解決",
         (Language::Japanese, "repeat interval elapsed") => "継続中のアラートの再通知",
         (Language::Japanese, "mute ended") => "通知停止時間帯の終了",
+        (Language::Japanese, "on call") => "オンコール担当者への連絡",
+        (Language::Japanese, "escalated") => "期限内に応答がないためのエスカレーション",
+        (Language::English, "escalated") => "nobody answered in time",
+        (Language::Japanese, "assigned") => "担当者の割り当て",
+        (Language::English, "assigned") => "assigned to you",
+        (Language::Japanese, "unanswered") => "応答のないアラートの一覧",
+        (Language::English, "unanswered") => "nobody answered these yet",
         (Language::Japanese | Language::English, other) => other,
     }
 }
@@ -88,5 +95,26 @@ pub(super) const fn why(language: Language) -> &'static str {
     match language {
         Language::Japanese => "通知の理由",
         Language::English => "Reason",
+    }
+}
+
+/// Where whoever is called answers.
+pub(super) const fn answer(language: Language) -> &'static str {
+    match language {
+        Language::Japanese => "対応する",
+        Language::English => "Answer",
+    }
+}
+
+/// What a button does.
+pub(super) fn button(language: Language, action: &str) -> &str {
+    match (language, action) {
+        (Language::Japanese, "ack") => "対応開始",
+        (Language::English, "ack") => "Acknowledge",
+        (Language::Japanese, "silence") => "1時間停止",
+        (Language::English, "silence") => "Silence 1 h",
+        (Language::Japanese, "escalate") => "エスカレーション",
+        (Language::English, "escalate") => "Escalate",
+        (Language::Japanese | Language::English, other) => other,
     }
 }

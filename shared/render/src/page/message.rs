@@ -84,6 +84,50 @@ pub fn login(login: &Login, language: Language) -> String {
     )
 }
 
+/// An alert that somebody may answer at a link.
+#[derive(Clone, Debug)]
+pub struct AnswerAlert {
+    /// The label `alertname`.
+    pub name: String,
+    /// All labels.
+    pub labels: Vec<(String, String)>,
+    /// Who answered already.
+    pub answered_by: Option<String>,
+}
+
+/// The whole page at which a person answers; its form posts `action` to `path`.
+pub fn answer(path: &str, alerts: &[AnswerAlert], language: Language) -> String {
+    let text = |key: Text| key.in_language(language);
+    let actions = [("ack", Text::AnswerAck), ("silence", Text::AnswerSilence), ("escalate", Text::AnswerEscalate)];
+    card(
+        language,
+        text(Text::AnswerTitle),
+        &html! {
+            @if alerts.is_empty() {
+                p { (text(Text::AnswerOver)) }
+            } @else {
+                ul { @for alert in alerts {
+                    li {
+                        b { (alert.name) } " " (super::label_tokens(&alert.labels))
+                        @if let Some(by) = &alert.answered_by { p.soft { (Text::AnsweredBy.fill(language, &[by])) } }
+                    }
+                } }
+                form.login method="post" action=(path) {
+                    @for (action, label) in actions {
+                        button type="submit" name="action" value=(action) { (text(label)) }
+                    }
+                }
+                p.soft { (text(Text::AnswerOnce)) }
+            }
+        },
+    )
+}
+
+/// The whole page that says that something was done.
+pub fn said(words: &str, language: Language) -> String {
+    card(language, Text::AnswerTitle.in_language(language), &html! { p.is-ok { (State::Ok.icon()) (words) } })
+}
+
 /// The whole page that says what went wrong; `detail` is for the reader and may be empty.
 pub fn problem(problem: Problem, detail: &str, language: Language) -> String {
     let text = |key: Text| key.in_language(language);

@@ -201,16 +201,16 @@ impl Stepper<'_> {
         let now = self.now;
         let Some(page) = self.step.escalation.pages.iter_mut().find(|page| page.sequence == sequence) else { return };
         let is_over = page.decided_at + CALL_TRIED <= now;
-        match result {
-            Err(Failure::Temporary { retry_after }) if !is_over => {
-                for call in page.tries.iter_mut().filter(|call| call.target == *target) {
-                    let pause = back_off(call.count).max(retry_after.unwrap_or_default());
-                    call.next_ms = (now + pause).as_millis();
-                }
-            }
-            Ok(()) | Err(Failure::Temporary { .. } | Failure::Permanent) => {
-                page.tries.retain(|call| call.target != *target)
-            }
+        let is_settled = is_over || matches!(result, Ok(()) | Err(Failure::Permanent));
+        if is_settled {
+            page.tries.retain(|call| call.target != *target);
+        }
+        let retry_after = match result {
+            Err(Failure::Temporary { retry_after }) => retry_after.unwrap_or_default(),
+            Ok(()) | Err(Failure::Permanent) => Duration::ZERO,
+        };
+        for call in page.tries.iter_mut().filter(|call| call.target == *target) {
+            call.next_ms = (now + back_off(call.count).max(retry_after)).as_millis();
         }
         self.step.escalation.pages.retain(|page| !page.tries.is_empty());
     }

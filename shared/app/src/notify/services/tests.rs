@@ -25,6 +25,8 @@ fn message(alerts: Vec<Item>) -> Message {
         group_labels: Labels::from_pairs([("alertname", "cpu")]).unwrap(),
         reason: "first notification".to_owned(),
         external_url: "http://mihari".to_owned(),
+        answer_url: None,
+        buttons: None,
         alerts,
     }
 }
