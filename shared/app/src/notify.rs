@@ -10,6 +10,7 @@
 //! - A delivery that fails is tried again by the timer of its group and holds up no other.
 
 mod acts;
+mod alarms;
 mod answer;
 mod dead_letters;
 mod deliver;
@@ -41,6 +42,7 @@ use crate::ports::{Message, Messenger, PortResult, RowRange, Shard, StateStore, 
 use crate::settings::Settings;
 use crate::{App, AppError};
 pub use acts::{Act, ActKind, acts};
+pub use alarms::alarm_message;
 pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing};
 pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;

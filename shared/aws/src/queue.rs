@@ -1,7 +1,8 @@
 //! The queue behind the alert topic, as its messages come to a function.
 //!
 //! A record holds what [`crate::topic`] published: raw (the subscription's `RawMessageDelivery`), with the id and the
-//! form of the body in attributes of the record, or wrapped by SNS in a JSON envelope that holds the same.
+//! form of the body in attributes of the record, or wrapped by SNS in a JSON envelope that holds the same. A rule of
+//! EventBridge puts changes of CloudWatch's alarms beside them, as they are.
 //!
 //! A batch is answered record by record: what failed comes again alone, and after a few times goes to the queue of dead
 //! letters, where a person finds it.
@@ -111,6 +112,9 @@ fn message(record: Record) -> Result<Message, String> {
     if let Some(id) = attributes(ID_ATTRIBUTE) {
         let encoding = attributes(ENCODING_ATTRIBUTE);
         return Ok(Message { id, body: body(record.body, encoding.as_deref())? });
+    }
+    if let Some(alarm) = app::notify::alarm_message(record.body.as_bytes()) {
+        return alarm.map_err(|error| error.to_string());
     }
     let Ok(envelope) = serde_json::from_str::<Envelope>(&record.body) else {
         return Err(format!("neither the attribute {ID_ATTRIBUTE:?} nor an envelope of SNS"));

@@ -31,7 +31,7 @@ enum Expected {
 use Expected::{Answer, Fails, Http};
 
 /// The events in the order in which they come, and how many minutes after [`NOW`].
-const STORY: [(&str, i64, Expected); 39] = [
+const STORY: [(&str, i64, Expected); 42] = [
     ("ingest/remote-write.json", 0, Http(204, "")),
     ("ingest/remote-write.json", 0, Http(204, "")),
     ("ingest/function-url.json", 0, Http(204, "")),
@@ -74,6 +74,14 @@ const STORY: [(&str, i64, Expected); 39] = [
     // The alert was older than its group waits, so it was told at once; now its group is looked at again.
     ("notify/schedule.json", 8, Answer("{\"delivered\":0,\"failed\":0,\"groups\":1}")),
     ("notify/other-flow.json", 8, Fails("no batch of an SQS queue")),
+    ("notify/queue-alarm.json", 6, Answer("{\"batchItemFailures\":[]}")),
+    (
+        "notify/queue-alarm-broken.json",
+        6,
+        Answer("{\"batchItemFailures\":[{\"itemIdentifier\":\"5b2f1c74-8c2d-4e5b-a184-4c3e7d9f1032\"}]}"),
+    ),
+    // EventBridge sends it to the queue, not to the function.
+    ("notify/alarm.json", 6, Fails("no batch of an SQS queue")),
     ("rollup/schedule.json", 120, Answer("\"hours_built\":1")),
     ("rollup/by-hand.json", 120, Answer("\"hours_built\":0")),
     ("rollup/other-flow.json", 120, Fails("it starts \"ingest\"")),

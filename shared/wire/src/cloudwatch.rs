@@ -8,6 +8,7 @@
 //! job="cloudwatch",region="…"}`. A sample is stamped with the end of its period, when its value came to be true:
 //! CloudWatch itself stamps it with the start.
 
+pub mod alarm;
 pub mod firehose;
 pub mod metric_stream;
 mod names;

@@ -35,6 +35,12 @@ pub enum WireError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// An event about an alarm of CloudWatch.
+    #[error("not a change of a CloudWatch alarm: {reason}")]
+    Alarm {
+        /// What is wrong, and where.
+        reason: String,
+    },
     /// One line of a text.
     #[error("line {line}: {cause}")]
     Text {

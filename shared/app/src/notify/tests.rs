@@ -12,6 +12,8 @@ use crate::memory::{MemoryMessenger, MemoryStateStore};
 use crate::metrics::Metrics;
 use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secret};
 
+mod alarms;
+
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
 route:

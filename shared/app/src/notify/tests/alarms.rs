@@ -1,0 +1,95 @@
+//! Alarms of CloudWatch, from the event of EventBridge to the message.
+
+use super::*;
+
+const EVENT: &str = include_str!("../../../../../events/notify/alarm.json");
+/// When the event says that the alarm fires, in seconds.
+const FIRED: i64 = 1_795_347_180;
+
+/// The event with another state after another one.
+fn event(state: &str, since: &str, before: &str) -> Vec<u8> {
+    let mut event: serde_json::Value = serde_json::from_str(EVENT).unwrap();
+    let detail = &mut event["detail"];
+    detail["previousState"] = detail["state"].clone();
+    detail["previousState"]["value"] = before.into();
+    detail["state"] = serde_json::json!({"value": state, "timestamp": since, "reason": "because"});
+    event["id"] = since.into();
+    event.to_string().into_bytes()
+}
+
+fn read(event: &[u8]) -> (Message, Vec<Alert>) {
+    let message = alarm_message(event).unwrap().unwrap();
+    let body: AlertMessage = serde_json::from_slice(&message.body).unwrap();
+    assert_eq!(body.tenant, "default");
+    (message, body.alerts)
+}
+
+#[test]
+fn an_alarm_is_an_alert_with_what_it_watches_and_what_its_description_says() {
+    let (message, alerts) = read(EVENT.as_bytes());
+    assert_eq!(message.id, "2b4c3f1e-7d0a-4a55-9a2e-6f0b2c1d3e4f");
+    let alert = &alerts[0];
+    let expected = Labels::from_pairs([
+        ("account_id", "123456789012"),
+        ("alarm_arn", "arn:aws:cloudwatch:ap-northeast-1:123456789012:alarm:orders-db-cpu"),
+        ("alertname", "orders-db-cpu"),
+        ("dimension_DBInstanceIdentifier", "orders"),
+        ("job", "cloudwatch"),
+        ("metric_name", "CPUUtilization"),
+        ("namespace", "AWS/RDS"),
+        ("region", "ap-northeast-1"),
+        ("scope", "infra"),
+        ("severity", "critical"),
+        ("team", "dev"),
+    ]);
+    assert_eq!(alert.labels, expected.unwrap());
+    assert_eq!(alert.annotations["description"], "注文DBのCPU使用率");
+    assert!(alert.annotations["reason"].starts_with("Threshold Crossed"));
+    assert_eq!((alert.starts_at, alert.ends_at), (Timestamp::from_millis(FIRED * 1000 + 989), None));
+    assert!(alert.generator_url.ends_with("?region=ap-northeast-1#alarmsV2:alarm/orders-db-cpu"));
+    assert_eq!(alarm_message(b"{\"tenant\": \"default\", \"alerts\": []}"), None);
+    assert!(alarm_message(b"{\"detail-type\": \"CloudWatch Alarm State Change\"}").unwrap().is_err());
+}
+
+#[test]
+fn only_ok_ends_an_alarm_and_missing_data_say_that_nobody_knows() {
+    let later = "2026-11-22T12:33:00.000+0000";
+    let end = Some(Timestamp::from_secs(FIRED + 3600));
+    let cases = [
+        ("OK", "ALARM", Some((end, false))),
+        ("OK", "INSUFFICIENT_DATA", Some((end, false))),
+        ("INSUFFICIENT_DATA", "ALARM", Some((None, true))),
+        ("INSUFFICIENT_DATA", "OK", None),
+        ("ALARM", "INSUFFICIENT_DATA", Some((None, false))),
+    ];
+    for (state, before, expected) in cases {
+        let (_, alerts) = read(&event(state, later, before));
+        let found = alerts.first().map(|alert| (alert.ends_at, alert.annotations.contains_key("mihari/state")));
+        assert_eq!(found, expected, "{before} to {state}");
+    }
+}
+
+const HOOK: &str = "
+route: {receiver: everyone, group_by: [alertname], group_wait: 10s, group_interval: 2m}
+receivers: [{name: everyone, email_configs: [{to: ops@example.com, send_resolved: true}]}]
+global: {smtp_from: mihari@example.com}
+";
+
+#[tokio::test]
+async fn it_is_told_once_and_again_when_it_is_over_and_goes_on_as_long_as_cloudwatch_is_silent() {
+    let bench = Bench::with(HOOK, &FaultPlan::none());
+    let (fired, _) = read(EVENT.as_bytes());
+    for now in [FIRED + 5, FIRED + 6] {
+        let received = bench.receive(std::slice::from_ref(&fired), now).await;
+        assert_eq!((received.alerts, received.failed.len()), (1, 0));
+    }
+    bench.run(FIRED + 30).await;
+    assert_eq!(bench.said().len(), 1);
+    bench.run(FIRED + 3000).await;
+    assert!(bench.said().is_empty(), "nothing new");
+    let (over, _) = read(&event("OK", "2026-11-22T12:33:00.000+0000", "ALARM"));
+    bench.receive(&[over, fired], FIRED + 3605).await;
+    bench.run(FIRED + 4000).await;
+    let said = bench.said();
+    assert!(said.len() == 1 && said[0].contains("RESOLVED"), "the older event changes nothing: {said:?}");
+}
