@@ -8,7 +8,11 @@ TOLERANCE = 1e-9
 
 
 def close(left, right):
+    texts = left, right
     left, right = float(left), float(right)
+    if left == right and texts[0] != texts[1]:
+        # The same number is written in the same way.
+        return left == 0
     if left == right or (math.isnan(left) and math.isnan(right)):
         return True
     return math.isclose(left, right, rel_tol=TOLERANCE)

@@ -102,15 +102,10 @@ def compare_profile(options, folder, profile, samples, end, report):
     with contextlib.ExitStack() as stack:
         prometheus = stack.enter_context(servers.prometheus(options.prometheus, folder, profile))
         mihari = stack.enter_context(servers.mihari(options.mihari, folder, profile))
-        written = [one for one in samples if options.native or not is_native(one)]
         for server in (prometheus, mihari):
-            server.write(written)
+            server.write(samples)
         for question in questions(options.seed, profile, options.queries // 2, end):
             judge(report, profile, question, prometheus, mihari)
-
-
-def is_native(one):
-    return any(isinstance(value, series.Native) for _, value in one.samples)
 
 
 def main():
@@ -119,7 +114,6 @@ def main():
     parser.add_argument("--prometheus", required=True, nargs="+", help="the program, with what starts it before it")
     parser.add_argument("--queries", type=int, default=2000, help="how many, over both profiles")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--native", action="store_true", help="native histograms too")
     options = parser.parse_args()
     end = int(time.time()) // 60 * 60
     samples = series.make(options.seed, end * 1000)

@@ -1,5 +1,7 @@
 //! The query flow: parse, load what the expression selects, evaluate.
 
+#[cfg(test)]
+mod placement;
 mod samples;
 
 use std::sync::Arc;

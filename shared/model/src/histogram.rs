@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub use self::bounds::Schema;
 pub use self::buckets::{BucketSpan, Buckets};
 pub use self::fold::{Folded, MixedSchemas, fold};
+pub use self::text::General;
 
 /// A native histogram: how many observations fell into each bucket, their number and their sum.
 ///

@@ -23,8 +23,8 @@ mod tenant;
 pub use batch::{Batch, BatchBuilder, BatchSeries, InvalidUtf8, TimedHistogram};
 pub use error::ErrorKind;
 pub use histogram::{
-    Bucket, BucketSpan, Buckets, CounterReset, Folded, Histogram, HistogramError, HistogramParts, HistogramSamples,
-    MixedSchemas, Schema, fold as fold_histograms,
+    Bucket, BucketSpan, Buckets, CounterReset, Folded, General, Histogram, HistogramError, HistogramParts,
+    HistogramSamples, MixedSchemas, Schema, fold as fold_histograms,
 };
 pub use labels::{LabelError, Labels, LabelsBuffer, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
 pub use language::Language;

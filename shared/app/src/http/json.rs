@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use model::{Bucket, Histogram, Labels, Sample, Series, Timestamp};
-use promql::{HistogramSample, Output, Value, format_float, push_float};
+use model::{Bucket, General, Histogram, Labels, Sample, Series, Timestamp};
+use promql::{HistogramSample, Output, Value, push_float};
 
 /// `{"status":"success","data":<data>,...}` with the warnings and infos that are there.
 pub(super) fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
@@ -38,8 +38,12 @@ pub(super) fn query_data(output: &Output, time: Timestamp, limit: Option<usize>)
     let mut json = String::new();
     match &output.value {
         Value::Scalar(sample) => {
-            json.push_str(r#"{"resultType":"scalar","result":"#);
-            push_sample(&mut json, *sample);
+            json.push_str(r#"{"resultType":"scalar","result":["#);
+            push_time(&mut json, sample.timestamp);
+            json.push_str(",\"");
+            // In full, however long, unlike what stands in series.
+            push_float(&mut json, sample.value);
+            json.push_str("\"]");
         }
         Value::String(text) => {
             json.push_str(r#"{"resultType":"string","result":["#);
@@ -132,7 +136,7 @@ fn push_series(json: &mut String, series: &Series) {
 fn push_histogram(json: &mut String, time: Timestamp, histogram: &Histogram) {
     json.push('[');
     push_time(json, time);
-    let (count, sum) = (format_float(histogram.count()), format_float(histogram.sum()));
+    let [count, sum] = [histogram.count(), histogram.sum()].map(number);
     write!(json, ",{{\"count\":\"{count}\",\"sum\":\"{sum}\"").expect("a String takes everything");
     let buckets: Vec<Bucket> = histogram.buckets().filter(|bucket| bucket.count != 0.0).collect();
     if !buckets.is_empty() {
@@ -150,7 +154,7 @@ fn push_bucket(json: &mut String, bucket: &Bucket) {
         (false, false) => 2,
         (true, true) => 3,
     };
-    let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_float);
+    let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(number);
     write!(json, "[{inclusive},\"{lower}\",\"{upper}\",\"{count}\"]").expect("a String takes everything");
 }
 
@@ -158,8 +162,25 @@ fn push_sample(json: &mut String, sample: Sample) {
     json.push('[');
     push_time(json, sample.timestamp);
     json.push_str(",\"");
-    push_float(json, sample.value);
+    push_number(json, sample.value);
     json.push_str("\"]");
+}
+
+/// The value of a sample: with an exponent where it would be a long row of zeros.
+fn push_number(json: &mut String, value: f64) {
+    let size = value.abs();
+    if size == 0.0 || (1e-6..1e21).contains(&size) || !size.is_finite() {
+        push_float(json, value);
+    } else {
+        write!(json, "{}", General(value)).expect("a String takes everything");
+    }
+}
+
+/// As the value of a sample is written.
+pub(super) fn number(value: f64) -> String {
+    let mut text = String::new();
+    push_number(&mut text, value);
+    text
 }
 
 /// Seconds with a fraction only where there is one.
@@ -239,11 +260,31 @@ mod tests {
                 r#"{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a\"b"},"values":[[-0.001,"1"],[1,"NaN"]]}]}"#,
             ),
             (Value::Vector(Vec::new()), r#"{"resultType":"vector","result":[]}"#),
+            (Value::Scalar(sample(4000, 1e21)), r#"{"resultType":"scalar","result":[4,"1000000000000000000000"]}"#),
         ];
         for (value, expected) in cases {
             let data = query_data(&output(value), Timestamp::from_secs(4), None);
             assert_eq!(data, expected);
             serde_json::from_str::<serde_json::Value>(&data).unwrap();
+        }
+    }
+
+    #[test]
+    fn values_are_written_as_prometheus_writes_them() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.000_001, "0.000001"),
+            (9.5e-7, "9.5e-07"),
+            (5e-324, "5e-324"),
+            (1e20, "100000000000000000000"),
+            (-1e21, "-1e+21"),
+            (1.5e308, "1.5e+308"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(number(value), expected);
         }
     }
 

@@ -86,6 +86,11 @@ impl Buckets {
 
     /// Buckets by ascending index; empty ones are left out unless they fill a small gap.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (i32, f64)>) -> Self {
+        Self::in_runs(pairs, GAP_MAX)
+    }
+
+    /// Buckets by ascending index, empty ones only in gaps up to a length.
+    fn in_runs(pairs: impl IntoIterator<Item = (i32, f64)>, gap_max: i32) -> Self {
         let mut buckets = Self::default();
         // One past the last bucket.
         let mut end = 0_i32;
@@ -95,7 +100,7 @@ impl Buckets {
             }
             let gap = index.saturating_sub(end);
             match buckets.spans.last_mut() {
-                Some(span) if gap <= GAP_MAX => {
+                Some(span) if gap <= gap_max => {
                     for _ in 0..gap {
                         buckets.counts.push(0.0);
                     }
@@ -140,10 +145,10 @@ impl Buckets {
         Self { spans: self.spans.clone(), counts: self.counts.iter().map(|count| change(*count)).collect() }
     }
 
-    /// Leaves out empty buckets.
+    /// Leaves out empty buckets, all of them: what is multiplied by what is no number would show them.
     pub(super) fn compact(&mut self) {
         if self.counts.contains(&0.0) {
-            *self = Self::from_pairs(self.iter());
+            *self = Self::in_runs(self.iter(), 0);
         }
     }
 }

@@ -95,6 +95,10 @@ fn text_is_that_of_prometheus() {
     let histogram = exponential(0, (0.001, 2.0), &[1.0, 2e21], &[1e-5, 0.0, 2.0]);
     let text = "{count:2e+21, sum:2e+21, [-4,-2):2, [-1,-0.5):1e-05, [-0.001,0.001]:2, (0.5,1]:1, (1,2]:2e+21}";
     assert_eq!(histogram.to_string(), text);
+    let numbers = [(123_456.0, "123456"), (1_234_567.0, "1.234567e+06"), (1e20, "1e+20"), (0.0001, "0.0001")];
+    for (number, text) in numbers.into_iter().chain([(-1.5e-7, "-1.5e-07"), (0.0, "0"), (f64::INFINITY, "+Inf")]) {
+        assert_eq!(General(number).to_string(), text);
+    }
     assert_eq!(custom(&[5.0], &[1.0, 2.0]).to_string(), "{count:3, sum:0, [-Inf,5]:1, (5,+Inf]:2}");
 }
 

@@ -3,7 +3,7 @@
 mod collect;
 mod native;
 
-use model::{Labels, LabelsBuffer, METRIC_NAME};
+use model::{General, Labels, LabelsBuffer, METRIC_NAME};
 
 use super::float::{Mean, Sum};
 use super::interner::Interner;
@@ -163,7 +163,7 @@ impl Evaluator<'_> {
     /// Warns of shares beyond all series.
     fn check_ratios(&mut self, ratios: &[f64], span: Span) {
         for &ratio in ratios.iter().filter(|ratio| ratio.abs() > 1.0) {
-            let shown = crate::value::format_float(ratio);
+            let shown = General(ratio);
             let message = format!("ratio value should be between -1 and 1, got {shown}, capping to {}", ratio.signum());
             self.annotations.warn(span, &message);
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Histogram as Native, Labels, LabelsBuffer, METRIC_NAME};
+use model::{General, Histogram as Native, Labels, LabelsBuffer, METRIC_NAME};
 
 use super::interner::Interner;
 use super::native::quantile::{Skew, fraction as native_fraction, quantile as native_quantile, variance};
@@ -208,8 +208,7 @@ impl Evaluator<'_> {
     fn histograms(&mut self, buckets: &Vector, expr: &Expr) -> Vec<Histogram> {
         let (mut known, mut buffer) = (Interner::default(), LabelsBuffer::default());
         let mut histograms: Vec<Histogram> = Vec::new();
-        let all_numbers = !buckets.has_histograms();
-        let numbers = |row: usize| all_numbers || buckets.row(row).iter().copied().any(is_present);
+        let numbers = |row: usize| buckets.row(row).iter().copied().any(is_present);
         for (row, labels) in buckets.labels.iter().enumerate().filter(|(row, _)| numbers(*row)) {
             let written = labels.get(BUCKET_LABEL).unwrap_or("");
             let Some(upper_bound) = read_bound(written) else {
@@ -413,6 +412,6 @@ fn rank_of(value: f64, buckets: &[Bucket]) -> f64 {
 
 /// A bound as a label's value: with a point or an exponent, so that it is seen to be no integer.
 fn bound_text(value: f64) -> String {
-    let text = crate::value::format_float(value);
-    if value.is_finite() && !text.contains('.') { format!("{text}.0") } else { text }
+    let text = General(value).to_string();
+    if value.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }

@@ -10,7 +10,7 @@ mod trend;
 
 use std::collections::VecDeque;
 
-use model::{Labels, METRIC_NAME, Series, Timestamp};
+use model::{General, Labels, METRIC_NAME, Series, Timestamp};
 
 pub(super) use self::counter::Reach;
 use self::counter::{Counter, extrapolated, instant};
@@ -227,7 +227,7 @@ impl<'a> Evaluator<'a> {
     pub(super) fn check_quantiles(&mut self, quantiles: &[f64], span: Span) {
         for &quantile in quantiles {
             if !(0.0..=1.0).contains(&quantile) {
-                let shown = crate::value::format_float(quantile);
+                let shown = General(quantile);
                 self.annotations.warn(span, &format!("quantile value should be between 0 and 1, got {shown}"));
             }
         }

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::status::{expr, senders};
 use crate::http::Params;
+use crate::http::json::number;
 use crate::http::params::invalid;
 use crate::{App, AppError, exemplars, metadata, query};
 
@@ -20,8 +21,8 @@ pub(super) async fn of_metrics(
     params: &Params,
     now: Timestamp,
 ) -> Result<Json, AppError> {
-    let limit = number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok());
-    let limit_per_metric = number(params, "limit_per_metric")?.filter(|limit| *limit > 0);
+    let limit = whole_number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok());
+    let limit_per_metric = whole_number(params, "limit_per_metric")?.filter(|limit| *limit > 0);
     let limit_per_metric = limit_per_metric.and_then(|limit| usize::try_from(limit).ok());
     let metric = params.get("metric").filter(|metric| !metric.is_empty());
     let mut by_metric: BTreeMap<String, Vec<Json>> = BTreeMap::new();
@@ -45,7 +46,7 @@ pub(super) async fn of_targets(
     params: &Params,
     now: Timestamp,
 ) -> Result<Json, AppError> {
-    let limit = number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let limit = whole_number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let matchers = match params.get("match_target").filter(|text| !text.is_empty()) {
         None => Vec::new(),
         Some(text) => promql::parse_selector(text).map_err(|error| invalid("match_target", &error.to_string()))?,
@@ -111,7 +112,7 @@ pub(super) async fn exemplars(app: &App, tenant: &TenantId, params: &Params, now
         let exemplars = exemplars.iter().map(|one| {
             json!({
                 "labels": object(&one.labels),
-                "value": promql::format_float(one.value),
+                "value": number(one.value),
                 "timestamp": one.timestamp.as_secs_f64(),
             })
         });
@@ -125,7 +126,7 @@ fn object(labels: &Labels) -> Json {
 }
 
 /// A whole number, of which a negative one stands for no limit.
-fn number(params: &Params, name: &str) -> Result<Option<i64>, AppError> {
+fn whole_number(params: &Params, name: &str) -> Result<Option<i64>, AppError> {
     let refuse = || AppError::Invalid(format!("{name} must be a number"));
     params.get(name).filter(|text| !text.is_empty()).map(|text| text.parse().map_err(|_| refuse())).transpose()
 }

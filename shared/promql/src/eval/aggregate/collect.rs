@@ -3,14 +3,14 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of the aggregations")]
 
 use hashbrown::HashMap;
-use model::Labels;
+use model::{General, Labels};
 use xxhash_rust::xxh64::xxh64;
 
 use super::super::float::quantile;
 use super::super::vector::{ABSENT, Grid, Vector, is_present};
 use super::super::{Evaluator, Result_};
 use super::Groups;
-use crate::ast::{AggregateOp, Aggregation};
+use crate::ast::{AggregateOp, Aggregation, Grouping};
 use crate::error::EvalError;
 use crate::value::format_float;
 
@@ -25,12 +25,12 @@ pub(super) fn check_parameters(op: AggregateOp, parameters: &[f64]) -> Result_<(
                 "Parameter value is NaN".to_owned()
             }
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK if parameter >= 9.223_372_036_854_775e18 => {
-                format!("Scalar value {} overflows int64", format_float(parameter))
+                format!("Scalar value {} overflows int64", General(parameter))
             }
             AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK
                 if !takes_none && parameter <= -9.223_372_036_854_775e18 =>
             {
-                format!("Scalar value {} underflows int64", format_float(parameter))
+                format!("Scalar value {} underflows int64", General(parameter))
             }
             _ => continue,
         };
@@ -213,6 +213,9 @@ impl Evaluator<'_> {
         };
         let vector = self.vector(&aggregation.expr, grid)?;
         let groups = Groups::new(&vector, &aggregation.grouping);
+        // The values' label is left out like any other.
+        let is_left_out = matches!(&aggregation.grouping, Grouping::Without(names) if names.contains(&name));
+        let name = if is_left_out { None } else { Some(name) };
         let mut counts = Counts { groups: &groups, name, numbers: HashMap::new(), vector: Vector::new(vector.steps) };
         for row in 0..vector.rows() {
             for (step, &value) in vector.row(row).iter().enumerate().filter(|(_, value)| is_present(**value)) {
@@ -245,8 +248,8 @@ impl Evaluator<'_> {
 /// How often each value occurs in each group.
 struct Counts<'a> {
     groups: &'a Groups,
-    /// The label that says which value.
-    name: String,
+    /// The label that says which value, unless it is to be left out.
+    name: Option<String>,
     /// Rows by group and bits of the value.
     numbers: HashMap<(usize, u64), usize>,
     vector: Vector,
@@ -255,8 +258,11 @@ struct Counts<'a> {
 impl Counts<'_> {
     /// The row of a value that occurs for the first time, in the group of a row.
     fn start(&mut self, row: usize, value: &str) -> Result_<usize> {
-        let labels = self.groups.labels[self.groups.of_row[row]].to_builder().set(&self.name, value).build();
-        self.vector.push_absent(labels.map_err(|error| EvalError::execution(error.to_string()))?, false);
+        let mut labels = self.groups.labels[self.groups.of_row[row]].to_builder();
+        if let Some(name) = &self.name {
+            labels.set(name, value);
+        }
+        self.vector.push_absent(labels.build().map_err(|error| EvalError::execution(error.to_string()))?, false);
         Ok(self.vector.rows() - 1)
     }
 
