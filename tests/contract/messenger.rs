@@ -64,6 +64,7 @@ fn mail(key: &str, to: &[&str]) -> Delivery {
             subject: "【警告】CPU 使用率".to_owned(),
             text: "CPU 使用率が高い".to_owned(),
             html: "<p>CPU 使用率が高い</p>".to_owned(),
+            thread: None,
         },
         time: Timestamp::from_secs(1_700_000_000),
     }

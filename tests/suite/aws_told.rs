@@ -71,7 +71,8 @@ fn webhook(url: Secret) -> Delivery {
 fn mail(to: &[&str]) -> Delivery {
     let to = to.iter().map(|&mailbox| mailbox.to_owned()).collect();
     let address = Address::Email { from: "Mihari <mihari@mihari.invalid>".to_owned(), to, smarthost: None };
-    let content = Content::Email { subject: "s".to_owned(), text: "t".to_owned(), html: "<p>t</p>".to_owned() };
+    let content =
+        Content::Email { subject: "s".to_owned(), text: "t".to_owned(), html: "<p>t</p>".to_owned(), thread: None };
     delivery(address, content)
 }
 

@@ -444,6 +444,8 @@ pub enum Content {
         text: String,
         /// The HTML part.
         html: String,
+        /// What mails must share to be shown as one thread; none for a mail that stands alone.
+        thread: Option<String>,
     },
     /// A plain text for telephones and topics.
     Text {

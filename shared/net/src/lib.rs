@@ -105,8 +105,8 @@ impl NetMessenger {
                 let url = reveal(url).await?;
                 self.webhooks.post(&url, headers, body, &delivery.idempotency_key).await
             }
-            (Address::Email { from, to, smarthost }, Content::Email { subject, text, html }) => {
-                let letter = mail::Letter { from, to, subject, text, html };
+            (Address::Email { from, to, smarthost }, Content::Email { subject, text, html, thread }) => {
+                let letter = mail::Letter { from, to, subject, text, html, thread: thread.as_deref() };
                 let composed = mail::compose(&letter, &delivery.idempotency_key, delivery.time)?;
                 match smarthost {
                     Some(smarthost) => smtp::send(&composed, smarthost, &self.guard, &self.settings).await,

@@ -37,7 +37,7 @@ impl std::fmt::Debug for Mail {
 /// # Errors
 /// `Invalid` when the delivery is no mail, or a mailbox in it is none.
 pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
-    let (Address::Email { from, to, .. }, Content::Email { subject, text, html }) =
+    let (Address::Email { from, to, .. }, Content::Email { subject, text, html, thread }) =
         (&delivery.address, &delivery.content)
     else {
         return Err(invalid("the delivery is no mail"));
@@ -50,7 +50,7 @@ pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
             Mailbox::new(named.name, address).to_string()
         }
     };
-    let letter = Letter { from: &from, to, subject, text, html };
+    let letter = Letter { from: &from, to, subject, text, html, thread: thread.as_deref() };
     let message = compose(&letter, &delivery.idempotency_key, delivery.time)?;
     let envelope = message.envelope();
     Ok(Mail {
@@ -68,6 +68,7 @@ pub(crate) struct Letter<'a> {
     pub(crate) subject: &'a str,
     pub(crate) text: &'a str,
     pub(crate) html: &'a str,
+    pub(crate) thread: Option<&'a str>,
 }
 
 /// Says that no person wrote it, so that absence notices stay away (RFC 3834).
@@ -94,7 +95,13 @@ pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestam
     let from: Mailbox = letter.from.parse().map_err(|_| invalid("the sender is no mailbox"))?;
     let hash = xxh3_128(idempotency_key.as_bytes());
     let id = format!("<{hash:032x}@{}>", from.email.domain());
+    let root =
+        letter.thread.map(|thread| format!("<{:032x}.thread@{}>", xxh3_128(thread.as_bytes()), from.email.domain()));
     let mut message = Message::builder().from(from).subject(one_line(letter.subject)).message_id(Some(id));
+    if let Some(root) = root {
+        // No mail has this id: all of them answer it, so that none of them need be the first.
+        message = message.in_reply_to(root.clone()).references(root);
+    }
     for (index, mailbox) in letter.to.iter().enumerate() {
         let problem = || invalid(format!("recipient {} of {} is no mailbox", index + 1, letter.to.len()));
         message = message.to(mailbox.parse().map_err(|_| problem())?);
@@ -148,6 +155,7 @@ mod tests {
             subject,
             text,
             html: "<p>CPU 使用率が <b>90 %</b> を超えました。</p>",
+            thread: None,
         }
     }
 
@@ -177,7 +185,12 @@ mod tests {
                 to: vec!["運用 <ops@example.com>".to_owned()],
                 smarthost: None,
             },
-            content: Content::Email { subject: "report".to_owned(), text: "CPU".to_owned(), html: html.to_owned() },
+            content: Content::Email {
+                subject: "report".to_owned(),
+                text: "CPU".to_owned(),
+                html: html.to_owned(),
+                thread: None,
+            },
             time: Timestamp::from_secs(1_700_000_000),
         };
         let mail = mime(&delivery, Some("watch@example.com")).unwrap();
@@ -188,6 +201,24 @@ mod tests {
         insta::assert_snapshot!(String::from_utf8(mail.bytes).unwrap().replace("\r\n", "\n"));
         let error = mime(&delivery, Some("watch")).unwrap_err();
         assert_eq!(error.to_string(), "messenger deliver: the sender is no mailbox");
+    }
+
+    #[test]
+    fn mails_of_a_thread_answer_the_same_message() {
+        let to = ["ops@example.com".to_owned()];
+        let headers = |key: &str, thread: Option<&'static str>| {
+            let mail = compose(&Letter { thread, ..letter(&to, "s") }, key, Timestamp::default()).unwrap();
+            let text = String::from_utf8(mail.formatted()).unwrap();
+            let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            (of("In-Reply-To: "), of("References: "), of("Message-ID: ").unwrap())
+        };
+        let (first, second, other) = (headers("1", Some("g")), headers("2", Some("g")), headers("3", Some("h")));
+        assert_eq!((&first.0, &first.1), (&second.0, &second.1));
+        assert!(first.0.as_ref().is_some_and(|id| id.starts_with('<') && id.ends_with(".thread@example.com>")));
+        assert_eq!(first.0, first.1);
+        assert_ne!(first.2, second.2);
+        assert_ne!(first.0, other.0);
+        assert_eq!(headers("4", None).0, None);
     }
 
     #[test]

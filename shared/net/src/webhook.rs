@@ -179,6 +179,8 @@ async fn taken(status: StatusCode, response: Response) -> PortResult<Receipt> {
     let code = answer["error"].as_str().filter(|code| is_plain(code.as_bytes())).unwrap_or("no reason");
     let kind = match code {
         "ratelimited" | "rate_limited" => ErrorKind::Throttled,
+        // The message that was to be changed or answered is gone, or too old for it.
+        "message_not_found" | "thread_not_found" | "cant_update_message" | "edit_window_closed" => ErrorKind::NotFound,
         "fatal_error" | "internal_error" | "request_timeout" | "service_unavailable" => ErrorKind::Unavailable,
         _ => ErrorKind::Invalid,
     };

@@ -101,6 +101,9 @@ pub struct IntegrationState {
     pub intent: Option<Intent>,
     /// Whether a calendar kept something back from it since it was told anything.
     pub out_of_hours: bool,
+    /// What its destination calls the message of this occurrence, where it can be changed or answered; forgotten with
+    /// the last alert that fires.
+    pub reference: Option<String>,
 }
 
 /// What an integration was told last: the notification log.
@@ -176,6 +179,8 @@ pub struct Outcome {
     pub sequence: u64,
     /// How it failed, if it did.
     pub result: Result<(), Failure>,
+    /// What the destination calls the message, where it can be changed later.
+    pub reference: Option<String>,
 }
 
 /// How a delivery failed.
@@ -301,6 +306,8 @@ impl IntegrationState {
         let Some(mut intent) = self.intent.take_if(|intent| intent.sequence == outcome.sequence) else { return };
         match outcome.result {
             Ok(()) => {
+                let still_fires = !intent.firing.is_empty();
+                self.reference = outcome.reference.clone().or_else(|| self.reference.take()).filter(|_| still_fires);
                 self.log = Some(intent.into_entry(now));
                 self.out_of_hours = false;
             }

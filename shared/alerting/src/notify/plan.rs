@@ -172,6 +172,8 @@ pub struct Notification {
     pub decided_at: Timestamp,
     /// Which try it is since the group last looked at its alerts, counted from 1.
     pub tries: u32,
+    /// What the destination calls the message of this occurrence that it got before.
+    pub reference: Option<String>,
     /// The group's key as Alertmanager prints it.
     pub group_key: String,
     /// The labels that make the group.
@@ -448,6 +450,7 @@ impl<'a> Planner<'a> {
             reason: intent.reason,
             decided_at: intent.decided_at,
             tries: intent.tries,
+            reference: self.group.integrations.get(&integration.key).and_then(|state| state.reference.clone()),
             group_key: self.group.key.text(),
             group_labels: self.group.key.labels.clone(),
             firing: shown(&intent.firing),

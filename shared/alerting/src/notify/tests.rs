@@ -108,6 +108,7 @@ impl Bench {
             } else {
                 Ok(())
             },
+            reference: None,
         };
         let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
         self.group.record(&outcomes, &plan.leaving, secs(now));
@@ -384,6 +385,7 @@ fn a_destination_that_asks_to_be_left_alone_is_and_no_other_waits_for_it() {
         integration: one.integration.key.clone(),
         sequence: one.sequence,
         result: if one.integration.key == "slack/0" { asks(900) } else { Ok(()) },
+        reference: None,
     };
     let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
     bench.group.record(&outcomes, &plan.leaving, secs(1030));
@@ -407,11 +409,43 @@ fn a_destination_that_asks_to_be_left_alone_is_and_no_other_waits_for_it() {
             integration: one.integration.key.clone(),
             sequence: one.sequence,
             result: asks(seconds),
+            reference: None,
         };
         let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
         bench.group.record(&outcomes, &plan.leaving, secs(5000));
         assert_eq!(bench.group.integrations["slack/0"].intent.as_ref().unwrap().attempt, expected);
     }
+}
+
+#[test]
+fn what_a_destination_calls_its_message_is_known_until_all_has_ended() {
+    let mut bench = Bench::new();
+    bench.fire("a", 100);
+    let deliver = |bench: &mut Bench, now: i64, reference: Option<&str>| {
+        let plan = bench.plan(now);
+        bench.group = plan.group;
+        let known: Vec<Option<String>> = plan.notifications.iter().map(|one| one.reference.clone()).collect();
+        let outcome = |one: &Notification| Outcome {
+            integration: one.integration.key.clone(),
+            sequence: one.sequence,
+            result: Ok(()),
+            reference: reference.map(str::to_owned),
+        };
+        let outcomes: Vec<Outcome> = plan.notifications.iter().map(outcome).collect();
+        bench.group.record(&outcomes, &plan.leaving, secs(now));
+        bench.group = Group::decode(&bench.group.encode()).unwrap();
+        known
+    };
+    let known = Some("C1/1.0".to_owned());
+    assert_eq!(deliver(&mut bench, 130, known.as_deref()), [None, None]);
+    bench.fire("b", 200);
+    assert_eq!(deliver(&mut bench, 430, None), [known.clone(), known.clone()], "one that names none keeps the first");
+    for host in ["a", "b"] {
+        bench.resolve(host, if host == "a" { 100 } else { 200 }, 500);
+    }
+    assert_eq!(deliver(&mut bench, 730, None), [known], "to who hears of ends");
+    bench.fire("a", 800);
+    assert_eq!(deliver(&mut bench, 830, None).last(), Some(&None), "the next occurrence has a message of its own");
 }
 
 #[test]
@@ -480,7 +514,12 @@ fn an_alert_that_changes_during_a_delivery_is_not_lost() {
     let outcomes: Vec<Outcome> = claimed
         .notifications
         .iter()
-        .map(|one| Outcome { integration: one.integration.key.clone(), sequence: one.sequence, result: Ok(()) })
+        .map(|one| Outcome {
+            integration: one.integration.key.clone(),
+            sequence: one.sequence,
+            result: Ok(()),
+            reference: None,
+        })
         .collect();
     bench.group.record(&outcomes, &claimed.leaving, secs(432));
     assert_eq!(bench.group.members.len(), 1);

@@ -94,7 +94,7 @@ async fn calls_become_the_units_that_are_billed() {
 async fn people_are_counted_one_by_one() {
     let (app, ledger) = process(&memory(), "test");
     let text = Content::Text { subject: None, text: "down".to_owned() };
-    let mail = Content::Email { subject: String::new(), text: String::new(), html: String::new() };
+    let mail = Content::Email { subject: String::new(), text: String::new(), html: String::new(), thread: None };
     let two = vec!["a".to_owned(), "b".to_owned()];
     let url = Secret::Inline("https://example.org".to_owned());
     let cases = [

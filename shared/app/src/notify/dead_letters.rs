@@ -167,6 +167,7 @@ impl DeadLetter {
             reason: self.reason,
             decided_at: Timestamp::from_millis(self.decided_at_ms),
             tries: 1,
+            reference: None,
             group_key: self.group_key.clone(),
             group_labels,
             firing: self.firing.clone(),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use alerting::notify::{
-    Authorization, Failure, Held, Http, Notification, Outcome, PagerDutyKey, SlackDoor, SnsTarget, Target,
+    Authorization, Failure, Held, Http, Notification, Outcome, PagerDutyKey, Reason, Slack, SlackDoor, SnsTarget,
+    Target, Thread,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -13,7 +14,7 @@ use render::notification::{Item, Message, Writer, webhook};
 
 use super::services::{self, Said};
 use super::{Desk, TEMPLATES};
-use crate::ports::{Address, Content, Delivery, PortError, PortResult, Secret};
+use crate::ports::{Address, Content, Delivery, PortError, PortResult, Receipt, Secret};
 
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
@@ -38,7 +39,7 @@ impl Desk<'_> {
         answer_url: Option<&str>,
     ) -> Delivered {
         let key = &notification.integration.key;
-        let (result, note) = self.carry(tenant, notification, answer_url).await;
+        let (result, note, reference) = self.carry(tenant, notification, answer_url).await;
         let kind = key.split('/').next().unwrap_or(key);
         self.metrics.notification(kind, result.is_ok());
         let (receiver, reason) = (&notification.receiver, notification.reason);
@@ -50,7 +51,7 @@ impl Desk<'_> {
             }
             Err(_) => tracing::debug!(tenant, receiver, integration = %key, %reason, note, "notification failed again"),
         }
-        let outcome = Outcome { integration: key.clone(), sequence: notification.sequence, result };
+        let outcome = Outcome { integration: key.clone(), sequence: notification.sequence, result, reference };
         Delivered { outcome, note }
     }
 
@@ -59,24 +60,88 @@ impl Desk<'_> {
         tenant: &str,
         notification: &Notification,
         answer_url: Option<&str>,
-    ) -> (Result<(), Failure>, String) {
+    ) -> (Result<(), Failure>, String, Option<String>) {
         if notification.firing.is_empty() && notification.resolved.is_empty() {
-            return (Ok(()), "its alerts are forgotten by now".to_owned());
+            return (Ok(()), "its alerts are forgotten by now".to_owned(), None);
         }
         let carried = async {
             let mut message = self.message(notification);
             message.answer_url = answer_url.map(str::to_owned);
             message.buttons = self.buttons(tenant, notification);
-            let delivery = self.delivery(notification, message).await?;
-            self.messenger.deliver(&delivery).await
+            if let Target::Slack(slack) = &notification.integration.target
+                && slack.update
+            {
+                return self.carry_updating(notification, message, slack).await;
+            }
+            self.messenger.deliver(&self.delivery(notification, message).await?).await
         };
         match tokio::time::timeout(DELIVERY_TIMEOUT, carried).await {
-            Ok(Ok(receipt)) => (Ok(()), receipt.note),
-            Ok(Err(error)) => (Err(failure(&error)), error.to_string()),
+            Ok(Ok(receipt)) => (Ok(()), receipt.note, receipt.reference),
+            Ok(Err(error)) => (Err(failure(&error)), error.to_string(), None),
             Err(_) => (
                 Err(Failure::Temporary { retry_after: None }),
                 format!("no answer within {} s", DELIVERY_TIMEOUT.as_secs()),
+                None,
             ),
+        }
+    }
+
+    /// Tells a channel of Slack by one message of the group that is changed, and by short answers to it, which people
+    /// are notified of: a change alone is silent. Where the message is gone, there is a new one.
+    async fn carry_updating(
+        &self,
+        notification: &Notification,
+        message: Message,
+        slack: &Slack,
+    ) -> PortResult<Receipt> {
+        let new = self.delivery(notification, message).await?;
+        let known = notification.reference.as_deref().and_then(|reference| reference.split_once('/'));
+        let (Some((channel, ts)), SlackDoor::WebApi { url, .. }) = (known, &slack.door) else {
+            return self.messenger.deliver(&new).await;
+        };
+        let to = |method: &str| Secret::new(url.replace("chat.postMessage", method));
+        let with = |fields: &[(&str, &str)], content: &Content| {
+            let Content::Json(json) = content else { return content.clone() };
+            let mut body: serde_json::Value = serde_json::from_str(json).expect("it was written as JSON");
+            for (name, value) in fields {
+                body[*name] = (*value).into();
+            }
+            Content::Json(body.to_string())
+        };
+        let step = |method: &str, content: Content, key: String| {
+            let mut delivery = Delivery { content, idempotency_key: key, ..new.clone() };
+            if let Address::Webhook { url, .. } = &mut delivery.address {
+                *url = to(method);
+            }
+            delivery
+        };
+        let key = &notification.idempotency_key;
+        let change = with(&[("channel", channel), ("ts", ts)], &new.content);
+        match self.messenger.deliver(&step("chat.update", change, format!("{key}/update"))).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.messenger.deliver(&new).await,
+            changed if notification.reason == Reason::RepeatIntervalElapsed => return changed,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let language = notification.integration.language.unwrap_or(self.settings.language);
+        let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
+        let text = writer.slack_answer(&self.message(notification));
+        let answer = serde_json::json!({ "channel": channel, "thread_ts": ts, "text": text });
+        let answer = step("chat.postMessage", Content::Json(answer.to_string()), format!("{key}/answer"));
+        let receipt = self.messenger.deliver(&answer).await?;
+        // The message that is changed stays the first one, not the answer.
+        Ok(Receipt { reference: notification.reference.clone(), ..receipt })
+    }
+
+    /// What the mails about a group share.
+    fn mail_thread(&self, notification: &Notification, thread: Thread) -> String {
+        let group = format!("{}\n{}", notification.receiver, notification.group_key);
+        match thread {
+            Thread::Group => group,
+            Thread::Day => {
+                let day = Zone::of(&self.settings.time_zone).date_time(notification.decided_at);
+                format!("{group}\n{}", day.split(' ').next().unwrap_or(""))
+            }
         }
     }
 
@@ -92,7 +157,8 @@ impl Desk<'_> {
                     to: email.to.clone(),
                     smarthost: email.smarthost.clone(),
                 };
-                (address, Content::Email { subject: mail.subject, text: mail.text, html: mail.html })
+                let thread = email.thread.map(|thread| self.mail_thread(notification, thread));
+                (address, Content::Email { subject: mail.subject, text: mail.text, html: mail.html, thread })
             }
             Target::Sns(sns) => match &sns.to {
                 SnsTarget::Phone(number) => {

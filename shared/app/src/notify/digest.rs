@@ -150,6 +150,7 @@ impl Desk<'_> {
             reason: Reason::Digest,
             decided_at: Timestamp::from_millis(told.due_ms),
             tries: 1,
+            reference: None,
             group_key: "on-call/digest:{}".to_owned(),
             group_labels: Labels::empty(),
             firing: unanswered.values().cloned().collect(),

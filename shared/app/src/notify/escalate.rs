@@ -322,6 +322,7 @@ impl Desk<'_> {
         }
         let tries = page.tries.iter().find(|call| call.target == *target).map_or(1, |call| call.count);
         let notification = Notification {
+            reference: None,
             receiver,
             integration,
             sequence: *sequence,

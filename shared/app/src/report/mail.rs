@@ -150,7 +150,7 @@ fn delivery(
     Delivery {
         idempotency_key: format!("report-{tenant}-daily-{}", id.replace('/', "-")),
         address: Address::Email { from, to: daily.mail_to.clone(), smarthost },
-        content: Content::Email { subject: mail.subject, text: mail.text, html: mail.html },
+        content: Content::Email { subject: mail.subject, text: mail.text, html: mail.html, thread: None },
         time: now,
     }
 }

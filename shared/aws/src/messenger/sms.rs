@@ -3,7 +3,7 @@
 //! SNS takes a text message that it will never send: to a number whose owner has opted out, to one that is not
 //! verified while the account is in the sandbox. So both are asked about before the first message to a number, once an
 //! hour at most; where the role may not ask, the message is sent all the same. What the account's spending limit stops
-//! is dropped by SNS without a word to us: its own metric `SMSMonthToDateSpentUSD` tells.
+//! is dropped by SNS without a word to us: its own metric `SMSMonthToDateSpentUSD` tells, and is asked with the rest.
 //!
 //! Source: "Mobile text messaging with Amazon SNS" of the AWS documentation.
 
@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use app::ports::{PortError, PortResult, Receipt};
+use aws_sdk_cloudwatch::types::Statistic;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::types::{MessageAttributeValue, SmsSandboxPhoneNumberVerificationStatus};
+use aws_smithy_types::DateTime;
 use model::ErrorKind;
 
 use super::{DELIVER, invalid};
@@ -25,6 +27,10 @@ use crate::runtime::MessageSettings;
 const TEXT_BYTES_MAX: usize = 1600;
 /// How long an answer about a number is believed.
 const ASKED_EVERY: Duration = Duration::from_secs(3600);
+/// The attribute that holds what may be spent on text messages in a month, in dollars.
+const SPEND_LIMIT: &str = "MonthlySpendLimit";
+/// How far back the newest figure of what was spent is looked for: the metric comes once in a while.
+const SPENT_WITHIN_SECS: i64 = 24 * 3600;
 /// Most pages of verified numbers that are read.
 const SANDBOX_PAGES_MAX: usize = 10;
 
@@ -39,6 +45,7 @@ fn never(reason: &str) -> Problem {
 #[derive(Clone, Debug)]
 pub(super) struct SnsSms {
     client: Client,
+    cloudwatch: aws_sdk_cloudwatch::Client,
     clients: Clients,
     attributes: Vec<(&'static str, MessageAttributeValue)>,
     /// When a number was last found to be reachable, in microseconds since the epoch.
@@ -56,6 +63,7 @@ impl SnsSms {
         }
         Self {
             client: Client::new(clients.sdk_config()),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(clients.sdk_config()),
             clients: clients.clone(),
             attributes,
             reachable: Arc::default(),
@@ -117,8 +125,42 @@ impl SnsSms {
             let message = "the account is in the sandbox for text messages, and the number is not verified there";
             return Err(never(message));
         }
+        if let Some((spent, limit)) = self.spent(now).await
+            && spent >= limit
+        {
+            let message = format!("the account has spent its monthly limit of ${limit} on text messages");
+            return Err((ErrorKind::Unavailable, message));
+        }
         self.reachable.lock().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), now);
         Ok(())
+    }
+
+    /// What was spent on text messages this month and what may be, in dollars; `None` where nobody says.
+    async fn spent(&self, now_micros: u64) -> Option<(f64, f64)> {
+        let attributes = self.client.get_sms_attributes().attributes(SPEND_LIMIT).send().await;
+        let attributes = match attributes {
+            Ok(attributes) => attributes,
+            Err(error) => {
+                tracing::warn!(reason = failure::describe(&error), "nobody says what may be spent on text messages");
+                return None;
+            }
+        };
+        let limit: f64 = attributes.attributes().and_then(|all| all.get(SPEND_LIMIT))?.parse().ok()?;
+        let now_secs = i64::try_from(now_micros / 1_000_000).ok()?;
+        let asked = self.cloudwatch.get_metric_statistics().namespace("AWS/SNS").metric_name("SMSMonthToDateSpentUSD");
+        let asked = asked.statistics(Statistic::Maximum).period(300);
+        let asked =
+            asked.start_time(DateTime::from_secs(now_secs - SPENT_WITHIN_SECS)).end_time(DateTime::from_secs(now_secs));
+        match asked.send().await {
+            Ok(found) => {
+                let newest = found.datapoints().iter().max_by_key(|point| point.timestamp().map(DateTime::secs));
+                Some((newest.and_then(|point| point.maximum())?, limit))
+            }
+            Err(error) => {
+                tracing::warn!(reason = failure::describe(&error), "nobody says what was spent on text messages");
+                None
+            }
+        }
     }
 
     async fn is_sandboxed(&self) -> bool {

@@ -65,6 +65,7 @@ fn mail(smarthost: &str) -> Delivery {
             subject: "【警告】CPU".to_owned(),
             text: "高い\n.\n行".to_owned(),
             html: "<p>高い</p>".to_owned(),
+            thread: None,
         },
         time: Timestamp::from_secs(1_700_000_000),
     }

@@ -47,6 +47,13 @@ impl Writer<'_> {
         body.to_string()
     }
 
+    /// The text that answers a message of Slack which was changed: what is new, in two lines.
+    pub fn slack_answer(&self, message: &Message) -> String {
+        let subject = self.subject(message);
+        let reason = words::reason(self.language, &message.reason);
+        format!("*{}*\n{} · {}", escaped(&subject), self.counts(message), escaped(reason))
+    }
+
     /// What stands in a list of messages and is read aloud: subject and first description.
     fn fallback(&self, message: &Message, subject: &str) -> String {
         let description = message.alerts.first().and_then(|alert| {

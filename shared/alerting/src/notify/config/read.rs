@@ -444,12 +444,7 @@ fn note_what_is_not_done(fields: &Fields<'_>, target: &Target) {
     let note = |what: &str| fields.notes.unheeded(fields.place, what);
     let is_template = |text: &String| text.contains("{{");
     let has_own_texts = match target {
-        Target::Slack(slack) => {
-            if slack.update {
-                note("`update_message` is not heeded: each notification is a message of its own");
-            }
-            slack.look != SlackLook::default()
-        }
+        Target::Slack(slack) => slack.look != SlackLook::default(),
         Target::Webhook(hook) => hook.payload.is_some(),
         Target::Sns(sns) => sns.subject.is_some() || sns.message.is_some(),
         Target::Email(mail) => {
@@ -457,7 +452,7 @@ fn note_what_is_not_done(fields: &Fields<'_>, target: &Target) {
                 note("how to speak with the mail server is not heeded");
             }
             let is_further = mail.headers.keys().any(|name| name != "Content-Language");
-            is_further || mail.html.is_some() || mail.text.is_some() || mail.thread.is_some()
+            is_further || mail.html.is_some() || mail.text.is_some()
         }
         // Their texts are taken as they stand.
         Target::PagerDuty(service) => {

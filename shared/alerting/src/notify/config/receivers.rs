@@ -359,10 +359,14 @@ fn canonical(name: &str) -> String {
 }
 
 fn threading(fields: &mut Fields<'_>, headers: &BTreeMap<String, String>) -> Read<Option<Thread>> {
-    let Some(mut fields) = fields.object("threading", "`threading`")? else { return Ok(None) };
+    let is_given = |name: &&str| headers.contains_key(*name);
+    let Some(mut fields) = fields.object("threading", "`threading`")? else {
+        // Without a word from the file, mails about a group are a thread: headers alone, which break nothing.
+        return Ok(["References", "In-Reply-To"].iter().all(|name| !is_given(name)).then_some(Thread::Group));
+    };
     let enabled = fields.flag("enabled")?.unwrap_or(false);
     let by_date = fields.text("thread_by_date")?.unwrap_or_default();
-    if enabled && let Some(name) = ["References", "In-Reply-To"].iter().find(|name| headers.contains_key(**name)) {
+    if enabled && let Some(name) = ["References", "In-Reply-To"].iter().find(|name| is_given(name)) {
         return fields.refuse(format!("`threading` writes the header `{name}`, which is given as well"));
     }
     let thread = match by_date.as_str() {

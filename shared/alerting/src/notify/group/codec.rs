@@ -57,6 +57,9 @@ struct Header {
     /// The integrations from which a calendar kept something back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     out_of_hours: BTreeSet<String>,
+    /// What destinations call their messages, by integration.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    references: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +131,8 @@ impl Group {
             (state.log.as_ref().map(StoredEntry::of), state.intent.as_ref().map(StoredIntent::of))
         };
         let kept_back = self.integrations.iter().filter(|(_, state)| state.out_of_hours);
+        let references = self.integrations.iter();
+        let references = references.filter_map(|(key, state)| Some((key.clone(), state.reference.clone()?)));
         Header {
             route: self.key.route.clone(),
             labels: self.key.labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -138,16 +143,18 @@ impl Group {
             sequence: self.sequence,
             integrations: self.integrations.iter().map(|(key, state)| (key.clone(), stored(state))).collect(),
             out_of_hours: kept_back.map(|(key, _)| key.clone()).collect(),
+            references: references.collect(),
         }
     }
 
     fn from_header(header: Header) -> Option<Self> {
         let labels = header.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let out_of_hours = header.out_of_hours;
-        let read = |key: &str, (log, intent): (Option<StoredEntry>, Option<StoredIntent>)| IntegrationState {
+        let (out_of_hours, mut references) = (header.out_of_hours, header.references);
+        let mut read = |key: &str, (log, intent): (Option<StoredEntry>, Option<StoredIntent>)| IntegrationState {
             log: log.map(StoredEntry::read),
             intent: intent.map(StoredIntent::read),
             out_of_hours: out_of_hours.contains(key),
+            reference: references.remove(key),
         };
         let integrations = header.integrations.into_iter().map(|(key, stored)| {
             let state = read(&key, stored);
@@ -320,7 +327,12 @@ mod tests {
                 resolved: set(4),
             };
             let out_of_hours = index % 3 == 1;
-            let state = IntegrationState { log: Some(entry), intent: (index % 2 == 0).then_some(intent), out_of_hours };
+            let state = IntegrationState {
+                log: Some(entry),
+                intent: (index % 2 == 0).then_some(intent),
+                out_of_hours,
+                reference: out_of_hours.then(|| "C1/2.3".to_owned()),
+            };
             group.integrations.insert(format!("slack/{index}"), state);
         }
         group

@@ -149,7 +149,12 @@ impl World {
                 self.deliver(one);
             }
             let result = if fails { Err(Failure::Temporary { retry_after: None }) } else { Ok(()) };
-            outcomes.push(Outcome { integration: one.integration.key.clone(), sequence: one.sequence, result });
+            outcomes.push(Outcome {
+                integration: one.integration.key.clone(),
+                sequence: one.sequence,
+                result,
+                reference: None,
+            });
         }
         if crash == Crash::AfterDelivery && !plan.notifications.is_empty() {
             return;
