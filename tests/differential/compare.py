@@ -54,7 +54,10 @@ def data_difference(ours, theirs, is_ordered):
         return None if left[0] == right[0] and close(left[1], right[1]) else f"scalar: {left} and {right}"
     if kind == "vector" and is_ordered:
         names = [[json.dumps(one["metric"], sort_keys=True) for one in side] for side in (left, right)]
-        if names[0] != names[1] and sorted(names[0]) == sorted(names[1]):
+        values = [[one.get("value", [None])[-1] for one in side] for side in (left, right)]
+        # Of equal numbers either may come first, where numbers decide.
+        by_number = is_ordered != "sort_by_label" and values[0] == values[1]
+        if names[0] != names[1] and sorted(names[0]) == sorted(names[1]) and not by_number:
             return f"order: {names[0]} and {names[1]}"
     return series_difference(left, right)
 

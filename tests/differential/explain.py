@@ -50,8 +50,9 @@ ORDERING = re.compile(r"^\(*(sort|sort_desc|sort_by_label|sort_by_label_desc|top
 
 
 def is_ordered(query):
-    """Whether the order of an instant query's answer means something."""
-    return bool(ORDERING.match(query))
+    """By which function the answer of an instant query is ordered, if the order means something."""
+    found = ORDERING.match(query)
+    return found and found.group(1).removesuffix("_desc")
 
 
 def errors(ours, theirs):
@@ -81,8 +82,8 @@ def info_is_judged_by_scripts(query, _ours, _theirs, difference):
 
 @reason(0.02)
 def comparisons_forgot_that_a_name_was_to_go(query, ours, theirs, difference):
-    """Prometheus 3.5 keeps names to be dropped later where `group_left` or `group_right` stands at a comparison."""
-    if not difference.startswith("series") or "group_" not in query or not re.search("[<>=]", query):
+    """Prometheus 3.5 keeps names to be dropped later where two vectors are compared."""
+    if not difference.startswith("series") or not re.search("[<>=]", query):
         return False
     return unnamed(ours) == unnamed(theirs)
 
@@ -179,10 +180,35 @@ def subqueries_have_a_place(query, ours, theirs, difference):
 
 
 @reason(0.01)
+def fractions_within_the_first_bucket(query, _ours, _theirs, difference):
+    """In newer versions a first bucket of a classic histogram begins somewhere; 3.5 gives no number."""
+    return "histogram_fraction(" in query and difference.startswith("value")
+
+
+@reason(0.01)
 def open_question_of_classic_fractions(query, _ours, _theirs, difference):
-    """Not understood yet: of some classic histograms Prometheus 3.5 gives no fraction, or does not warn of bounds."""
-    no_number = difference.startswith("value") and " and NaN of " in difference
-    return "histogram_fraction(" in query and (no_number or difference.startswith("warnings"))
+    """Not understood yet: of some classic histograms Prometheus 3.5 does not warn of bounds."""
+    return "histogram_fraction(" in query and difference.startswith("warnings")
+
+
+@reason(0.005)
+def empty_buckets_become_no_number(query, _ours, _theirs, difference):
+    """A chunk of Prometheus may hold empty buckets that nobody sent: times infinity or NaN they are seen."""
+    if not difference.startswith("histogram buckets") or re.search("native_|mixed_", query) is None:
+        return False
+    return "'NaN'" in difference
+
+
+@reason(0.005)
+def rates_of_gauges(query, _ours, _theirs, difference):
+    """Where the histograms of a gauge seem to start again depends on the chunks of Prometheus 3.5."""
+    return re.search(r"(rate|increase)\(native_gauge", query) is not None and difference.startswith(("value", "histogram"))
+
+
+@reason(0.005)
+def limits_of_limits(query, _ours, _theirs, difference):
+    """Which series comes first in what `limitk` has left is that of a heap in Prometheus 3.5."""
+    return query.count("limitk") > 1 and difference.startswith("series")
 
 
 @reason(0.01)
@@ -206,6 +232,7 @@ def logarithms_of_the_smallest_numbers(query, _ours, _theirs, difference):
 
 
 @reason(0.005)
-def powers_have_another_last_digit(query, _ours, _theirs, difference):
-    """Which a label shows that is made of them."""
-    return "count_values" in query and "^" in query and difference.startswith("series")
+def functions_have_another_last_digit(query, _ours, _theirs, difference):
+    """Powers, logarithms and the like are not exact; a label that is made of them shows their last digit."""
+    function = r"\^|atan2|\b(a?(sin|cos|tan)h?|exp|ln|log2|log10)\("
+    return "count_values" in query and re.search(function, query) is not None and difference.startswith("series")

@@ -85,7 +85,8 @@ impl Evaluator<'_> {
             // Of many that are none, those that are farthest off are named.
             let known = || parameters.iter().copied().filter(|quantile| !quantile.is_nan());
             let nan = parameters.iter().copied().find(|quantile| quantile.is_nan());
-            let extremes = [nan, known().reduce(f64::min), known().reduce(f64::max)];
+            let least = known().reduce(f64::min).filter(|least| *least < 0.0);
+            let extremes = [nan, least, known().reduce(f64::max).filter(|greatest| *greatest > 1.0)];
             self.check_quantiles(&extremes.into_iter().flatten().collect::<Vec<f64>>(), parameter.span);
         }
         match op {

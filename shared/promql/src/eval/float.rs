@@ -129,14 +129,16 @@ pub(crate) fn compare(left: f64, right: f64) -> std::cmp::Ordering {
     right.is_nan().cmp(&left.is_nan()).then(left.partial_cmp(&right).unwrap_or(std::cmp::Ordering::Equal))
 }
 
-/// The smaller one; not a number if one is not.
+/// The smaller one; not a number if one is not, unless the other is as small as can be.
 pub(crate) fn min(left: f64, right: f64) -> f64 {
-    if left.is_nan() || right.is_nan() { f64::NAN } else { left.min(right) }
+    let is_nan = left.is_nan() || right.is_nan();
+    if is_nan && left != f64::NEG_INFINITY && right != f64::NEG_INFINITY { f64::NAN } else { left.min(right) }
 }
 
-/// The greater one; not a number if one is not.
+/// The greater one; not a number if one is not, unless the other is as great as can be.
 pub(crate) fn max(left: f64, right: f64) -> f64 {
-    if left.is_nan() || right.is_nan() { f64::NAN } else { left.max(right) }
+    let is_nan = left.is_nan() || right.is_nan();
+    if is_nan && left != f64::INFINITY && right != f64::INFINITY { f64::NAN } else { left.max(right) }
 }
 
 #[cfg(test)]
