@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Have a running server write a report now.
     #[command(subcommand)]
     Report(ReportCommand),
-    /// Ask why people were told of an alert or were not, and deliver again what could not be delivered.
+    /// Answer alerts; ask why people were told of one or were not; deliver again what could not be delivered.
     #[command(subcommand)]
     Alerts(AlertsCommand),
     /// Make, list or revoke access tokens.
@@ -320,6 +320,81 @@ pub(crate) enum AlertsCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// List the alerts that somebody must answer: who did, whose they are, how long nobody has.
+    List {
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take alerts on: nobody else is called.
+    Ack(AnswerArgs),
+    /// Give alerts to a person, who is called.
+    Assign {
+        /// The short name of the person in oncall.yml.
+        #[arg(long, value_name = "PERSON")]
+        to: String,
+        /// Which alerts, and who does it.
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Call the next tier now.
+    Escalate(AnswerArgs),
+    /// Silence alerts for a while, by the labels that they have in common.
+    Silence {
+        /// How long.
+        #[arg(long, value_name = "DURATION", default_value = "1h")]
+        duration: String,
+        /// Which alerts, and who does it.
+        #[command(flatten)]
+        answer: AnswerArgs,
+    },
+    /// Tell what happened to alerts: changes, notifications, answers, silences, the newest first.
+    History {
+        /// Only of alerts with such labels, such as instance=web-1 or severity=~critical|warning.
+        #[arg(value_name = "MATCHER")]
+        matchers: Vec<String>,
+        /// Only of this rule.
+        #[arg(long, value_name = "NAME")]
+        rule: Option<String>,
+        /// Only of this kind: transition, notification, acknowledged, assigned, escalated, breached, called, silenced.
+        #[arg(long, value_name = "KIND")]
+        kind: Option<String>,
+        /// From when on: seconds since 1970 or RFC 3339; the last day when nothing is said.
+        #[arg(long, value_name = "TIME")]
+        start: Option<String>,
+        /// Until when.
+        #[arg(long, value_name = "TIME")]
+        end: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Say who is on call.
+    Oncall {
+        /// When: seconds since 1970 or RFC 3339; now when nothing is said.
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Where the server is.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// Which alerts to answer, and who does it.
+#[derive(Args, Debug)]
+pub(crate) struct AnswerArgs {
+    /// Matchers, such as alertname=cpu_usage instance=web-1: all firing alerts that fulfil every one.
+    #[arg(required = true, value_name = "MATCHER")]
+    pub(crate) matchers: Vec<String>,
+    /// Why, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Who, for the history. A token says it by its name.
+    #[arg(long, env = "USER", value_name = "NAME")]
+    pub(crate) author: Option<String>,
+    /// Where the server is.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 /// What to do with tokens.

@@ -101,6 +101,8 @@ pub struct Viewer {
     pub time_zone: TimeZone,
     /// The token that every changing form of the page carries.
     pub csrf: String,
+    /// Whether they may answer alerts.
+    pub may_answer: bool,
 }
 
 /// Who a request comes from.
@@ -192,6 +194,7 @@ impl Caller {
             language: language(headers, settings),
             time_zone: time_zone(headers, settings),
             csrf,
+            may_answer: self.scopes.contains(&Scope::Write),
         }
     }
 }

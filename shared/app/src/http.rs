@@ -4,6 +4,8 @@
 //! Every path that is served stands in [`Route::of`]; what a route needs of its caller in [`Route::scope`].
 
 mod alertmanager;
+mod answer_link;
+pub(crate) mod answers;
 mod config;
 mod gzip;
 mod json;
@@ -14,6 +16,7 @@ mod params;
 mod prometheus;
 mod push;
 pub(crate) mod reply;
+mod slack;
 mod tokens;
 mod told;
 
@@ -26,6 +29,7 @@ use crate::access::{Access, Caller, Proof, Refusal, Role, Scope, check_origin, i
 use crate::error::consequence;
 use crate::{App, AppError, cost, pages};
 
+pub(crate) use alertmanager::uuid;
 pub use gzip::{accepts_gzip, compressed};
 pub use operator::handle_operator;
 pub use params::{Params, parse_duration, parse_time};
@@ -61,6 +65,16 @@ pub enum Route {
     Explain,
     /// `/api/mihari/v1/dead-letters`: notifications that could not be delivered.
     DeadLetters,
+    /// `/api/mihari/v1/alerts/...`: who answers an alert.
+    Answers,
+    /// `/api/mihari/v1/oncall...`: who is on call.
+    OnCall,
+    /// `/api/mihari/v1/history...`: what happened to alerts.
+    History,
+    /// `/a/...`: links at which one person answers, without a token.
+    AnswerLink,
+    /// `/slack/...`: buttons that people press in Slack.
+    Slack,
     /// `/api/mihari/v1/tokens`.
     Tokens,
     /// `/api/mihari/v1/config`.
@@ -81,6 +95,11 @@ pub enum Route {
     Unknown,
 }
 
+/// Whether a path is another one, or below it.
+fn is_below(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Route {
     /// The route of a path.
     pub fn of(path: &str) -> Self {
@@ -97,6 +116,11 @@ impl Route {
             _ if prometheus::is_status(path) => Self::Status,
             "/api/mihari/v1/explain" => Self::Explain,
             "/api/mihari/v1/dead-letters" => Self::DeadLetters,
+            _ if is_below(path, answers::ALERTS) => Self::Answers,
+            _ if is_below(path, answers::ON_CALL) => Self::OnCall,
+            _ if is_below(path, answers::HISTORY) => Self::History,
+            _ if path.starts_with(crate::notify::links::PREFIX) => Self::AnswerLink,
+            _ if path.starts_with(slack::PREFIX) => Self::Slack,
             "/api/mihari/v1/tokens" => Self::Tokens,
             "/api/mihari/v1/config" => Self::Config,
             "/api/mihari/v1/reports/daily" => Self::Reports,
@@ -127,6 +151,11 @@ impl Route {
             Self::Alertmanager => "alertmanager",
             Self::Explain => "explain",
             Self::DeadLetters => "dead_letters",
+            Self::Answers => "answers",
+            Self::OnCall => "oncall",
+            Self::History => "history",
+            Self::AnswerLink => "answer_link",
+            Self::Slack => "slack",
             Self::Tokens => "tokens",
             Self::Config => "config",
             Self::Reports => "reports",
@@ -142,7 +171,7 @@ impl Route {
     /// What a caller must be allowed to do; `None` where nobody is asked.
     const fn scope(self) -> Option<Scope> {
         match self {
-            Self::Health | Self::Link | Self::Login | Self::Asset => None,
+            Self::Health | Self::Link | Self::AnswerLink | Self::Slack | Self::Login | Self::Asset => None,
             Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
@@ -156,6 +185,9 @@ impl Route {
             | Self::Alertmanager
             | Self::Explain
             | Self::DeadLetters
+            | Self::Answers
+            | Self::OnCall
+            | Self::History
             | Self::Page
             | Self::Unknown => Some(Scope::Read),
         }
@@ -180,6 +212,9 @@ impl Route {
             | Self::Status
             | Self::Explain
             | Self::DeadLetters
+            | Self::Answers
+            | Self::OnCall
+            | Self::History
             | Self::Alertmanager => !matches!(role, Role::Exec),
             Self::Health
             | Self::RemoteWrite
@@ -187,6 +222,8 @@ impl Route {
             | Self::Reports
             | Self::Cost
             | Self::Link
+            | Self::AnswerLink
+            | Self::Slack
             | Self::Login
             | Self::Asset
             | Self::Page
@@ -203,6 +240,7 @@ impl Route {
                 | Self::Firehose
                 | Self::Alertmanager
                 | Self::DeadLetters
+                | Self::Answers
                 | Self::Tokens
                 | Self::Config
                 | Self::Reports
@@ -219,6 +257,8 @@ impl Route {
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
             Self::Health | Self::Metrics | Self::Rules | Self::Explain | Self::Cost | Self::Link | Self::Asset => GET,
+            Self::OnCall | Self::History => GET,
+            Self::Slack => POST,
             Self::RemoteWrite | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -229,6 +269,7 @@ impl Route {
             Self::Login if path == "/logout" => POST,
             Self::Login => BOTH,
             Self::Tokens => ALL,
+            Self::Answers | Self::AnswerLink => BOTH,
             Self::DeadLetters | Self::Config | Self::Page | Self::Unknown => BOTH,
         }
     }
@@ -299,7 +340,7 @@ async fn answer(
     if request.body().len() > app.limits.body_bytes_max {
         return Ok(too_large(app));
     }
-    let Some(scope) = route.scope() else { return open_routes(app, route, request, now).await };
+    let Some(scope) = route.scope() else { return open_routes(app, route, request, random, now).await };
     let (default_tenant, state) = (&app.settings.default_tenant, app.ports.state.as_ref());
     let headers = request.headers();
     let sender = || if route.is_push() { app.senders.known(headers, now) } else { None };
@@ -341,22 +382,37 @@ async fn answer(
         Route::Alertmanager => alertmanager::handle(app, &caller, request, random, now).await,
         Route::Explain => told::explain(app, &caller, &params, now).await,
         Route::DeadLetters => told::dead_letters(app, &caller, request, &params, now).await,
+        Route::Answers => answers::alerts(app, &caller, request, &params, random, now).await,
+        Route::OnCall => answers::on_call(app, &caller, path, &params, now),
+        Route::History => answers::history(app, &caller, path, &params, now).await,
         Route::Tokens => tokens::handle(app, &caller, request, &params, random, now).await,
         Route::Config => config::handle(app, &caller, request, now).await,
         Route::Reports => tokens::daily_report(app, &caller, &params, now).await,
         Route::Cost => Ok(reply::json(StatusCode::OK, cost_json(app, now).await?)),
         Route::Unknown => Ok(not_found(path)),
-        Route::Page | Route::Health | Route::Link | Route::Login | Route::Asset => {
-            page(app, &caller, request, now).await
+        Route::Page | Route::Health | Route::Link | Route::AnswerLink | Route::Slack | Route::Login | Route::Asset => {
+            page(app, &caller, request, random, now).await
         }
     }
 }
 
 /// What anybody may see.
-async fn open_routes(app: &App, route: Route, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
+async fn open_routes(
+    app: &App,
+    route: Route,
+    request: &Request<Bytes>,
+    random: [u8; 32],
+    now: Timestamp,
+) -> Result<Reply, HttpError> {
     let path = request.uri().path();
     if route == Route::Login {
         return login::handle(app, request, now).await;
+    }
+    if route == Route::AnswerLink {
+        return answer_link::handle(app, request, random, now).await;
+    }
+    if route == Route::Slack {
+        return slack::handle(app, request, random, now).await;
     }
     if route == Route::Link {
         return link::handle(app, request, now).await;
@@ -374,7 +430,20 @@ async fn cost_json(app: &App, now: Timestamp) -> Result<String, AppError> {
     Ok(serde_json::to_string(report.as_ref()).expect("names and numbers are JSON"))
 }
 
-async fn page(app: &App, caller: &Caller, request: &Request<Bytes>, now: Timestamp) -> Result<Reply, HttpError> {
+async fn page(
+    app: &App,
+    caller: &Caller,
+    request: &Request<Bytes>,
+    random: [u8; 32],
+    now: Timestamp,
+) -> Result<Reply, HttpError> {
+    if request.uri().path() == pages::ANSWER_PATH && *request.method() == Method::POST {
+        caller.require(Scope::Write)?;
+        if caller.role == Role::Exec {
+            return Err(Refusal::Role(caller.role).into());
+        }
+        return Ok(pages::take_answer(app, caller, request, random, now).await?);
+    }
     let viewer = caller.viewer(request.headers(), &app.settings);
     Ok(pages::handle(app, &viewer, request, now).await)
 }
@@ -395,7 +464,7 @@ fn refusal(app: &App, route: Route, request: &Request<Bytes>, error: &HttpError,
     if route == Route::Firehose {
         return push::firehose_refusal(request, status, &message, now);
     }
-    if matches!(route, Route::Page | Route::Link | Route::Login) {
+    if matches!(route, Route::Page | Route::Link | Route::AnswerLink | Route::Login) {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         if status == StatusCode::UNAUTHORIZED {
             return reply::see_other(&login::path_with_next(path), None);

@@ -20,6 +20,7 @@ pub mod error;
 pub mod evaluate;
 mod exemplars;
 pub mod faults;
+pub mod history;
 pub mod http;
 pub mod ingest;
 pub mod layouts;

@@ -72,19 +72,30 @@ const COUNTERS: [&Counter; 13] = [
 struct Histogram {
     name: &'static str,
     help: &'static str,
+    /// Upper bounds of the buckets, in seconds.
+    bounds: [f64; BUCKETS],
 }
 
 const HTTP_DURATION: Histogram = Histogram {
     name: "mihari_http_request_duration_seconds",
     help: "How long requests took from the whole body to the whole answer, by handler.",
+    bounds: WORK,
 };
 const FLOW_DURATION: Histogram =
-    Histogram { name: "mihari_flow_duration_seconds", help: "How long runs of a flow took, by flow." };
+    Histogram { name: "mihari_flow_duration_seconds", help: "How long runs of a flow took, by flow.", bounds: WORK };
+const DETECTION: Histogram = Histogram {
+    name: "mihari_detection_latency_seconds",
+    help: "Time from the samples that made an alert fire to its first notification, by source of the samples.",
+    bounds: [1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0],
+};
 
-const HISTOGRAMS: [&Histogram; 2] = [&HTTP_DURATION, &FLOW_DURATION];
+const HISTOGRAMS: [&Histogram; 3] = [&HTTP_DURATION, &FLOW_DURATION, &DETECTION];
 
-/// Upper bounds of the buckets, in seconds.
-const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BUCKETS: usize = 12;
+/// Bounds for the work of a process.
+const WORK: [f64; BUCKETS] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Most sources of samples that are told apart; the others are one.
+const SOURCES_MAX: usize = 50;
 
 /// Labels of one series: at most a few, from small closed sets or the configuration.
 type Key = Vec<(&'static str, String)>;
@@ -99,7 +110,7 @@ pub struct Metrics {
 #[derive(Clone, Debug, Default)]
 struct Observations {
     /// Not cumulative; the last one counts what is over every bound.
-    buckets: [u64; BOUNDS.len() + 1],
+    buckets: [u64; BUCKETS + 1],
     sum: f64,
 }
 
@@ -186,6 +197,20 @@ impl Metrics {
         self.add(&NOTIFICATIONS, labels, 1);
     }
 
+    /// An alert was told for the first time, so long after the samples that made it fire.
+    pub fn detection(&self, source: &str, latency: Duration) {
+        let known = |all: &BTreeMap<(&'static str, Key), Observations>| {
+            let sources: Vec<String> = all
+                .keys()
+                .filter(|(name, _)| *name == DETECTION.name)
+                .filter_map(|(_, key)| key.first().map(|(_, source)| source.clone()))
+                .collect();
+            sources.len() < SOURCES_MAX || sources.iter().any(|other| other == source)
+        };
+        let source = if known(&lock(&self.histograms)) { source } else { "other" };
+        self.observe(&DETECTION, vec![("source", source.to_owned())], latency);
+    }
+
     /// Everything, in the form of a `/metrics` page.
     pub fn families(&self) -> Vec<Family> {
         let counters = lock(&self.counters);
@@ -204,7 +229,7 @@ impl Metrics {
             let mut family = Family::new(histogram.name, FamilyType::Histogram, histogram.help);
             let all = histograms.range((histogram.name, Key::new())..);
             for ((_, key), observations) in all.take_while(|(at, _)| at.0 == histogram.name) {
-                let (buckets, count) = observations.cumulative();
+                let (buckets, count) = observations.cumulative(&histogram.bounds);
                 family.push_histogram(&borrowed(key), &buckets, observations.sum, count);
             }
             families.push(family);
@@ -240,7 +265,7 @@ impl Metrics {
 
     fn observe(&self, histogram: &Histogram, key: Key, elapsed: Duration) {
         let seconds = elapsed.as_secs_f64();
-        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        let bucket = histogram.bounds.partition_point(|bound| *bound < seconds);
         let mut all = lock(&self.histograms);
         let observations = all.entry((histogram.name, key)).or_default();
         observations.buckets[bucket] += 1;
@@ -250,14 +275,14 @@ impl Metrics {
 
 impl Observations {
     /// How many observations there were up to each bound, and in all.
-    fn cumulative(&self) -> (Vec<(f64, u64)>, u64) {
+    fn cumulative(&self, bounds: &[f64; BUCKETS]) -> (Vec<(f64, u64)>, u64) {
         let mut count = 0;
-        let mut buckets = Vec::with_capacity(BOUNDS.len());
-        for (bound, in_bucket) in BOUNDS.iter().zip(&self.buckets) {
+        let mut buckets = Vec::with_capacity(BUCKETS);
+        for (bound, in_bucket) in bounds.iter().zip(&self.buckets) {
             count += in_bucket;
             buckets.push((*bound, count));
         }
-        (buckets, count + self.buckets[BOUNDS.len()])
+        (buckets, count + self.buckets[BUCKETS])
     }
 }
 

@@ -43,11 +43,11 @@ use crate::settings::Settings;
 use crate::{App, AppError};
 pub use acts::{Act, ActKind, acts};
 pub use alarms::alarm_message;
-pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing};
+pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing, labels_of_alerts};
 pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;
 pub use explain::{Explanation, InhibitedBy, IntegrationExplanation, KnownAs, RouteExplanation, SilencedBy, explain};
-pub use history::{Sent, sent};
+pub use history::{Detection, Sent, detections, sent};
 pub use receive::{Received, SentAlert, take_in};
 pub use silences::{expire_silence, put_silence, silence, silences};
 pub use view::{

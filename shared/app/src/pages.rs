@@ -20,9 +20,12 @@ use render::page::message::{Login, Problem};
 use render::page::{CONTENT_SECURITY_POLICY, Frame, Page, Span, message};
 use render::{Reader, Zone, assets};
 
-use crate::access::{self, LANGUAGE_COOKIE, Role, TIME_ZONE_COOKIE, Viewer};
+use crate::access::{self, Caller, LANGUAGE_COOKIE, Role, TIME_ZONE_COOKIE, Viewer};
+use crate::http::answers;
 use crate::http::reply::{see_other, with_body};
+use crate::http::uuid;
 use crate::http::{Params, Reply, Route};
+use crate::notify::{self, Author};
 use crate::{App, AppError};
 
 /// Time zones that the choice offers beside the setting's and the reader's own.
@@ -76,6 +79,42 @@ pub fn error(app: &App, headers: &HeaderMap, status: StatusCode, detail: &str) -
     problem(access::language(headers, &app.settings), status, detail)
 }
 
+/// The page at which a person answers alerts by a link; its form posts to `path`.
+pub fn answer_form(app: &App, headers: &HeaderMap, path: &str, alerts: Vec<message::AnswerAlert>) -> Reply {
+    html(StatusCode::OK, message::answer(path, &alerts, access::language(headers, &app.settings)))
+}
+
+/// The page that says what was done at a link.
+pub fn said(app: &App, headers: &HeaderMap, status: StatusCode, words: &str) -> Reply {
+    html(status, message::said(words, access::language(headers, &app.settings)))
+}
+
+/// Where the forms of the page of alerts lead.
+pub(crate) const ANSWER_PATH: &str = "/alerts/answer";
+
+/// Does what a form of the page of alerts says, and leads back to it.
+///
+/// # Errors
+/// As [`notify::answer`]; an alert that is over is none.
+pub(crate) async fn take_answer(
+    app: &App,
+    caller: &Caller,
+    request: &Request<Bytes>,
+    random: [u8; 32],
+    now: Timestamp,
+) -> Result<Reply, AppError> {
+    let params = Params::of(request);
+    let wanted = answers::fingerprints(params.all("fingerprint"))?;
+    let answering = answers::read(params.get("action").unwrap_or(""), &params)?;
+    let name = answers::author_of(caller, &params);
+    let new_id = uuid(&random);
+    let author = Author { name: &name, comment: params.get("comment").unwrap_or(""), new_id: &new_id };
+    match notify::answer(app, &caller.tenant, &wanted, &answering, author, now).await {
+        Ok(_) | Err(AppError::NotFound(_)) => Ok(see_other("/alerts", None)),
+        Err(error) => Err(error),
+    }
+}
+
 /// A report's file as an answer, for whoever may read it.
 pub(crate) fn report_file(format: crate::report::Format, body: Bytes) -> Reply {
     reports::file_reply(format, body)
@@ -120,7 +159,7 @@ async fn answer(
     let frame = frame(app, viewer, page, params, now);
     let content = match page {
         Page::Overview => overview::content(app, viewer, &frame).await?,
-        Page::Alerts => alerts::content(app, viewer, &frame).await?,
+        Page::Alerts => alerts::content(app, viewer, &frame, params).await?,
         Page::Explore => explore::content(app, viewer, &frame, params).await?,
         Page::Reports => reports::content(app, viewer, &frame).await?,
         Page::Status => status::content(app, viewer, &frame).await?,

@@ -4,6 +4,7 @@
 //! brings `main` up to it element by element, so that focus, an opened table and the pointer stay where they are.
 
 pub mod alerts;
+pub mod answers;
 pub mod explore;
 pub mod message;
 pub mod overview;

@@ -1,5 +1,7 @@
 //! `mihari alerts`: why people were told of an alert, or were not; what could not be delivered, and once more.
 
+mod answers;
+
 use std::process::ExitCode;
 
 use app::notify::Explanation;
@@ -14,6 +16,20 @@ use crate::cli::AlertsCommand;
 /// When the server does not answer or refuses.
 pub(crate) async fn alerts(command: AlertsCommand) -> anyhow::Result<ExitCode> {
     match command {
+        AlertsCommand::List { server } => answers::list(&server).await,
+        AlertsCommand::Ack(args) => answers::answer("ack", &args, &[]).await,
+        AlertsCommand::Assign { to, answer } => answers::answer("assign", &answer, &[("to", &to)]).await,
+        AlertsCommand::Escalate(args) => answers::answer("escalate", &args, &[]).await,
+        AlertsCommand::Silence { duration, answer } => {
+            answers::answer("silence", &answer, &[("duration", &duration)]).await
+        }
+        AlertsCommand::History { matchers, rule, kind, start, end, server } => {
+            let mut query: Vec<(&str, &str)> = matchers.iter().map(|one| ("matcher", one.as_str())).collect();
+            let others = [("rule", &rule), ("kind", &kind), ("start", &start), ("end", &end)];
+            query.extend(others.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+            answers::history(&query, &server).await
+        }
+        AlertsCommand::Oncall { at, server } => answers::on_call(at.as_deref(), &server).await,
         AlertsCommand::Explain { labels, server } => {
             let query: Vec<(&str, &str)> = labels.iter().map(|label| ("label", label.as_str())).collect();
             let answer = client(&server)?.get("/api/mihari/v1/explain", &query).await?;

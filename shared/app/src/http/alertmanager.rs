@@ -77,7 +77,7 @@ pub(super) async fn handle(
 }
 
 /// A new identity in the form of a random UUID (RFC 9562, version 4).
-pub(super) fn uuid(random: &[u8; 32]) -> String {
+pub(crate) fn uuid(random: &[u8; 32]) -> String {
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&random[..16]);
     bytes[6] = bytes[6] & 0x0f | 0x40;

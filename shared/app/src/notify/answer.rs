@@ -200,6 +200,20 @@ impl Desk<'_> {
     }
 }
 
+/// The labels of all alerts that are known, also of some that are over, by fingerprint.
+///
+/// # Errors
+/// When they cannot be read.
+pub async fn labels_of_alerts(
+    app: &App,
+    tenant: &TenantId,
+    now: Timestamp,
+) -> Result<BTreeMap<String, Labels>, AppError> {
+    let config = app.config();
+    let (alerts, _) = Desk::of(app, &config, now).alerts(tenant).await?;
+    Ok(alerts.into_iter().map(|(alert, held)| (alert.to_string(), held.alert.labels)).collect())
+}
+
 /// What is known of who answers an alert.
 #[derive(Clone, Debug)]
 pub struct Answered {

@@ -12,6 +12,7 @@ use model::{ErrorKind, TenantId};
 use render::Zone;
 use render::notification::{Item, Message, Writer, webhook};
 
+use super::history::Detection;
 use super::services::{self, Said};
 use super::{Desk, TEMPLATES};
 use crate::ports::{Address, Content, Delivery, PortError, PortResult, Receipt, Secret};
@@ -42,6 +43,10 @@ impl Desk<'_> {
         let (result, note, reference) = self.carry(tenant, notification, answer_url).await;
         let kind = key.split('/').next().unwrap_or(key);
         self.metrics.notification(kind, result.is_ok());
+        if let (Ok(()), Some(detection)) = (&result, Detection::of(notification, self.now)) {
+            let latency = Duration::from_millis(detection.latency_ms.unsigned_abs());
+            self.metrics.detection(&detection.source, latency);
+        }
         let (receiver, reason) = (&notification.receiver, notification.reason);
         match &result {
             Ok(()) => tracing::info!(tenant, receiver, integration = %key, %reason, note, "notification sent"),

@@ -3,9 +3,10 @@
 //! Partition `h#<tenant>#<yyyy-mm-dd>` (UTC), as the changes of alerts, behind which they sort: sort key
 //! `n#<milliseconds, 14 digits>#<idempotency key>`; value: a format version byte and JSON.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alerting::notify::Notification;
+use alerting::notify::{Notification, Reason};
 use model::{TenantId, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,55 @@ pub struct Sent {
     pub delivered: bool,
     /// What the messenger said.
     pub note: String,
+    /// Where an alert was told for the first time: how long after the samples that made it fire.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detection: Option<Detection>,
+}
+
+/// How long it took from samples to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detection {
+    /// Where the samples come from: the label `job` of the alert, `alertmanager api` for alerts of outside senders, else
+    /// `rules`.
+    pub source: String,
+    /// From the evaluation that saw the samples, or from the start that a sender says, to the notification, in
+    /// milliseconds; of several alerts the longest.
+    pub latency_ms: i64,
+}
+
+impl Detection {
+    /// Of a notification that is the first about its alerts.
+    pub(super) fn of(notification: &Notification, now: Timestamp) -> Option<Self> {
+        if notification.reason != Reason::FirstNotification {
+            return None;
+        }
+        let first = notification.firing.iter().min_by_key(|held| held.alert.starts_at)?;
+        let source = match (first.alert.ends_at, first.alert.labels.get("job")) {
+            (Some(_), _) => "alertmanager api",
+            (None, Some(job)) => job,
+            (None, None) => "rules",
+        };
+        let latency_ms = now.as_millis().saturating_sub(first.alert.starts_at.as_millis()).max(0);
+        Some(Self { source: source.to_owned(), latency_ms })
+    }
+}
+
+/// How fast people were told of alerts within a range, by source: each time in milliseconds, in order.
+///
+/// # Errors
+/// When the history cannot be read.
+pub async fn detections(
+    app: &App,
+    tenant: &TenantId,
+    range: TimeRange,
+    now: Timestamp,
+) -> Result<BTreeMap<String, Vec<i64>>, AppError> {
+    let mut by_source: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for detection in sent(app, tenant, range, now).await?.into_iter().filter_map(|sent| sent.detection) {
+        by_source.entry(detection.source).or_default().push(detection.latency_ms);
+    }
+    by_source.values_mut().for_each(|all| all.sort_unstable());
+    Ok(by_source)
 }
 
 /// Most fingerprints of a list, so that a row stays small.
@@ -60,6 +110,7 @@ pub(super) fn row(tenant: &TenantId, notification: &Notification, delivered: &De
         resolved: list(&notification.resolved),
         delivered: delivered.outcome.result.is_ok(),
         note: delivered.note.clone(),
+        detection: delivered.outcome.result.is_ok().then(|| Detection::of(notification, now)).flatten(),
     };
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, &sent).expect("texts and numbers become JSON");

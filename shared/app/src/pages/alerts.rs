@@ -4,19 +4,26 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use alerting::notify::parse_matchers;
 use alerting::rule::{Transition, TransitionState};
-use model::{Labels, Language};
+use model::{Labels, Language, TimeRange, Timestamp};
 use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule, content as render};
+use render::page::answers::{Answers, EventRow, RuleRow, WatchedAlert, content as render_answers};
 use render::page::{Frame, Span};
 use render::state::State;
 use render::{Markup, Reader};
 
+use super::ANSWER_PATH;
 use crate::access::Viewer;
 use crate::alerts::{AlertState, AlertView, GroupView, Health, RuleFilter, RuleKindView, RuleView};
-use crate::{App, AppError, alerts};
+use crate::history::{self, Filter};
+use crate::http::Params;
+use crate::{App, AppError, alerts, notify};
 
 /// Most changes that the page lists.
 const CHANGES_MAX: usize = 200;
+/// Most notifications and answers that the page lists.
+const EVENTS_MAX: usize = 500;
 
 /// What the overview says of alerts.
 #[derive(Debug)]
@@ -27,7 +34,7 @@ pub(super) struct Summary {
     pub(super) failing_count: usize,
 }
 
-pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
+pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame, params: &Params) -> Result<Markup, AppError> {
     let reader = &frame.reader;
     let range = frame.span.unwrap_or(Span::Last1h).range(reader.now);
     let groups = alerts::rule_groups(app, &viewer.tenant, &RuleFilter::default(), reader.now).await?;
@@ -38,14 +45,81 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         range,
         groups: groups.into_iter().map(|view| group(view, reader.language)).collect(),
     };
-    Ok(render(&page, frame))
+    let answers = answers(app, viewer, frame, params, range).await?;
+    Ok(render(&page, &render_answers(&answers, ANSWER_PATH, frame), frame))
+}
+
+/// What the page says of people: who answers, what was told and done.
+async fn answers(
+    app: &App,
+    viewer: &Viewer,
+    frame: &Frame,
+    params: &Params,
+    range: TimeRange,
+) -> Result<Answers, AppError> {
+    let (reader, tenant) = (&frame.reader, &viewer.tenant);
+    let [matcher, rule, kind] = ["matcher", "rule", "kind"].map(|name| params.get(name).unwrap_or("").to_owned());
+    let texts = |text: &String| Some(text.clone()).filter(|text| !text.is_empty()).into_iter().collect();
+    // What is no matcher finds nothing, and stands in its field to be mended.
+    let read = if matcher.is_empty() { Ok(Vec::new()) } else { parse_matchers(&matcher) };
+    let is_readable = read.is_ok();
+    let filter = Filter { matchers: read.unwrap_or_default(), rules: texts(&rule), kinds: texts(&kind) };
+    let limit = if is_readable { EVENTS_MAX } else { 0 };
+    let (events, rules) = history::events_and_rules(app, tenant, range, &filter, limit, reader.now).await?;
+    let config = app.config();
+    let people = &notify::on_call(&config, tenant).people;
+    let watched = notify::answered(app, tenant, reader.now).await?;
+    Ok(Answers {
+        watched: watched.iter().map(|(alert, answered)| watched_alert(&alert.to_string(), answered)).collect(),
+        people: people.iter().map(|(short, person)| (short.clone(), person.name.clone())).collect(),
+        may_answer: viewer.may_answer,
+        events: events.into_iter().filter(|event| event.kind != "transition").map(event_row).collect(),
+        search: [matcher, rule, kind],
+        records: rules.into_iter().map(rule_row).collect(),
+    })
+}
+
+fn watched_alert(fingerprint: &str, answered: &notify::Answered) -> WatchedAlert {
+    let (name, severity, labels) = named(&answered.labels);
+    WatchedAlert {
+        name,
+        fingerprint: fingerprint.to_owned(),
+        severity,
+        labels,
+        since: answered.watched.starts_at,
+        answered_by: answered.watched.answer.as_ref().map(|answer| answer.by.clone()),
+        assigned_to: answered.watched.assigned_to.clone(),
+        is_breached: answered.watched.is_breached,
+    }
+}
+
+fn event_row(event: history::Event) -> EventRow {
+    EventRow {
+        time: Timestamp::from_millis(event.at_ms),
+        kind: event.kind.to_owned(),
+        rules: event.rules.into_iter().collect::<Vec<_>>().join(", "),
+        author: event.author,
+        text: event.text,
+    }
+}
+
+fn rule_row((name, record): (String, history::RuleRecord)) -> RuleRow {
+    let span = |seconds: Option<f64>| seconds.map(Duration::from_secs_f64);
+    RuleRow {
+        name,
+        counts: [record.fired, record.flaps, record.breaches],
+        actionable_share: record.actionable_share,
+        acknowledge: span(record.acknowledge_seconds_mean),
+        resolve: span(record.resolve_seconds_mean),
+    }
 }
 
 /// Loads what the overview says of alerts.
 pub(super) async fn summary(app: &App, viewer: &Viewer, reader: &Reader) -> Result<Summary, AppError> {
     let groups = alerts::rule_groups(app, &viewer.tenant, &RuleFilter::default(), reader.now).await?;
-    let (firing, pending): (Vec<_>, Vec<_>) =
-        active(&groups, reader.language).into_iter().partition(|alert| alert.state == State::Firing);
+    // An alert that always fires, by which others see that monitoring works, is no news.
+    let news = active(&groups, reader.language).into_iter().filter(|alert| alert.severity != "none");
+    let (firing, pending): (Vec<_>, Vec<_>) = news.partition(|alert| alert.state == State::Firing);
     let rules = || groups.iter().flat_map(|group| &group.rules);
     Ok(Summary {
         firing,

@@ -1,14 +1,16 @@
 //! Mihari itself: what it keeps and for how long.
 
-use model::Timestamp;
+use std::time::Duration;
+
+use model::{TimeRange, Timestamp};
 use render::page::Frame;
-use render::page::status::{Cost, Status, StorageRow, content as render};
+use render::page::status::{Cost, DetectionRow, Status, StorageRow, content as render};
 use render::{Markup, Reader, Text};
 
 use super::intake::{self, number};
 use crate::access::Viewer;
 use crate::load::{PieceStats, StorageStats};
-use crate::{App, AppError, cost};
+use crate::{App, AppError, cost, notify};
 
 pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result<Markup, AppError> {
     let reader = &frame.reader;
@@ -23,6 +25,7 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         } else {
             None
         },
+        detection: detection(app, viewer, reader).await?,
         retention: vec![
             (text(Text::RetentionRaw), reader.span(app.limits.raw_retention)),
             (text(Text::RetentionRollups), reader.span(app.limits.rollup_retention)),
@@ -33,6 +36,20 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame) -> Result
         ],
     };
     Ok(render(&status, frame))
+}
+
+/// How fast people were told of alerts within the last day, by source.
+async fn detection(app: &App, viewer: &Viewer, reader: &Reader) -> Result<Vec<DetectionRow>, AppError> {
+    let range = TimeRange::new(reader.now - Duration::from_secs(86_400), reader.now);
+    let by_source = notify::detections(app, &viewer.tenant, range, reader.now).await?;
+    let millis = |ms: i64| Duration::from_millis(ms.unsigned_abs());
+    let row = |(source, all): (String, Vec<i64>)| DetectionRow {
+        source,
+        count: all.len(),
+        median: millis(all[all.len() / 2]),
+        longest: millis(all[all.len() - 1]),
+    };
+    Ok(by_source.into_iter().map(row).collect())
 }
 
 /// The bill as the page shows it: a line a service.

@@ -83,5 +83,6 @@ pub(crate) fn viewer(role: Role) -> Viewer {
         language: Language::English,
         time_zone: TimeZone::get("Asia/Tokyo").expect("the tz database has Tokyo"),
         csrf: String::new(),
+        may_answer: true,
     }
 }

@@ -37,7 +37,14 @@ fn documents(language: Language) -> Vec<(&'static str, String)> {
         ("overview", front.document(&overview::content(&samples::overview(&front.reader, 240), &front))),
         ("quiet", front.document(&overview::content(&quiet, &front))),
         ("empty", front.document(&overview::content(&overview::Overview::default(), &front))),
-        ("alerts", frame(Page::Alerts).document(&alerts::content(&samples::alerts(), &frame(Page::Alerts)))),
+        (
+            "alerts",
+            frame(Page::Alerts).document(&alerts::content(
+                &samples::alerts(),
+                &samples::answers(&frame(Page::Alerts)),
+                &frame(Page::Alerts),
+            )),
+        ),
         ("explore", frame(Page::Explore).document(&explore::content(&samples::explore(), &frame(Page::Explore)))),
         ("refused", frame(Page::Explore).document(&explore::content(&samples::refused(), &frame(Page::Explore)))),
         ("reports", frame(Page::Reports).document(&reports::content(&samples::reports(), &frame(Page::Reports)))),

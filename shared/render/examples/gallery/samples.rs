@@ -6,10 +6,11 @@ use std::time::Duration;
 use model::{Language, TimeRange, Timestamp};
 use render::chart::{Chart, Line, Stats, Threshold};
 use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule};
+use render::page::answers::{Answers, EventRow, RuleRow, WatchedAlert, content};
 use render::page::explore::{Explore, Outcome};
 use render::page::overview::{Intake, Overview, Source, Tile};
 use render::page::reports::{ReportRow, Reports};
-use render::page::status::{Cost, Status, StorageRow};
+use render::page::status::{Cost, DetectionRow, Status, StorageRow};
 use render::page::{Frame, Page, Span};
 use render::report::{AlertStatistics, DailyReport, Panel, PanelSeries, RuleStatistics};
 use render::state::State;
@@ -160,6 +161,43 @@ fn tiles(reader: &Reader) -> Vec<Tile> {
         tile(text(Text::DiskThroughput), Unit::BytesPerSecond, &[], ""),
         tile(text(Text::Load), Unit::Count, &[("", 1.37)], "web-1"),
     ]
+}
+
+/// Who answers, what was told and done.
+pub(crate) fn answers(frame: &Frame) -> render::Markup {
+    let watched = WatchedAlert {
+        name: "cpu_usage".to_owned(),
+        fingerprint: "cbf29ce484222325".to_owned(),
+        severity: "critical".to_owned(),
+        labels: vec![("instance".to_owned(), "web-1".to_owned())],
+        since: NOW - Duration::from_secs(1200),
+        answered_by: None,
+        assigned_to: Some("aiko".to_owned()),
+        is_breached: true,
+    };
+    let event = EventRow {
+        time: NOW - Duration::from_secs(300),
+        kind: "escalated".to_owned(),
+        rules: "cpu_usage".to_owned(),
+        author: "aiko".to_owned(),
+        text: "tier 2: 1 called".to_owned(),
+    };
+    let record = RuleRow {
+        name: "cpu_usage".to_owned(),
+        counts: [4, 1, 1],
+        actionable_share: 0.5,
+        acknowledge: Some(Duration::from_secs(90)),
+        resolve: None,
+    };
+    let answers = Answers {
+        watched: vec![watched],
+        people: vec![("aiko".to_owned(), "佐藤 愛子".to_owned())],
+        may_answer: true,
+        events: vec![event],
+        search: ["instance=web-1".to_owned(), String::new(), String::new()],
+        records: vec![record],
+    };
+    content(&answers, "/alerts/answer", frame)
 }
 
 fn firing() -> ActiveAlert {
@@ -319,6 +357,12 @@ pub(crate) fn status() -> Status {
         config_errors: Vec::new(),
         intake: intake(),
         cost: Some(cost()),
+        detection: vec![DetectionRow {
+            source: "node".to_owned(),
+            count: 12,
+            median: Duration::from_secs(42),
+            longest: Duration::from_secs(95),
+        }],
         retention: pairs(&[("生データ", "7 d"), ("ロールアップ", "366 d")]),
         process: pairs(&[("バージョン", "0.1.0"), ("アドレス", "http://127.0.0.1:9099")]),
     }

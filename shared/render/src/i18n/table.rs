@@ -187,6 +187,7 @@ texts! {
     AnswerSilence => "1時間通知を停止する", "Silence for an hour";
     AnswerEscalate => "次の担当者に連絡する", "Escalate";
     AnswerAssign => "担当者を割り当てる", "Assign";
+    AnswerWhom => "担当者", "Assign to";
     AnswerOnce => "このリンクで操作できるのは一度だけです。", "The link works once.";
     AnswerDone => "記録しました。", "Done, and recorded.";
     AnswerOver => "対象のアラートはすでに終息しています。", "The alerts are over already.";
@@ -199,8 +200,13 @@ texts! {
     HistoryRule => "ルール", "Rule";
     HistoryKind => "種類", "Kind";
     HistoryAuthor => "実行者", "Author";
-    HistoryText => "内容", "What happened";
+    HistoryWhat => "内容", "What happened";
     HistoryMatcher => "ラベル条件（例 instance=web-1）", "Label matcher (such as instance=web-1)";
+    Detection => "検知から通知までの時間（24時間）", "From sample to notification (24 h)";
+    DetectionSource => "データの送信元", "Source";
+    DetectionCount => "通知回数", "Notifications";
+    DetectionMedian => "中央値", "Median";
+    DetectionLongest => "最大値", "Longest";
     RuleRecords => "ルールの評価", "What the rules were worth";
     RuleFired => "発生", "Fired";
     RuleActionable => "対応した割合", "Acted on";

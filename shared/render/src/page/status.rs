@@ -2,6 +2,8 @@
 
 pub mod cost;
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::overview::{Intake, number};
@@ -20,6 +22,8 @@ pub struct Status {
     pub intake: Intake,
     /// What it costs; `None` for who has no business with that.
     pub cost: Option<Cost>,
+    /// How fast people are told of alerts, one row a source.
+    pub detection: Vec<DetectionRow>,
     /// Retention and the like: name and value.
     pub retention: Vec<(String, String)>,
     /// The process: name and value.
@@ -39,6 +43,19 @@ pub struct StorageRow {
     pub size_bytes: Option<f64>,
 }
 
+/// How fast people were told of alerts from one source of samples.
+#[derive(Clone, Debug)]
+pub struct DetectionRow {
+    /// Where the samples come from.
+    pub source: String,
+    /// How often somebody was told.
+    pub count: usize,
+    /// The time that half of them took at most.
+    pub median: Duration,
+    /// The longest time.
+    pub longest: Duration,
+}
+
 /// The content of the page.
 pub fn content(status: &Status, frame: &Frame) -> Markup {
     let reader = &frame.reader;
@@ -56,6 +73,9 @@ pub fn content(status: &Status, frame: &Frame) -> Markup {
         }))
         @if let Some(cost) = &status.cost {
             (section("cost", reader.text(Text::Cost), &cost::content(cost, reader)))
+        }
+        @if !status.detection.is_empty() {
+            (section("detection", reader.text(Text::Detection), &detection(&status.detection, frame)))
         }
         (section("retention", reader.text(Text::Retention), &facts(&status.retention)))
         (section("process", reader.text(Text::Process), &facts(&status.process)))
@@ -103,4 +123,28 @@ fn facts(facts: &[(String, String)]) -> Markup {
     html! {
         dl.facts { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
     }
+}
+
+fn detection(rows: &[DetectionRow], frame: &Frame) -> Markup {
+    let reader = &frame.reader;
+    let name = reader.text(Text::Detection);
+    let heads = [Text::DetectionCount, Text::DetectionMedian, Text::DetectionLongest];
+    scrolling(
+        name,
+        &html! {
+            table {
+                caption.unseen { (name) }
+                thead { tr {
+                    th scope="col" { (reader.text(Text::DetectionSource)) }
+                    @for head in heads { th.amount scope="col" { (reader.text(head)) } }
+                } }
+                tbody { @for row in rows { tr {
+                    th scope="row" { (row.source) }
+                    td.amount { (row.count) }
+                    td.amount { (reader.span(row.median)) }
+                    td.amount { (reader.span(row.longest)) }
+                } } }
+            }
+        },
+    )
 }
