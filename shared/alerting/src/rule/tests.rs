@@ -6,6 +6,7 @@ use super::*;
 use crate::Alert;
 
 mod files;
+mod histories;
 mod machine;
 mod missing;
 mod reference;

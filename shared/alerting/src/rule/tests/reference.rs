@@ -61,7 +61,7 @@ impl Model {
     }
 }
 
-fn moment<'a>(now: i64, external_labels: &'a BTreeMap<String, String>) -> Moment<'a> {
+pub(super) fn moment<'a>(now: i64, external_labels: &'a BTreeMap<String, String>) -> Moment<'a> {
     Moment {
         slot: minute(now),
         last_slot: (now > 0).then(|| minute(now - 1)),

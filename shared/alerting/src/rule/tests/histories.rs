@@ -1,0 +1,236 @@
+//! Random histories of one alert against the book: every way a rule can be written, with failed evaluations, lost ticks,
+//! outages, data that come and go, and ticks that run twice.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const RETENTION: i64 = 15;
+const GRACE: i64 = 10;
+const OUTAGE: i64 = 5;
+
+/// What a rule says, in minutes.
+#[derive(Clone, Copy, Debug)]
+struct Book {
+    hold: i64,
+    keep: i64,
+    recovers: bool,
+    missing: Option<Missing>,
+}
+
+/// What a minute brings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Point {
+    Breach,
+    /// Not breaching, and not recovered where a rule asks for that.
+    Between,
+    Recovered,
+    Missing,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Stand {
+    #[default]
+    None,
+    Pending {
+        since: i64,
+    },
+    Firing {
+        kept: Option<i64>,
+    },
+    Resolved {
+        at: i64,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    stand: Stand,
+    sent: Option<i64>,
+    last: Option<i64>,
+    was_there: bool,
+}
+
+/// What can be seen of an evaluation: `alertstate`, the message, why the alert ended.
+type Seen = (Option<&'static str>, Option<&'static str>, Option<Reason>);
+
+impl Model {
+    fn minute(&mut self, book: Book, now: i64, point: Point) -> Seen {
+        let down = self.last.replace(now).filter(|last| now - last > OUTAGE);
+        if point == Point::Failed {
+            return (None, None, None);
+        }
+        // Whether the condition holds; `None` leaves everything as it is.
+        let holds = match (point, book.missing) {
+            (Point::Breach, _) => Some(true),
+            (Point::Missing, Some(Missing::Alert)) => Some(self.was_there),
+            (Point::Missing, Some(Missing::Keep | Missing::Unknown)) => None,
+            _ => Some(false),
+        };
+        self.was_there |= point != Point::Missing;
+        let mut ended = None;
+        self.stand = match (self.stand, holds) {
+            (Stand::None | Stand::Resolved { .. }, Some(true)) => {
+                self.sent = None;
+                if book.hold == 0 { Stand::Firing { kept: None } } else { Stand::Pending { since: now } }
+            }
+            (Stand::Resolved { at }, _) if now - at > RETENTION && self.sent.is_some_and(|sent| sent > at) => {
+                Stand::None
+            }
+            (Stand::Pending { since }, Some(true)) => match down {
+                Some(down) => Stand::Pending { since: restored(book, since, down, now) },
+                None if now - since >= book.hold => Stand::Firing { kept: None },
+                None => Stand::Pending { since },
+            },
+            (Stand::Pending { .. }, Some(false)) => Stand::None,
+            (Stand::Firing { .. }, Some(true)) => Stand::Firing { kept: None },
+            (Stand::Firing { kept }, Some(false)) => {
+                let forgiven = point == Point::Missing && book.missing == Some(Missing::Ok);
+                let kept = kept.unwrap_or(now);
+                if book.recovers && point != Point::Recovered && !forgiven {
+                    Stand::Firing { kept: None }
+                } else if now - kept < book.keep {
+                    Stand::Firing { kept: Some(kept) }
+                } else {
+                    ended = Some(if point == Point::Missing { Reason::Vanished } else { Reason::Recovered });
+                    Stand::Resolved { at: now }
+                }
+            }
+            (stand, _) => stand,
+        };
+        let state = match self.stand {
+            Stand::Pending { .. } => Some("pending"),
+            Stand::Firing { .. } => Some("firing"),
+            Stand::None | Stand::Resolved { .. } => None,
+        };
+        let is_due = self.sent.is_none_or(|sent| sent + 1 < now);
+        let message = match self.stand {
+            Stand::Firing { .. } if is_due => Some("firing"),
+            Stand::Resolved { at } if is_due || self.sent.is_some_and(|sent| at > sent) => Some("resolved"),
+            Stand::None | Stand::Pending { .. } | Stand::Firing { .. } | Stand::Resolved { .. } => None,
+        };
+        if message.is_some() {
+            self.sent = Some(now);
+        }
+        (state, message, ended)
+    }
+}
+
+/// Since when a pending alert counts after an outage that began after a minute.
+fn restored(book: Book, since: i64, down: i64, now: i64) -> i64 {
+    let left = book.hold - (down - since);
+    if book.hold < GRACE || now - down > 60 {
+        now
+    } else if left <= 0 {
+        since
+    } else if left < GRACE {
+        now + GRACE - book.hold
+    } else {
+        since + (now - down)
+    }
+}
+
+impl Book {
+    fn rule(self) -> Rule {
+        let mut annotations = vec!["a: '{{ $value }}'".to_owned()];
+        annotations.extend(self.recovers.then(|| "mihari/recover_expr: r".to_owned()));
+        annotations.extend(self.missing.map(|missing| format!("mihari/missing: {missing:?}").to_lowercase()));
+        let Self { hold, keep, .. } = self;
+        let annotations = annotations.join(", ");
+        rule(&format!("alert: x, expr: e, for: {hold}m, keep_firing_for: {keep}m, annotations: {{ {annotations} }}"))
+    }
+}
+
+fn evaluate(rule: &Rule, state: RuleState, (last, now): (Option<i64>, i64), point: Point) -> Outcome {
+    let vector =
+        |is_there: bool| -> RuleVector { is_there.then(|| (labels(&[("instance", "i")]), 1.0)).into_iter().collect() };
+    let known = || Some(Ok(vector(point != Point::Missing)));
+    let recovered = || Ok(vector(point == Point::Recovered));
+    let external_labels = BTreeMap::new();
+    let moment = Moment {
+        slot: minute(now),
+        last_slot: last.map(minute),
+        query_offset: Duration::ZERO,
+        interval: Duration::from_secs(60),
+        resend_delay: Duration::from_secs(60),
+        limit: None,
+        limit_max: 100,
+        external_url: "",
+        external_labels: &external_labels,
+        query: &|_| Ok(Vec::new()),
+        known: &known,
+        recovered: &recovered,
+    };
+    let result = if point == Point::Failed { Err("failed".to_owned()) } else { Ok(vector(point == Point::Breach)) };
+    step(rule, state, result, &moment)
+}
+
+fn seen(outcome: &Outcome) -> Seen {
+    let states =
+        outcome.samples.iter().filter(|(labels, sample)| labels.metric_name() == "ALERTS" && !is_stale(sample.value));
+    let state = states.last().and_then(|(labels, _)| labels.get("alertstate")).map(|state| match state {
+        "firing" => "firing",
+        _ => "pending",
+    });
+    let message = outcome.alerts.first().map(|alert| if alert.ends_at.is_some() { "resolved" } else { "firing" });
+    let ended = outcome.transitions.iter().find(|change| change.to == TransitionState::Resolved);
+    (state, message, ended.map(|change| change.reason))
+}
+
+/// The state as it is stored: values may be NaN, which is not equal to itself.
+fn group(outcome: &Outcome, now: i64) -> Vec<u8> {
+    GroupState { slot: Some(minute(now)), rules: BTreeMap::from([("x".to_owned(), outcome.state.clone())]) }.encode()
+}
+
+fn books() -> impl Strategy<Value = Book> {
+    let missing = [None, Some(Missing::Keep), Some(Missing::Alert), Some(Missing::Ok), Some(Missing::Unknown)];
+    let parts = (
+        proptest::sample::select(vec![0, 3, 20]),
+        proptest::sample::select(vec![0, 2]),
+        any::<bool>(),
+        proptest::sample::select(missing.to_vec()),
+    );
+    parts.prop_map(|(hold, keep, recovers, missing)| Book { hold, keep, recovers, missing })
+}
+
+/// Points, for how many minutes each comes, and how many ticks are lost before the first of them.
+fn history() -> impl Strategy<Value = Vec<(Point, i64, i64)>> {
+    use Point::{Between, Breach, Failed, Missing, Recovered};
+    let points = vec![Breach, Breach, Breach, Between, Recovered, Missing, Missing, Failed];
+    let lost = vec![0, 0, 0, 0, 1, 4, 5, 12, 70];
+    proptest::collection::vec((proptest::sample::select(points), 1..14_i64, proptest::sample::select(lost)), 0..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn an_alert_goes_the_way_of_the_book(book in books(), history in history()) {
+        let rule = book.rule();
+        let (mut state, mut model, mut now) = (RuleState::default(), Model::default(), 0);
+        for (point, minutes, lost) in history {
+            now += lost;
+            for _ in 0..minutes {
+                now += 1;
+                let last = model.last;
+                let outcome = evaluate(&rule, state.clone(), (last, now), point);
+                // A tick that died and comes again decides the same.
+                let again = evaluate(&rule, state, (last, now), point);
+                prop_assert_eq!((seen(&again), group(&again, now)), (seen(&outcome), group(&outcome, now)));
+                prop_assert_eq!(seen(&outcome), model.minute(book, now, point), "{:?} {:?} at {}", book, point, now);
+                let bytes = group(&outcome, now);
+                prop_assert_eq!(GroupState::decode(&bytes).unwrap().encode(), bytes);
+                state = outcome.state;
+            }
+        }
+        // Whatever happened, a rule that is gone takes everything back.
+        for _ in 0..40 {
+            now += 1;
+            let external_labels = BTreeMap::new();
+            let moment = super::reference::moment(now, &external_labels);
+            state = retire(state, &moment).state;
+        }
+        prop_assert!(state.is_settled(), "{:?}", state);
+    }
+}
