@@ -12,6 +12,7 @@
 //! - Samples never wait for it, and are never refused for it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,12 +43,16 @@ const TENANTS_MAX: usize = 1000;
 
 /// What this process knows to be stored: of each tenant the hashes of texts, and until when they live.
 #[derive(Debug, Default)]
-pub(crate) struct Stored(Mutex<BTreeMap<TenantId, HashMap<u64, Timestamp>>>);
+pub(crate) struct Stored {
+    by_tenant: Mutex<BTreeMap<TenantId, HashMap<u64, Timestamp>>>,
+    /// The minute in which somebody was last told that there is no room.
+    told_in: AtomicI64,
+}
 
 impl Stored {
     /// Which of these are not stored, or not for long any more; `None` when nothing is known of the tenant.
     fn missing<'a>(&self, tenant: &TenantId, said: &'a [Metadata], now: Timestamp) -> Option<Vec<&'a Metadata>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
         let of_tenant = known.get(tenant)?;
         let lives = |one: &&Metadata| of_tenant.get(&hash(one)).is_some_and(|expires| *expires > now + RENEWED_WITHIN);
         Some(said.iter().filter(|one| !lives(one)).collect())
@@ -55,7 +60,7 @@ impl Stored {
 
     /// Remembers what is stored until when; gives back how many texts of the tenant are known.
     fn remember(&self, tenant: &TenantId, stored: impl IntoIterator<Item = (u64, Timestamp)>, now: Timestamp) -> usize {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= TENANTS_MAX {
             known.clear();
         }
@@ -76,8 +81,11 @@ pub async fn keep(app: &App, tenant: &TenantId, said: &[Metadata], now: Timestam
     match kept {
         Ok(0) => {}
         Ok(over) => {
-            let limit = app.limits.metadata_max;
-            tracing::warn!(%tenant, over, limit, "too many metrics are described (metadata_max)");
+            // Senders say it again with each request.
+            if app.metadata.told_in.swap(now.minute(), Ordering::Relaxed) != now.minute() {
+                let limit = app.limits.metadata_max;
+                tracing::warn!(%tenant, over, limit, "too many metrics are described (metadata_max)");
+            }
             app.metrics.metadata_skipped(over);
         }
         Err(error) => {
