@@ -63,6 +63,7 @@ async fn a_breach_is_announced_once_even_if_the_process_is_killed() {
     assert_eq!(mails.len(), 1);
     let subject = mails[0].1.lines().find(|line| line.starts_with("Subject:")).unwrap().to_owned();
     assert!(subject.contains("[CRITICAL] TooHot"), "{subject}");
+    assert!(mails[0].1.contains("Content-Type: image/png"), "the mail shows the series: {}", mails[0].1);
     let recorded = server.query("temperature:max", None).await;
     assert_eq!(recorded[0].1, "95");
     server.kill();

@@ -12,6 +12,7 @@
 mod acts;
 mod alarms;
 mod answer;
+mod chart;
 mod dead_letters;
 mod deliver;
 mod digest;
@@ -121,6 +122,8 @@ struct Desk<'a> {
     settings: &'a Settings,
     metrics: &'a crate::metrics::Metrics,
     key: &'a SessionKey,
+    /// Whom to ask for the series behind alerts; `None` where nothing is drawn.
+    app: Option<&'a App>,
     now: Timestamp,
 }
 
@@ -147,6 +150,7 @@ impl<'a> Desk<'a> {
             settings: &app.settings,
             metrics: &app.metrics,
             key: app.session_key(),
+            app: Some(app),
             now,
         }
     }

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::DELIVER;
 
+mod drawn;
 pub(crate) mod pictures;
 
 /// A mail as a service takes it that sends raw messages.
@@ -118,7 +119,12 @@ pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestam
             .kind(MultiPartKind::Related)
             .boundary(format!("mihari-related-{hash:032x}"))
             .singlepart(SinglePart::html(html));
-        for picture in pictures {
+        for mut picture in pictures {
+            if picture.content_type == "image/svg+xml"
+                && let Some(png) = drawn::png(&picture.bytes)
+            {
+                (picture.content_type, picture.bytes) = ("image/png".to_owned(), png);
+            }
             let kind = ContentType::parse(&picture.content_type);
             let kind = kind.map_err(|_| invalid("a picture has no content type"))?;
             related = related.singlepart(Attachment::new_inline(picture.id).body(picture.bytes, kind));
@@ -219,6 +225,20 @@ mod tests {
         assert_ne!(first.2, second.2);
         assert_ne!(first.0, other.0);
         assert_eq!(headers("4", None).0, None);
+    }
+
+    #[test]
+    fn a_drawing_goes_out_as_a_picture_that_every_program_shows() {
+        use base64::Engine as _;
+        let svg =
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"><rect width=\"5\" height=\"5\"/></svg>";
+        let data = base64::engine::general_purpose::STANDARD.encode(svg);
+        let html = format!("<p><img alt=\"CPU\" src=\"data:image/svg+xml;base64,{data}\"></p>");
+        let to = ["ops@example.com".to_owned()];
+        let mail = compose(&Letter { html: &html, ..letter(&to, "s") }, "k", Timestamp::default()).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        assert!(text.contains("Content-Type: image/png") && text.contains("iVBORw0KGgo"), "{text}");
+        assert!(!text.contains("svg+xml"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod axis;
 mod curve;
+pub mod picture;
 mod stats;
 mod table;
 

@@ -39,6 +39,8 @@ pub struct Message {
     pub external_url: String,
     /// Where whoever reads it answers: a link for this reader alone.
     pub answer_url: Option<String>,
+    /// What the alerts look like over time, as SVG, for who can show it.
+    pub picture: Option<String>,
     /// What buttons in Slack say it is about; without it there are none.
     pub buttons: Option<String>,
     /// The alerts, those that fire first, each part in the order in which it is shown.
@@ -197,7 +199,7 @@ fn distinguishing(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// A text of at most so many characters; what is cut off is replaced by an ellipsis.
-fn cut(text: &str, chars_max: usize) -> String {
+pub(crate) fn cut(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }

@@ -1,6 +1,6 @@
 //! Dead letters: notifications that were given up, kept so that a person can have them delivered again.
 //!
-//! Partition `e#<tenant>`; sort key `<group>#<integration>`, with the group as in its own row: the newest letter of each
+//! Partition `v#<tenant>`; sort key `<group>#<integration>`, with the group as in its own row: the newest letter of each
 //! integration of a group. Value: a format version byte and JSON. A letter holds what is to be told, never how: address
 //! and secrets are those of the configuration at the time it is delivered.
 //!
@@ -74,7 +74,7 @@ pub struct Redriven {
 }
 
 fn partition(tenant: &TenantId) -> String {
-    format!("e#{tenant}")
+    format!("v#{tenant}")
 }
 
 fn id(key: &GroupKey, integration: &str) -> String {

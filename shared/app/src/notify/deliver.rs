@@ -73,6 +73,12 @@ impl Desk<'_> {
             let mut message = self.message(notification);
             message.answer_url = answer_url.map(str::to_owned);
             message.buttons = self.buttons(tenant, notification);
+            if matches!(notification.integration.target, Target::Email(_)) {
+                message.picture = match TenantId::new(tenant) {
+                    Ok(tenant) => self.chart(&tenant, notification).await,
+                    Err(_) => None,
+                };
+            }
             if let Target::Slack(slack) = &notification.integration.target
                 && slack.update
             {
@@ -275,6 +281,7 @@ impl Desk<'_> {
             reason: notification.reason.as_str().to_owned(),
             external_url: self.settings.external_url.clone(),
             answer_url: None,
+            picture: None,
             buttons: None,
             alerts: firing.chain(resolved).collect(),
         }

@@ -69,6 +69,7 @@ impl Bench {
             settings: &self.settings,
             metrics: &self.metrics,
             key: &self.key,
+            app: None,
             now: Timestamp::from_secs(now),
         }
     }
@@ -457,11 +458,11 @@ async fn a_dead_letter_whose_group_was_told_since_is_none() {
     let refusing = Refusing(&bench.messenger);
     bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
     Desk { messenger: &refusing, ..bench.desk(1010) }.run_due().await.unwrap();
-    assert_eq!(bench.row_count("e#default").await, 1);
+    assert_eq!(bench.row_count("v#default").await, 1);
     bench.run(1131).await;
     assert!(bench.said().contains(&"hook first notification: a firing".to_owned()));
     assert!(bench.desk(1140).dead_letters(&tenant).await.unwrap().is_empty());
-    assert_eq!(bench.row_count("e#default").await, 0, "it is removed");
+    assert_eq!(bench.row_count("v#default").await, 0, "it is removed");
 }
 
 /// The web API of Slack: names every message that is posted; perhaps the first one is gone.

@@ -1,5 +1,7 @@
 //! A mail: a text part for every reader and an HTML part that a phone shows well.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::slack::is_link;
@@ -14,6 +16,7 @@ const PAGE: &str = "margin:0;padding:16px;background:#f2f3f5;color:#1d2430;\
     font-family:-apple-system,'Segoe UI','Hiragino Sans','Noto Sans JP',Meiryo,sans-serif;font-size:16px;line-height:1.6";
 const BOX: &str = "max-width:640px;margin:0 auto;background:#ffffff";
 const INNER: &str = "padding:16px 20px";
+const PICTURE: &str = "display:block;width:100%;max-width:640px;height:auto;margin:0 0 12px";
 const CARD: &str = "width:100%;border-collapse:collapse;margin:16px 0;font-size:16px";
 const NAME: &str = "text-align:left;vertical-align:top;padding:6px 12px 6px 0;width:6em;color:#4a5464;font-weight:normal;\
     border-top:1px solid #dde1e7";
@@ -101,6 +104,9 @@ impl Writer<'_> {
                     div style=(BOX) {
                         h1 style={ "margin:0;padding:14px 20px;font-size:20px;color:#ffffff;background:" (colour) } { (subject) }
                         div style=(INNER) {
+                            @if let Some(picture) = &message.picture {
+                                img style=(PICTURE) alt=(subject) src={ "data:image/svg+xml;base64," (STANDARD.encode(picture)) };
+                            }
                             @if message.alerts.len() > 1 { p style="margin:0" { (self.counts(message)) } }
                             @for alert in message.alerts.iter().take(ALERTS_MAX) { (self.mail_card(alert)) }
                             @if message.alerts.len() > ALERTS_MAX {

@@ -38,6 +38,7 @@ fn message(alerts: Vec<Item>, reason: &str) -> Message {
         reason: reason.to_owned(),
         external_url: "http://127.0.0.1:9099".to_owned(),
         answer_url: None,
+        picture: None,
         buttons: None,
         alerts,
     }

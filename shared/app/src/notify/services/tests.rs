@@ -26,6 +26,7 @@ fn message(alerts: Vec<Item>) -> Message {
         reason: "first notification".to_owned(),
         external_url: "http://mihari".to_owned(),
         answer_url: None,
+        picture: None,
         buttons: None,
         alerts,
     }
