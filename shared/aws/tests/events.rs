@@ -71,8 +71,9 @@ const STORY: [(&str, i64, Expected); 42] = [
         ),
     ),
     ("notify/queue-of-another-source.json", 6, Fails("a record is from \"aws:kinesis\"")),
-    // The alert was older than its group waits, so it was told at once; now its group is looked at again.
-    ("notify/schedule.json", 8, Answer("{\"delivered\":0,\"failed\":0,\"groups\":1}")),
+    // The alert was older than its group waits, so it was told at once; now its group and its escalation are
+    // looked at again.
+    ("notify/schedule.json", 8, Answer("{\"delivered\":0,\"failed\":0,\"groups\":2}")),
     ("notify/other-flow.json", 8, Fails("no batch of an SQS queue")),
     ("notify/queue-alarm.json", 6, Answer("{\"batchItemFailures\":[]}")),
     (

@@ -439,7 +439,8 @@ fn the_default_file_tells_everybody_of_both_ends_and_needs_no_server() {
     let yaml = include_str!("../../../../../infra/config/alertmanager.yml");
     let config = parse("alertmanager.yml", yaml).unwrap();
     for receiver in config.receivers.values() {
-        assert!(!receiver.integrations.is_empty(), "{}", receiver.name);
+        let waits_for_an_address = receiver.name == "heartbeat";
+        assert_eq!(receiver.integrations.is_empty(), waits_for_an_address, "{}", receiver.name);
         for integration in &receiver.integrations {
             assert!(integration.send_resolved, "{} {}", receiver.name, integration.key);
             let Target::Email(email) = &integration.target else { panic!("only mails need no account") };
