@@ -18,7 +18,7 @@ use crate::collect::config::CloudWatchConfig;
 use crate::report::Schedule;
 
 /// The default files by their names in a folder of configuration.
-const DEFAULT_FILES: [(&str, &str); 10] = [
+const DEFAULT_FILES: [(&str, &str); 9] = [
     (NOTIFY_FILE, include_str!("../../../infra/config/alertmanager.yml")),
     (CLOUDWATCH_FILE, include_str!("../../../infra/config/cloudwatch.yml")),
     (ON_CALL_FILE, include_str!("../../../infra/config/oncall.yml")),
@@ -28,7 +28,6 @@ const DEFAULT_FILES: [(&str, &str); 10] = [
     ("rules/infrastructure.yml", include_str!("../../../infra/config/rules/infrastructure.yml")),
     ("rules/network.yml", include_str!("../../../infra/config/rules/network.yml")),
     ("rules/storage.yml", include_str!("../../../infra/config/rules/storage.yml")),
-    ("rules/watchdog.yml", include_str!("../../../infra/config/rules/watchdog.yml")),
 ];
 
 const NOTIFY_FILE: &str = "alertmanager.yml";

@@ -19,6 +19,9 @@ use crate::clock;
 
 /// How long a sender may take for one body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a body over the limit is read, and how long, so that its sender hears of it.
+const PASSED_OVER_MAX: usize = 64 << 20;
+const PASS_OVER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The memory of a function that answers requests, as `infra/template.yaml` has it for queries.
 const MEMORY_MB: u32 = 1024;
 
@@ -34,13 +37,14 @@ pub(super) async fn run(
 
 async fn answer(State(running): State<Arc<Running>>, request: Request) -> Response {
     let app = &running.app;
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     // One byte more than the limit: the router then names the limit.
-    let limited = Limited::new(body, app.limits.body_bytes_max + 1);
+    let limited = Limited::new(&mut body, app.limits.body_bytes_max + 1);
     let body = match tokio::time::timeout(BODY_TIMEOUT, limited.collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             let limit = app.limits.body_bytes_max;
+            pass_over(&mut body).await;
             return refuse(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("body is over the limit of {limit} bytes (body_bytes_max)"),
@@ -66,6 +70,21 @@ async fn answer(State(running): State<Arc<Running>>, request: Request) -> Respon
             tracing::error!(%error, "a request handler panicked");
             refuse(StatusCode::INTERNAL_SERVER_ERROR, "internal error; the log of the server says more")
         }
+    }
+}
+
+/// Reads on for a while without keeping anything: a sender that is cut off while it sends does not read why.
+async fn pass_over(body: &mut Body) {
+    let mut passed = 0;
+    let rest = async {
+        while let Some(Ok(frame)) = body.frame().await
+            && passed < PASSED_OVER_MAX
+        {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    if tokio::time::timeout(PASS_OVER_TIMEOUT, rest).await.is_err() {
+        tracing::debug!("a slow sender of a body over the limit may not read its answer");
     }
 }
 

@@ -228,7 +228,7 @@ proptest! {
         for _ in 0..40 {
             now += 1;
             let external_labels = BTreeMap::new();
-            let moment = super::reference::moment(now, &external_labels);
+            let moment = reference::moment(now, &external_labels);
             state = retire(state, &moment).state;
         }
         prop_assert!(state.is_settled(), "{:?}", state);
