@@ -494,7 +494,8 @@ def run(stack, receiver, mode):
 STORES = {"dynamodb", "s3"}
 LINKED = {
     "ingest": STORES, "rollup": STORES, "query": STORES, "mihari": set(), "collect": STORES | {"cloudwatch"},
-    "evaluate": STORES | {"sns"}, "report": STORES | {"sesv2"}, "notify": STORES | {"sns", "sesv2", "ssm"},
+    "evaluate": STORES | {"sns"}, "report": STORES | {"sesv2"},
+    "notify": STORES | {"cloudwatch", "sns", "sesv2", "ssm"},
 }
 
 

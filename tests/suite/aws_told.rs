@@ -202,6 +202,10 @@ async fn text_messages_reach_those_who_can_be_reached() {
     }
     let partly = messenger.deliver(&sms(&["+819012345678", "+819000000000"])).await.expect("one was reached");
     assert!(partly.note.contains("number 2 of 2"), "{partly:?}");
+    services.spend(1.0);
+    let error = aws_messenger(&services).deliver(&sms(&["+819012345678"])).await.expect_err("nothing may be spent");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains("monthly limit of $1"), "{error}");
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ struct Book {
     texts: Vec<SentText>,
     parameters: BTreeMap<String, String>,
     calls: Vec<String>,
+    /// What CloudWatch says was spent on text messages this month, in dollars.
+    spent: f64,
 }
 
 /// The services, as long as the test runs.
@@ -111,6 +113,11 @@ impl Services {
         self.book().refuses_entries = true;
     }
 
+    /// So much was spent on text messages this month; one dollar may be.
+    pub(super) fn spend(&self, dollars: f64) {
+        self.book().spent = dollars;
+    }
+
     /// From now on the webhook at `/hook` is gone.
     pub(super) fn close_hook(&self) {
         self.book().hook_is_closed = true;
@@ -140,6 +147,7 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
         "/" if target == "AmazonSSM.GetParameter" => {
             get_parameter(&mut book, &serde_json::from_slice(&body).expect("JSON"))
         }
+        path if path.ends_with("/operation/GetMetricStatistics") => spent(book.spent),
         "/" => sns(&mut book, &url::form_urlencoded::parse(&body).into_owned().collect()),
         other => panic!("nobody asks for {other}"),
     }
@@ -165,8 +173,22 @@ fn sns(book: &mut Book, form: &Form) -> Response {
             let numbers = number("+819012345678", "Verified") + &number("+819000000001", "Pending");
             done(action, &format!("<PhoneNumbers>{numbers}</PhoneNumbers>"))
         }
+        "GetSMSAttributes" => {
+            let entry = "<entry><key>MonthlySpendLimit</key><value>1</value></entry>";
+            done(action, &format!("<attributes>{entry}</attributes>"))
+        }
         other => panic!("nobody asks SNS for {other}"),
     }
+}
+
+/// One data point, in CBOR as CloudWatch writes it.
+fn spent(dollars: f64) -> Response {
+    let text = |text: &str| [&[0x60 + u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
+    let number = |number: f64| [&[0xfb], &number.to_be_bytes()[..]].concat();
+    let time = [vec![0xc1], number(1_795_000_000.0)].concat();
+    let point = [vec![0xa2], text("Timestamp"), time, text("Maximum"), number(dollars)].concat();
+    let body = [vec![0xa1], text("Datapoints"), vec![0x81], point].concat();
+    ([("content-type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")], body).into_response()
 }
 
 /// The entries of a list such as `PublishBatchRequestEntries.member.1.Id`, by what follows the number.

@@ -167,9 +167,9 @@ fn evaluate(rule: &Rule, state: RuleState, (last, now): (Option<i64>, i64), poin
 }
 
 fn seen(outcome: &Outcome) -> Seen {
-    let states =
+    let mut states =
         outcome.samples.iter().filter(|(labels, sample)| labels.metric_name() == "ALERTS" && !is_stale(sample.value));
-    let state = states.last().and_then(|(labels, _)| labels.get("alertstate")).map(|state| match state {
+    let state = states.next_back().and_then(|(labels, _)| labels.get("alertstate")).map(|state| match state {
         "firing" => "firing",
         _ => "pending",
     });
