@@ -18,7 +18,8 @@ pub struct GroupState {
 /// The state of one rule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuleState {
-    /// The expression of the last evaluation.
+    /// The expression of the last evaluation, for the links of alerts; empty without alerts, so that a rule at rest is
+    /// small.
     pub expr: String,
     /// The alerts, by their labels.
     pub active: BTreeMap<Labels, Active>,

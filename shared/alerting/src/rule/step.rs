@@ -92,7 +92,11 @@ pub fn step(rule: &Rule, state: RuleState, result: RuleResult, moment: &Moment<'
     if outcome.error.is_none() {
         mark_vanished(&before.series, &mut outcome, moment);
     }
-    outcome.state.expr.clone_from(&rule.expr);
+    if outcome.state.active.is_empty() && outcome.state.withdrawn.is_empty() {
+        outcome.state.expr.clear();
+    } else {
+        outcome.state.expr.clone_from(&rule.expr);
+    }
     let error = outcome.error.clone();
     outcome.state.last_run = Some(LastRun { at: moment.slot, error, duration_seconds: 0.0 });
     outcome
