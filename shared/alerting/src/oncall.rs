@@ -1,7 +1,7 @@
 //! Who is called, when, and what happens when nobody answers: people, teams, rotas and escalation.
 //!
 //! Read [`OnCall`] (the file `oncall.yml` as it was read), [`Rota::on_duty`] (who is on call at a moment), then
-//! [`Escalation`] (alerts that somebody must answer) and [`step`] (what becomes of them).
+//! [`Escalation`] (alerts that somebody must answer) and [`step()`] (what becomes of them).
 //!
 //! Severity chooses what is promised and which duties are called ([`Policy`]), the label `team` chooses whose.
 //!

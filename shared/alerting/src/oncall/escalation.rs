@@ -1,7 +1,7 @@
 //! Alerts that somebody must answer, the clocks that run until somebody does, and who is called meanwhile.
 //!
 //! Alerts of one team, severity and name share an [`Escalation`], so that many at once are one call. Each has a clock of
-//! its own, which stands still while the alert is muted. Calls are decided in [`step`], stand in the state before they
+//! its own, which stands still while the alert is muted. Calls are decided in [`step()`], stand in the state before they
 //! are made, and leave it when they were: a crash in between leads to the same call under the same idempotency key.
 
 use std::collections::{BTreeMap, BTreeSet};
