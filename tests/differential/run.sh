@@ -46,7 +46,7 @@ fi
 "${loader[@]}" "$program" --version | head -n 1
 
 if [ -z "${MIHARI_BINARY:-}" ]; then
-    cargo build --package local
+    cargo build --workspace --bins --tests
     MIHARI_BINARY="${CARGO_TARGET_DIR:-target}/debug/mihari"
 fi
 

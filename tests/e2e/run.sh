@@ -25,7 +25,8 @@ if [ "${#packages[@]}" -gt 0 ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${packages[@]}"
 fi
 
-cargo build --workspace
+# With the tests: all but the last link is what `cargo test --workspace` has built already.
+cargo build --workspace --bins --tests
 mihari="${CARGO_TARGET_DIR:-target}/debug/mihari"
 cache="${PWD}/.cache/e2e"
 mkdir -p "$cache"
