@@ -12,8 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "infra" / "template.yaml"
 RECORD = ROOT / "shared" / "decisions" / "0008-what-the-security-linter-finds.md"
 # Where AWS knows no resources to name, and nowhere else, a statement names all of them.
-NAMELESS = {"cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets",
-            "sns:CheckIfPhoneNumberIsOptedOut", "sns:GetSMSSandboxAccountStatus", "sns:ListSMSSandboxPhoneNumbers"}
+NAMELESS = {"cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics", "cloudwatch:ListMetrics",
+            "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "sns:CheckIfPhoneNumberIsOptedOut",
+            "sns:GetSMSAttributes", "sns:GetSMSSandboxAccountStatus", "sns:ListSMSSandboxPhoneNumbers"}
 # Dollars of alarms a month, before free tiers: each metric that an alarm reads is billed.
 ALARM_METRICS_MAX = 5
 ALARM_METRIC_DOLLARS = 0.10
