@@ -14,6 +14,7 @@
 //!   bounded. What is passed over is counted, and senders of remote write 2.0 are told.
 //! - Samples are never refused for exemplars. The same ones again change nothing: rows are named by what they hold, and
 //!   answers hold each once.
+//! - A row that cannot be read costs itself: the others are answered, and the answer says so.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +31,7 @@ use tsdb::hour::hour_of;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ports::{Minute, PortError, PortResult, RowKey, RowRange};
+use crate::readable::{Damaged, Readable};
 use crate::{App, AppError};
 
 /// Format version of a row.
@@ -98,24 +100,27 @@ async fn store(app: &App, tenant: &TenantId, exemplars: &[SeriesExemplar], now: 
     Ok(())
 }
 
-/// The exemplars of all series that one of the selectors matches, within a range of time: sorted by series, those of
-/// each by time.
+/// Exemplars by series, sorted by series; those of each by time.
+pub(crate) type BySeries = Vec<(Labels, Vec<Exemplar>)>;
+
+/// The exemplars of all series that one of the selectors matches, within a range of time. A row that cannot be read is
+/// left out, counted and told.
 ///
 /// # Errors
-/// When the store does not answer or a row cannot be read; `Invalid` when there are more than
-/// [`model::Limits::query_exemplars_max`].
+/// When the store does not answer; `Invalid` when there are more than [`model::Limits::query_exemplars_max`].
 pub(crate) async fn find(
     app: &App,
     tenant: &TenantId,
     selectors: &[Vec<Matcher>],
     range: TimeRange,
     now: Timestamp,
-) -> Result<Vec<(Labels, Vec<Exemplar>)>, AppError> {
+) -> Result<Readable<BySeries>, AppError> {
     let oldest = range.start.max(now - app.limits.exemplar_retention);
     let newest = range.end.min(now + app.limits.sample_ahead_max);
     let mut found = Found { limit: app.limits.query_exemplars_max, ..Found::default() };
+    let mut damaged = Damaged::default();
     if selectors.is_empty() || newest < oldest {
-        return Ok(Vec::new());
+        return Ok(Readable::default());
     }
     for hour in hour_of(oldest)..=hour_of(newest) {
         let mut rows = RowRange::all(partition(tenant, hour));
@@ -123,12 +128,14 @@ pub(crate) async fn find(
             let page = app.ports.state.range(&rows, now).await?;
             for row in &page.rows {
                 let within = |time: Timestamp| time >= oldest && time <= newest;
-                read(&row.value, |series, labels, value, time| {
+                let each = |series: LabelsRef<'_>, labels: LabelsRef<'_>, value: f64, time: Timestamp| {
                     if within(time) && selectors.iter().any(|matchers| matches_all(matchers, series)) {
                         found.add(series, labels, value, time);
                     }
-                })
-                .map_err(|error| PortError::new(error.kind(), "exemplar read", error))?;
+                };
+                if let Err(error) = read(&row.value, each) {
+                    damaged.push(row, &error);
+                }
                 found.check()?;
             }
             match page.cursor {
@@ -137,7 +144,9 @@ pub(crate) async fn find(
             }
         }
     }
-    Ok(found.by_series.into_iter().map(|(series, of_series)| (series, of_series.into_values().collect())).collect())
+    let by_series = found.by_series.into_iter();
+    let by_series = by_series.map(|(series, of_series)| (series, of_series.into_values().collect())).collect();
+    Ok(damaged.beside(app, tenant, "exemplar", by_series))
 }
 
 /// What matched so far.

@@ -44,6 +44,8 @@ pub enum Route {
     Metrics,
     /// `/api/v1/write`.
     RemoteWrite,
+    /// `/api/v1/import/prometheus`: pages in the text exposition format.
+    Import,
     /// `/firehose`: metric streams of CloudWatch.
     Firehose,
     /// `/api/v1/read`.
@@ -107,6 +109,7 @@ impl Route {
             "/-/healthy" | "/-/ready" => Self::Health,
             "/metrics" => Self::Metrics,
             "/api/v1/write" => Self::RemoteWrite,
+            "/api/v1/import/prometheus" => Self::Import,
             "/firehose" => Self::Firehose,
             "/api/v1/query" => Self::Query,
             "/api/v1/query_range" => Self::QueryRange,
@@ -142,6 +145,7 @@ impl Route {
             Self::Metrics => "metrics",
             Self::RemoteWrite => "write",
             Self::RemoteRead => "read",
+            Self::Import => "import",
             Self::Firehose => "firehose",
             Self::Query => "query",
             Self::QueryRange => "query_range",
@@ -172,7 +176,7 @@ impl Route {
     const fn scope(self) -> Option<Scope> {
         match self {
             Self::Health | Self::Link | Self::AnswerLink | Self::Slack | Self::Login | Self::Asset => None,
-            Self::RemoteWrite | Self::Firehose => Some(Scope::Write),
+            Self::RemoteWrite | Self::Import | Self::Firehose => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
             | Self::Cost
@@ -218,6 +222,7 @@ impl Route {
             | Self::Alertmanager => !matches!(role, Role::Exec),
             Self::Health
             | Self::RemoteWrite
+            | Self::Import
             | Self::Firehose
             | Self::Reports
             | Self::Cost
@@ -237,6 +242,7 @@ impl Route {
         let is_change = matches!(
             self,
             Self::RemoteWrite
+                | Self::Import
                 | Self::Firehose
                 | Self::Alertmanager
                 | Self::DeadLetters
@@ -259,7 +265,7 @@ impl Route {
             Self::Health | Self::Metrics | Self::Rules | Self::Explain | Self::Cost | Self::Link | Self::Asset => GET,
             Self::OnCall | Self::History => GET,
             Self::Slack => POST,
-            Self::RemoteWrite | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
+            Self::RemoteWrite | Self::Import | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
             Self::Series => BOTH,
@@ -368,6 +374,7 @@ async fn answer(
     }
     match route {
         Route::RemoteWrite => Ok(push::remote_write(app, &caller.tenant, request, now).await),
+        Route::Import => Ok(push::exposition(app, &caller.tenant, request, now).await),
         Route::Firehose => Ok(push::firehose(app, &caller.tenant, request, now).await),
         Route::Metrics | Route::Cost if caller.tenant != *default_tenant => {
             Err(Refusal::Deployment(default_tenant.clone()).into())

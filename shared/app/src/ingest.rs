@@ -62,6 +62,24 @@ pub async fn remote_write(
     Ok(Written { numbers, histograms, exemplars, refused: decoded.refused })
 }
 
+/// Takes a page in the text exposition format, all of it or nothing: its samples, and what it says about its metrics.
+/// Each series is given the labels of `extra`.
+///
+/// # Errors
+/// As [`remote_write`].
+pub async fn exposition(
+    app: &App,
+    tenant: &TenantId,
+    (page, extra): (&[u8], &[(&str, &str)]),
+    now: Timestamp,
+) -> Result<Taken, AppError> {
+    let page = wire::exposition::parse(page, extra, now, &app.limits)?;
+    let taken = append(app, tenant, &page.batch, now).await?;
+    app.metrics.metadata_skipped(page.metadata_skipped);
+    metadata::keep(app, tenant, &page.metadata, now).await;
+    Ok(taken)
+}
+
 /// Appends a batch to the log; when this returns, its samples survive a crash and every query sees them.
 ///
 /// # Errors

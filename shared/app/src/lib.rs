@@ -32,6 +32,7 @@ pub mod notify;
 pub mod pages;
 pub mod ports;
 pub mod query;
+mod readable;
 pub mod refusals;
 pub mod report;
 pub mod rollup;

@@ -10,6 +10,7 @@
 //!   [`LIFETIME`]. Senders repeat themselves with every request or every minute, so what could not be stored is there
 //!   soon after.
 //! - Samples never wait for it, and are never refused for it.
+//! - A row that cannot be read costs itself: the others are answered, and the answer says so.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,6 +26,7 @@ use tsdb::coding::{Reader, put_bytes};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::ports::{PortError, PortResult, RowKey, RowRange, range_all};
+use crate::readable::{Damaged, Readable};
 use crate::{App, AppError};
 
 /// Format version of a row.
@@ -120,11 +122,17 @@ async fn store(app: &App, tenant: &TenantId, said: &[Metadata], now: Timestamp) 
     Ok(over.len())
 }
 
-/// What is said about a metric, or about all of them, sorted by metric.
+/// What is said about a metric, or about all of them, sorted by metric. A row that cannot be read is left out, counted
+/// and told.
 ///
 /// # Errors
-/// When the store does not answer, or a row cannot be read.
-pub async fn of(app: &App, tenant: &TenantId, metric: Option<&str>, now: Timestamp) -> Result<Vec<Metadata>, AppError> {
+/// When the store does not answer.
+pub(crate) async fn of(
+    app: &App,
+    tenant: &TenantId,
+    metric: Option<&str>,
+    now: Timestamp,
+) -> Result<Readable<Vec<Metadata>>, AppError> {
     let range = match metric {
         None => RowRange::all(partition(tenant)),
         // The sign behind the one that ends a hash.
@@ -134,13 +142,11 @@ pub async fn of(app: &App, tenant: &TenantId, metric: Option<&str>, now: Timesta
         }
     };
     let rows = range_all(app.ports.state.as_ref(), range, now).await?;
-    let decoded = rows.iter().map(|row| {
-        decode(&row.value).map_err(|error| AppError::from(PortError::new(error.kind(), "metadata read", error)))
-    });
-    let mut found = decoded.collect::<Result<Vec<Metadata>, AppError>>()?;
-    found.retain(|one| metric.is_none_or(|metric| metric == one.metric));
+    let mut damaged = Damaged::default();
+    let decoded = rows.iter().filter_map(|row| decode(&row.value).map_err(|error| damaged.push(row, &error)).ok());
+    let mut found: Vec<Metadata> = decoded.filter(|one| metric.is_none_or(|metric| metric == one.metric)).collect();
     found.sort_unstable();
-    Ok(found)
+    Ok(damaged.beside(app, tenant, "metadata", found))
 }
 
 fn partition(tenant: &TenantId) -> String {

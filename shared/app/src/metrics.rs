@@ -32,6 +32,10 @@ const UNREADABLE: Counter = Counter {
     name: "mihari_wal_unreadable_entries_total",
     help: "Parts of the write-ahead log that a tick left out, since they are damaged, lost or cannot be decoded.",
 };
+const ROWS_UNREADABLE: Counter = Counter {
+    name: "mihari_rows_unreadable_total",
+    help: "Rows that an answer left out, since they are damaged or cannot be decoded, by kind.",
+};
 const FLOW_RUNS: Counter = Counter { name: "mihari_flow_runs_total", help: "Runs of a flow, by flow and outcome." };
 const RULES: Counter = Counter { name: "mihari_rule_evaluations_total", help: "Rules evaluated." };
 const RULE_FAILURES: Counter =
@@ -51,13 +55,14 @@ const STATES_UNREADABLE: Counter = Counter {
 const NOTIFICATIONS: Counter =
     Counter { name: "mihari_notifications_total", help: "Deliveries tried, by integration and outcome." };
 
-const COUNTERS: [&Counter; 13] = [
+const COUNTERS: [&Counter; 14] = [
     &HTTP_REQUESTS,
     &SAMPLES,
     &WAL_BYTES,
     &REFUSED,
     &SKIPPED,
     &UNREADABLE,
+    &ROWS_UNREADABLE,
     &FLOW_RUNS,
     &RULES,
     &RULE_FAILURES,
@@ -161,6 +166,11 @@ impl Metrics {
     /// A tick left out parts of the log.
     pub fn unreadable(&self, entries: usize) {
         self.add(&UNREADABLE, Vec::new(), entries);
+    }
+
+    /// An answer left out rows.
+    pub fn rows_unreadable(&self, kind: &'static str, rows: usize) {
+        self.add(&ROWS_UNREADABLE, vec![("kind", kind.to_owned())], rows);
     }
 
     /// A flow ran.

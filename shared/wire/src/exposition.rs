@@ -1,12 +1,13 @@
 //! The Prometheus text format 0.0.4: what a `/metrics` page holds.
 //!
-//! [`encode`] writes [`Family`]s, [`parse`] reads a page into a [`model::Batch`]. Names beyond the classic letters are
+//! [`encode`] writes [`Family`]s, [`parse`] reads a [`Page`]: samples, and what is said about metrics. Names beyond the classic letters are
 //! quoted, in both directions.
 
+mod families;
 mod read;
 mod write;
 
-pub use read::parse;
+pub use read::{Page, parse};
 pub use write::encode;
 
 use model::{Metadata, MetricType, Timestamp};

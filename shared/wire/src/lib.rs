@@ -1,8 +1,8 @@
 //! Bytes from outside to the model, never trusting the input.
 //!
 //! Read [`remote_write::decode`] first (what Prometheus and vmagent push), then [`exposition`] (the text that a
-//! `/metrics` page holds), [`cloudwatch`] (what AWS measures) and [`remote_read`] (what Prometheus asks back); [`WireError`] is everything that can be wrong with
-//! what was sent.
+//! `/metrics` page holds), [`cloudwatch`] (what AWS measures) and [`remote_read`] (what Prometheus asks back);
+//! [`WireError`] is everything that can be wrong with what was sent.
 //!
 //! Invariants:
 //! - Any bytes give a result or an error: nothing here panics, and no request allocates or works more than in
@@ -14,6 +14,7 @@
 //!   plain text, `now` as an argument.
 
 pub mod cloudwatch;
+pub mod encoding;
 mod error;
 pub mod exposition;
 mod protobuf;

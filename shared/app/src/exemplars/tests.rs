@@ -48,7 +48,7 @@ async fn found(app: &App, instance: &str, range: TimeRange, now: Timestamp) -> V
         });
         (series.get("instance").unwrap().to_owned(), shown.collect())
     };
-    found.into_iter().map(of_series).collect()
+    found.found.into_iter().map(of_series).collect()
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn exemplars_are_found_by_series_and_time_after_a_restart_each_once() {
     assert_eq!(found(&app, ".*", last(100_000), NOW).await, all);
     assert_eq!(found(&app, "a", last(60), NOW).await, [shown("a", &[(5, "t3")])]);
     assert_eq!(found(&app, "c", last(60), NOW).await, []);
-    assert_eq!(find(&app, &TenantId::new("other").unwrap(), &[selector(".*")], last(60), NOW).await.unwrap(), []);
+    assert_eq!(find(&app, &TenantId::new("other").unwrap(), &[selector(".*")], last(60), NOW).await.unwrap().found, []);
     let tomorrow = NOW + app.limits.exemplar_retention - Duration::from_secs(60);
     assert_eq!(found(&app, ".*", last(100_000), tomorrow).await, [shown("a", &[(5, "t3")]), all[1].clone()]);
     assert_eq!(found(&app, ".*", last(100_000), tomorrow + Duration::from_secs(60)).await, []);
@@ -96,6 +96,24 @@ async fn what_cannot_be_stored_is_not_counted_as_written() {
     app.ports.state = Arc::new(Faulty::new(Arc::clone(&world.state) as Arc<dyn StateStore>, plan));
     assert_eq!(keep(&app, &tenant(), &[exemplar("a", 1, 1.0, "t1")], NOW).await, 0);
     assert_eq!(keep(&app, &tenant(), &[exemplar("a", 1, 1.0, "t1")], NOW).await, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_row_costs_itself_alone() {
+    let world = World::default();
+    let app = app(&world);
+    assert_eq!(keep(&app, &tenant(), &[exemplar("a", 5, 1.0, "t1")], NOW).await, 1);
+    let mut damaged = encode(&[&exemplar("a", 6, 2.0, "t2")]).remove(0);
+    damaged[20] ^= 1;
+    let hour = hour_of(NOW);
+    let rows =
+        ["0", "f"].map(|sort| (RowKey::new(partition(&tenant(), hour), sort), Bytes::from(damaged.clone()), None));
+    app.ports.state.put_many(rows.to_vec(), NOW).await.unwrap();
+    let read = find(&app, &tenant(), &[selector("a")], last(60), NOW).await.unwrap();
+    assert_eq!((read.found.len(), read.found[0].1.len()), (1, 1));
+    assert_eq!(read.warnings, ["2 exemplar rows cannot be read and are left out"]);
+    let text = wire::exposition::encode(&app.metrics.families());
+    assert!(text.contains("mihari_rows_unreadable_total{kind=\"exemplar\"} 2"), "{text}");
 }
 
 #[test]

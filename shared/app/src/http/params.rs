@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Uri};
 use model::Timestamp;
 
 use crate::AppError;
@@ -17,12 +17,16 @@ pub struct Params(Vec<(String, String)>);
 impl Params {
     /// Reads the raw query string and, for a form, the body.
     pub fn of(request: &Request<Bytes>) -> Self {
-        let query = request.uri().query().unwrap_or("");
-        let mut pairs = decode(query.as_bytes());
+        let Self(mut pairs) = Self::of_uri(request.uri());
         if is_form(request) {
             pairs.extend(decode(request.body()));
         }
         Self(pairs)
+    }
+
+    /// Reads the raw query string alone.
+    pub(super) fn of_uri(uri: &Uri) -> Self {
+        Self(decode(uri.query().unwrap_or("").as_bytes()))
     }
 
     /// The first value of a parameter, unless it is empty.

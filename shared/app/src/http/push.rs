@@ -7,7 +7,8 @@ use model::{ErrorKind, TenantId, Timestamp};
 use wire::cloudwatch::firehose::answer;
 use wire::remote_write::{Protocol, check_headers};
 
-use super::{Reply, Route, log, reply};
+use super::params::invalid;
+use super::{Params, Reply, Route, log, reply};
 use crate::error::consequence;
 use crate::ingest::{Written, firehose};
 use crate::{App, AppError, ingest};
@@ -24,7 +25,7 @@ pub(super) async fn remote_write(app: &App, tenant: &TenantId, request: &Request
     };
     let (mut reply, written) = match ingest::remote_write(app, tenant, (protocol, request.body()), now).await {
         Ok(written) => (taken(app, &written), written),
-        Err(error) => (failure(app, &error), Written::default()),
+        Err(error) => (failure(app, Route::RemoteWrite, &error), Written::default()),
     };
     if protocol == Protocol::V2 {
         // Senders of 2.0 take an answer without these for one of a receiver that knows only 1.0.
@@ -44,6 +45,27 @@ fn taken(app: &App, written: &Written) -> Reply {
     app.metrics.refused(ErrorKind::Invalid);
     let message = format!("{first}; {count} series of the request were refused, the others were written\n");
     reply::text(StatusCode::BAD_REQUEST, message)
+}
+
+/// Pages in the text exposition format, as scripts and cron jobs send them; `extra_label=name=value` gives every series
+/// a label.
+pub(super) async fn exposition(app: &App, tenant: &TenantId, request: &Request<Bytes>, now: Timestamp) -> Reply {
+    let encoding = request.headers().get("content-encoding").and_then(|value| value.to_str().ok());
+    let taken = async {
+        let page = wire::encoding::unpack(request.body(), encoding, &app.limits).map_err(wire::WireError::from)?;
+        // The body is a page, whatever it is called: curl says that everything is a form.
+        let params = Params::of_uri(request.uri());
+        let extra = params.all("extra_label").map(|text| {
+            let label = text.split_once('=').filter(|(name, _)| !name.is_empty());
+            label.ok_or_else(|| invalid("extra_label", &format!("{text:?} is not <name>=<value>")))
+        });
+        let extra = extra.collect::<Result<Vec<_>, _>>()?;
+        ingest::exposition(app, tenant, (&page, &extra), now).await
+    };
+    match taken.await {
+        Ok(_) => reply::empty(StatusCode::NO_CONTENT),
+        Err(error) => failure(app, Route::Import, &error),
+    }
 }
 
 /// Amazon Data Firehose: the answer repeats the request's id, or Firehose takes it for a failure.
@@ -68,8 +90,8 @@ pub(super) fn firehose_refusal(request: &Request<Bytes>, status: StatusCode, mes
     reply::json(status, answer(request_id.unwrap_or(""), now, Some(message)))
 }
 
-fn failure(app: &App, error: &AppError) -> Reply {
-    log(Route::RemoteWrite, error);
+fn failure(app: &App, route: Route, error: &AppError) -> Reply {
+    log(route, error);
     app.metrics.refused(error.kind());
     let consequence = consequence(error.kind());
     let mut reply = reply::text(consequence.status, format!("{}\n", error.public_message()));

@@ -19,7 +19,7 @@ fn after_days(days: u64) -> Timestamp {
 
 /// Names and texts, in order.
 async fn found(app: &App, metric: Option<&str>, now: Timestamp) -> Vec<(String, String)> {
-    of(app, &tenant(), metric, now).await.unwrap().into_iter().map(|one| (one.metric, one.help)).collect()
+    of(app, &tenant(), metric, now).await.unwrap().found.into_iter().map(|one| (one.metric, one.help)).collect()
 }
 
 async fn versions(world: &World, now: Timestamp) -> Vec<u64> {
@@ -58,6 +58,25 @@ async fn a_text_is_written_once_renewed_while_it_is_said_and_gone_when_it_is_not
     assert_eq!(found(&second, None, after_days(26)).await, []);
     keep(&first, &tenant(), &both, after_days(26)).await;
     assert_eq!(found(&second, None, after_days(26)).await, all);
+}
+
+#[tokio::test]
+async fn a_damaged_row_costs_itself_alone() {
+    let world = World::default();
+    let app = app(&world);
+    keep(&app, &tenant(), &[said("up", "Whether it answers."), said("load", "How busy it is.")], NOW).await;
+    let mut value = encode(&said("up", "Whether it answers."));
+    value[0] = 9;
+    let row = (key(&tenant(), &said("up", "Whether it answers.")), Bytes::from(value), Some(after_days(1)));
+    app.ports.state.put_many(vec![row], NOW).await.unwrap();
+    let all = of(&app, &tenant(), None, NOW).await.unwrap();
+    assert_eq!(all.found, [said("load", "How busy it is.")]);
+    assert_eq!(all.warnings, ["one metadata row cannot be read and is left out"]);
+    let text = wire::exposition::encode(&app.metrics.families());
+    assert!(text.contains("mihari_rows_unreadable_total{kind=\"metadata\"} 1"), "{text}");
+    // A new process does not take what it cannot read for stored.
+    keep(&self::app(&world), &tenant(), &[said("up", "Whether it answers.")], NOW).await;
+    assert_eq!(of(&app, &tenant(), None, NOW).await.unwrap().found.len(), 2);
 }
 
 #[tokio::test]

@@ -4,16 +4,15 @@
 //! refused one again for a while, and then puts all of it into its backup bucket.
 
 use std::borrow::Cow;
-use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::read::MultiGzDecoder;
 use model::{Batch, BatchBuilder, Limits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Window, metric_stream};
-use crate::error::{BodyError, DatumError, WireError, excerpt};
+use crate::encoding::unpack;
+use crate::error::{DatumError, WireError};
 
 /// How many bad lines a request's answer names.
 const PROBLEMS_NAMED_MAX: usize = 5;
@@ -144,27 +143,4 @@ pub fn answer(request_id: &str, now: Timestamp, error_message: Option<&str>) -> 
     let error_message = error_message.map(|message| message.chars().take(MESSAGE_CHARS_MAX).collect());
     let answer = Answer { request_id, timestamp: now.as_millis(), error_message };
     serde_json::to_vec(&answer).expect("texts and a number are JSON")
-}
-
-/// The body as it was before its encoding.
-fn unpack<'a>(body: &'a [u8], encoding: Option<&str>, limits: &Limits) -> Result<Cow<'a, [u8]>, BodyError> {
-    let (size_bytes, limit_bytes) = (body.len(), limits.body_bytes_max);
-    if size_bytes > limit_bytes {
-        return Err(BodyError::TooLarge { size_bytes, limit_bytes });
-    }
-    match encoding.map(str::trim) {
-        None | Some("" | "identity") => Ok(Cow::Borrowed(body)),
-        Some(gzip) if gzip.eq_ignore_ascii_case("gzip") => gunzip(body, limits.decoded_bytes_max).map(Cow::Owned),
-        Some(other) => Err(BodyError::UnknownEncoding { found: excerpt(other.as_bytes()) }),
-    }
-}
-
-fn gunzip(body: &[u8], limit_bytes: usize) -> Result<Vec<u8>, BodyError> {
-    let mut unpacked = Vec::with_capacity(body.len().saturating_mul(4).min(limit_bytes));
-    let mut reader = MultiGzDecoder::new(body).take(limit_bytes as u64 + 1);
-    reader.read_to_end(&mut unpacked).map_err(|error| BodyError::CorruptGzip { reason: error.to_string() })?;
-    if unpacked.len() > limit_bytes {
-        return Err(BodyError::UnpackedTooLarge { limit_bytes });
-    }
-    Ok(unpacked)
 }

@@ -1,21 +1,29 @@
-//! Text to a batch.
+//! Text to a batch, and what the text says about metrics.
 
-use std::collections::BTreeMap;
+use model::{Batch, LabelError, Labels, Limits, METRIC_NAME, Metadata, Sample, Timestamp};
 
-use model::{Batch, LabelError, Labels, Limits, METRIC_NAME, Sample, Timestamp};
-
-use super::{FamilyType, is_name_byte};
+use super::families::{Families, number};
+use super::is_name_byte;
 use crate::error::{BodyError, SeriesError, TextError, WireError, excerpt};
 use crate::series::{Checks, SeriesSoFar};
 
-/// The NaN that the text `NaN` stands for.
-const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+/// What a page holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// One sample a line, in the order of the lines.
+    pub batch: Batch,
+    /// What HELP, TYPE and UNIT lines say, sorted by metric; a metric without a TYPE line is of type unknown.
+    pub metadata: Vec<Metadata>,
+    /// How many metrics say more than [`Limits::metadata_bytes_max`]: that is passed over.
+    pub metadata_skipped: usize,
+}
 
-/// Reads a page; samples without a timestamp were measured `now`.
+/// Reads a page; samples without a timestamp were measured `now`. Each series is given the labels of `extra`, by name
+/// and value, in place of its own of that name.
 ///
 /// # Errors
 /// When the page is too large or not in the format, or a series breaks a rule or a limit; names the line.
-pub fn parse(page: &[u8], now: Timestamp, limits: &Limits) -> Result<Batch, WireError> {
+pub fn parse(page: &[u8], extra: &[(&str, &str)], now: Timestamp, limits: &Limits) -> Result<Page, WireError> {
     if page.len() > limits.decoded_bytes_max {
         let (declared_bytes, limit_bytes) = (page.len() as u64, limits.decoded_bytes_max);
         return Err(BodyError::DecodedTooLarge { declared_bytes, limit_bytes }.into());
@@ -24,30 +32,40 @@ pub fn parse(page: &[u8], now: Timestamp, limits: &Limits) -> Result<Batch, Wire
     let mut families = Families::default();
     let mut batch = Batch::new();
     for (index, line) in page.split_inclusive(|&byte| byte == b'\n').enumerate() {
-        read_line(line, now, &checks, &mut families, &mut batch)
+        read_line(line, &mut families)
+            .and_then(|point| point.map_or(Ok(()), |point| push(point, extra, (now, &checks), &mut batch)))
             .map_err(|cause| WireError::Text { line: index + 1, cause })?;
     }
-    Ok(batch)
+    let (metadata, metadata_skipped) = families.metadata(limits.metadata_bytes_max);
+    Ok(Page { batch, metadata, metadata_skipped })
 }
 
-fn read_line(
-    line: &[u8],
-    now: Timestamp,
-    checks: &Checks<'_>,
-    families: &mut Families,
-    batch: &mut Batch,
-) -> Result<(), TextError> {
+/// Reads a line; gives back the sample, if it has one.
+fn read_line(line: &[u8], families: &mut Families) -> Result<Option<Point>, TextError> {
     let text = str::from_utf8(line).map_err(|_| TextError::NotUtf8)?;
     let mut cursor = Cursor { rest: text };
     cursor.skip_blanks();
     if cursor.rest.is_empty() || cursor.take('\n') {
-        return Ok(());
+        return Ok(None);
     }
     if cursor.take('#') {
-        return read_comment(cursor, families);
+        return read_comment(cursor, families).map(|()| None);
     }
     let point = read_point(cursor)?;
     families.check(&point)?;
+    Ok(Some(point))
+}
+
+fn push(
+    mut point: Point,
+    extra: &[(&str, &str)],
+    (now, checks): (Timestamp, &Checks<'_>),
+    batch: &mut Batch,
+) -> Result<(), TextError> {
+    for (name, value) in extra {
+        point.labels.retain(|(own, _)| own != name);
+        point.labels.push(((*name).to_owned(), (*value).to_owned()));
+    }
     let timestamp = point.timestamp.unwrap_or(now);
     let mut so_far = SeriesSoFar::default();
     for (name, value) in &point.labels {
@@ -61,12 +79,13 @@ fn read_line(
     Ok(())
 }
 
-/// A HELP or TYPE line; any other comment says nothing.
+/// A HELP, TYPE or UNIT line; any other comment says nothing.
 fn read_comment(mut cursor: Cursor<'_>, families: &mut Families) -> Result<(), TextError> {
     cursor.skip_blanks();
     let keyword = match cursor.word() {
         "HELP" => "HELP",
         "TYPE" => "TYPE",
+        "UNIT" => "UNIT",
         _ => return Ok(()),
     };
     cursor.skip_blanks();
@@ -82,33 +101,42 @@ fn read_comment(mut cursor: Cursor<'_>, families: &mut Families) -> Result<(), T
         return Ok(());
     }
     let text = cursor.rest.strip_suffix('\n').ok_or(TextError::NoLineFeed)?;
-    let family = families.entry(&metric);
-    if keyword == "HELP" {
-        return family.set_help(&metric);
+    match keyword {
+        "HELP" => families.set_help(&metric, unescape(text)),
+        "TYPE" => families.set_type(&metric, text.trim_end()),
+        _ => families.set_unit(&metric, text.trim_end()),
     }
-    family.set_type(&metric, type_named(text.trim_end())?)
 }
 
-fn type_named(text: &str) -> Result<FamilyType, TextError> {
-    match text.to_ascii_lowercase().as_str() {
-        "counter" => Ok(FamilyType::Counter),
-        "gauge" => Ok(FamilyType::Gauge),
-        "histogram" | "gaugehistogram" | "gauge_histogram" => Ok(FamilyType::Histogram),
-        "summary" => Ok(FamilyType::Summary),
-        "untyped" | "unknown" | "info" | "stateset" => Ok(FamilyType::Untyped),
-        _ => Err(TextError::UnknownType { found: excerpt(text.as_bytes()) }),
+/// What stands in a HELP line: a backslash stands before a backslash, a quote and the `n` of a line feed, and for itself
+/// before anything else.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let (char, skipped) = match escaped.as_bytes().first() {
+            Some(b'\\') => ('\\', 1),
+            Some(b'"') => ('"', 1),
+            Some(b'n') => ('\n', 1),
+            _ => ('\\', 0),
+        };
+        out.push(char);
+        rest = &escaped[skipped..];
     }
+    out.push_str(rest);
+    out
 }
 
 /// One line with a value.
-struct Point {
+pub(super) struct Point {
     labels: Vec<(String, String)>,
-    value: f64,
+    pub(super) value: f64,
     timestamp: Option<Timestamp>,
 }
 
 impl Point {
-    fn label(&self, wanted: &str) -> Option<&str> {
+    pub(super) fn label(&self, wanted: &str) -> Option<&str> {
         self.labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     }
 }
@@ -199,94 +227,8 @@ fn push_metric_name(name: String, labels: &mut Vec<(String, String)>) -> Result<
     Ok(())
 }
 
-/// A decimal number, `NaN` or an infinity, in any case; digits in groups or another base are none.
 fn read_value(word: &str) -> Result<f64, TextError> {
     number(word).ok_or_else(|| TextError::Value { found: excerpt(word.as_bytes()) })
-}
-
-fn number(word: &str) -> Option<f64> {
-    let value: f64 = word.parse().ok()?;
-    if value.is_nan() {
-        return word.eq_ignore_ascii_case("nan").then_some(NAN);
-    }
-    let says_infinite = word.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'));
-    (value.is_finite() || says_infinite).then_some(value)
-}
-
-/// What was said about each metric of the page so far.
-#[derive(Default)]
-struct Families {
-    by_name: BTreeMap<String, FamilySoFar>,
-}
-
-#[derive(Default)]
-struct FamilySoFar {
-    has_help: bool,
-    has_samples: bool,
-    family_type: Option<FamilyType>,
-}
-
-impl Families {
-    fn entry(&mut self, metric: &str) -> &mut FamilySoFar {
-        self.by_name.entry(metric.to_owned()).or_default()
-    }
-
-    /// Remembers that the metric has samples, and checks what histograms and summaries promise.
-    fn check(&mut self, point: &Point) -> Result<(), TextError> {
-        let name = point.label(METRIC_NAME).unwrap_or_default();
-        let (family, suffix) = self.family_of(name);
-        let family_type = self.by_name.get(family).and_then(|known| known.family_type);
-        self.entry(family).has_samples = true;
-        let bound = match family_type {
-            Some(FamilyType::Histogram) if suffix == "_bucket" => "le",
-            Some(FamilyType::Summary) if suffix.is_empty() => "quantile",
-            _ => "",
-        };
-        if let Some(found) = point.label(bound).filter(|text| number(text).is_none()) {
-            let label = if bound == "le" { "le" } else { "quantile" };
-            return Err(TextError::Bound { label, found: excerpt(found.as_bytes()) });
-        }
-        let counts = matches!(suffix, "_bucket" | "_count") && family_type == Some(FamilyType::Histogram);
-        if counts && point.value < 0.0 {
-            return Err(TextError::NegativeCount { metric: excerpt(family.as_bytes()) });
-        }
-        Ok(())
-    }
-
-    /// The family that a series belongs to, and the rest of its name.
-    fn family_of<'a>(&self, name: &'a str) -> (&'a str, &'a str) {
-        for suffix in ["_bucket", "_sum", "_count"] {
-            let Some(stem) = name.strip_suffix(suffix) else { continue };
-            let family_type = self.by_name.get(stem).and_then(|family| family.family_type);
-            let belongs = match family_type {
-                Some(FamilyType::Histogram) => true,
-                Some(FamilyType::Summary) => suffix != "_bucket",
-                Some(FamilyType::Counter | FamilyType::Gauge | FamilyType::Untyped) | None => false,
-            };
-            if belongs {
-                return (stem, &name[stem.len()..]);
-            }
-        }
-        (name, "")
-    }
-}
-
-impl FamilySoFar {
-    fn set_help(&mut self, metric: &str) -> Result<(), TextError> {
-        if self.has_help {
-            return Err(TextError::RepeatedComment { keyword: "HELP", metric: excerpt(metric.as_bytes()) });
-        }
-        self.has_help = true;
-        Ok(())
-    }
-
-    fn set_type(&mut self, metric: &str, family_type: FamilyType) -> Result<(), TextError> {
-        if self.family_type.is_some() || self.has_samples {
-            return Err(TextError::RepeatedComment { keyword: "TYPE", metric: excerpt(metric.as_bytes()) });
-        }
-        self.family_type = Some(family_type);
-        Ok(())
-    }
 }
 
 /// What is left of a line.

@@ -14,8 +14,8 @@ fn any_time() -> model::Limits {
 
 /// Reads a page and prints its series, one a line.
 fn read(page: &str) -> String {
-    match parse(page.as_bytes(), NOW, &any_time()) {
-        Ok(batch) => {
+    match parse(page.as_bytes(), &[], NOW, &any_time()) {
+        Ok(Page { batch, .. }) => {
             let line = |one: model::BatchSeries<'_>| format!("{} {} {}", one.labels, one.values[0], one.timestamps[0]);
             batch.iter().map(line).collect::<Vec<_>>().join("\n")
         }
@@ -45,7 +45,10 @@ request_seconds_count{path="/a\"b\\c\nd"} 5
 {"見張り","dotted.label"="x"} -Inf -1
 "#;
     assert_eq!(encode(&families), expected);
-    assert_eq!(parse(expected.as_bytes(), NOW, &any_time()).unwrap().series_count(), 7);
+    let page = parse(expected.as_bytes(), &[], NOW, &any_time()).unwrap();
+    assert_eq!(page.batch.series_count(), 7);
+    let said: Vec<Metadata> = families.iter().map(Family::metadata).collect();
+    assert_eq!(page.metadata, [&said[1..2], &said[0..1], &said[2..]].concat());
 }
 
 #[test]
@@ -108,6 +111,7 @@ fn bad_lines_are_named() {
         ("a 1 2 3\n", "line 1: expected a line feed after the value, found '3'"),
         ("# TYPE a what\n", "line 1: unknown metric type \"what\""),
         ("a 1\n# TYPE a counter\n", "line 2: TYPE line for \"a\" comes a second time or after its samples"),
+        ("# UNIT a s\n# UNIT a s\n", "line 2: UNIT line for \"a\" comes a second time or after its samples"),
         ("# HELP a b\n# HELP a c\n", "line 2: HELP line for \"a\" comes a second time or after its samples"),
         (
             "# TYPE a histogram\na_bucket{le=\"x\"} 1\n",
@@ -118,10 +122,43 @@ fn bad_lines_are_named() {
     for (page, expected) in cases {
         assert_eq!(read(page), format!("error: {expected}"), "{page:?}");
     }
-    let not_utf8 = parse(b"a 1\na{x=\"\xff\"} 1\n", NOW, &any_time()).unwrap_err();
+    let not_utf8 = parse(b"a 1\na{x=\"\xff\"} 1\n", &[], NOW, &any_time()).unwrap_err();
     assert_eq!(not_utf8.to_string(), "line 2: invalid UTF-8");
-    let old = parse(b"a 1 0\n", NOW, &model::Limits::default()).unwrap_err();
+    let old = parse(b"a 1 0\n", &[], NOW, &model::Limits::default()).unwrap_err();
     assert_eq!(old.to_string(), "line 1: sample 0 at 0 is older than the limit of 1w (sample_age_max)");
+}
+
+/// What a page says about metrics, one a line.
+fn said(page: &str) -> String {
+    let page = parse(page.as_bytes(), &[], NOW, &any_time()).unwrap();
+    let line = |one: &Metadata| format!("{} {} {:?} {}", one.metric, one.metric_type.as_str(), one.help, one.unit);
+    page.metadata.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_a_page_says_about_metrics_is_read_whether_they_have_samples_or_not() {
+    let cases = [
+        ("a 1\n", ""),
+        ("# HELP a What it is.  \na 1\n", "a unknown \"What it is.  \" "),
+        ("# TYPE a counter\n# UNIT a seconds \n# HELP a \\\\ \\n \\t\n", "a counter \"\\\\ \\n \\\\t\" seconds"),
+        ("# TYPE b stateset\n#TYPE a GaugeHistogram\n", "a gaugehistogram \"\" \nb stateset \"\" "),
+        ("# TYPE \"a.b\" info\n# HELP h\n# EOF\n", "a.b info \"\" "),
+        ("# TYPE h histogram\nh_count 1\n# HELP h later\n", "h histogram \"later\" "),
+    ];
+    for (page, expected) in cases {
+        assert_eq!(said(page), expected, "{page:?}");
+    }
+    let limits = model::Limits { metadata_bytes_max: 10, ..any_time() };
+    let page = parse(b"# HELP a 1234567890\n# HELP b 123456789\n", &[], NOW, &limits).unwrap();
+    assert_eq!((page.metadata.len(), page.metadata_skipped), (1, 1));
+}
+
+#[test]
+fn labels_of_the_sender_take_the_place_of_those_of_the_page() {
+    let extra = [("job", "batch"), ("zone", "1")];
+    let batch = parse(b"a{job=\"x\",y=\"2\"} 1\nb 2\n", &extra, NOW, &any_time()).unwrap().batch;
+    let labels: Vec<String> = batch.iter().map(|series| series.labels.to_string()).collect();
+    assert_eq!(labels, ["a{job=\"batch\", y=\"2\", zone=\"1\"}", "b{job=\"batch\", zone=\"1\"}"]);
 }
 
 proptest! {
@@ -136,7 +173,7 @@ proptest! {
         let mut family = Family::new(&name, FamilyType::Gauge, "Anything.");
         let value = f64::from_bits(bits);
         family.points.push(Point { suffix: "", labels: labels.clone(), value, timestamp: millis.map(Timestamp::from_millis) });
-        let batch = parse(encode(&[family]).as_bytes(), NOW, &any_time()).unwrap();
+        let batch = parse(encode(&[family]).as_bytes(), &[], NOW, &any_time()).unwrap().batch;
         let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain([("__name__", name.as_str())]);
         let series = batch.series(0);
         prop_assert_eq!(series.labels.to_labels(), Labels::from_pairs(pairs).unwrap());
@@ -146,11 +183,11 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-        drop(parse(&bytes, NOW, &any_time()));
+        drop(parse(&bytes, &[], NOW, &any_time()));
     }
 
     #[test]
     fn any_text_of_the_format_s_characters_is_read_or_refused(text in "[a-z0-9{}=\",#\\\\ \n.é]{0,60}") {
-        drop(parse(text.as_bytes(), NOW, &any_time()));
+        drop(parse(text.as_bytes(), &[], NOW, &any_time()));
     }
 }

@@ -9,6 +9,7 @@ use super::status::{expr, senders};
 use crate::http::Params;
 use crate::http::json::number;
 use crate::http::params::invalid;
+use crate::readable::Readable;
 use crate::{App, AppError, exemplars, metadata, query};
 
 /// How far back a sender's series count for what it says: as far as the sender itself does.
@@ -20,13 +21,14 @@ pub(super) async fn of_metrics(
     tenant: &TenantId,
     params: &Params,
     now: Timestamp,
-) -> Result<Json, AppError> {
+) -> Result<Readable<Json>, AppError> {
     let limit = whole_number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok());
     let limit_per_metric = whole_number(params, "limit_per_metric")?.filter(|limit| *limit > 0);
     let limit_per_metric = limit_per_metric.and_then(|limit| usize::try_from(limit).ok());
     let metric = params.get("metric").filter(|metric| !metric.is_empty());
     let mut by_metric: BTreeMap<String, Vec<Json>> = BTreeMap::new();
-    for one in metadata::of(app, tenant, metric, now).await? {
+    let said = metadata::of(app, tenant, metric, now).await?;
+    for one in said.found {
         if limit.is_some_and(|limit| by_metric.len() >= limit) && !by_metric.contains_key(&one.metric) {
             break;
         }
@@ -36,7 +38,7 @@ pub(super) async fn of_metrics(
             of_metric.push(said);
         }
     }
-    Ok(json!(by_metric))
+    Ok(Readable { found: json!(by_metric), warnings: said.warnings })
 }
 
 /// `/api/v1/targets/metadata`: what was said about the metrics that each sender has series of.
@@ -45,7 +47,7 @@ pub(super) async fn of_targets(
     tenant: &TenantId,
     params: &Params,
     now: Timestamp,
-) -> Result<Json, AppError> {
+) -> Result<Readable<Json>, AppError> {
     let limit = whole_number(params, "limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let matchers = match params.get("match_target").filter(|text| !text.is_empty()) {
         None => Vec::new(),
@@ -53,7 +55,8 @@ pub(super) async fn of_targets(
     };
     let metric = params.get("metric").filter(|metric| !metric.is_empty());
     let mut by_metric: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
-    for one in metadata::of(app, tenant, metric, now).await? {
+    let all = metadata::of(app, tenant, metric, now).await?;
+    for one in all.found {
         by_metric.entry(one.metric.clone()).or_default().push(one);
     }
     let mut found = Vec::new();
@@ -77,7 +80,7 @@ pub(super) async fn of_targets(
             }
         }
     }
-    Ok(json!(found))
+    Ok(Readable { found: json!(found), warnings: all.warnings })
 }
 
 /// The names of the series that a sender has.
@@ -98,7 +101,12 @@ fn families<'a>(by_metric: &'a BTreeMap<String, Vec<Metadata>>, name: &str) -> i
 }
 
 /// `/api/v1/query_exemplars`: the exemplars of all series that the expression selects.
-pub(super) async fn exemplars(app: &App, tenant: &TenantId, params: &Params, now: Timestamp) -> Result<Json, AppError> {
+pub(super) async fn exemplars(
+    app: &App,
+    tenant: &TenantId,
+    params: &Params,
+    now: Timestamp,
+) -> Result<Readable<Json>, AppError> {
     let start = params.time("start")?.unwrap_or(Timestamp::MIN);
     let end = params.time("end")?.unwrap_or(Timestamp::MAX);
     if end < start {
@@ -108,7 +116,7 @@ pub(super) async fn exemplars(app: &App, tenant: &TenantId, params: &Params, now
     let selections = promql::selections(&expr, &promql::Params::instant(now));
     let selectors: Vec<_> = selections.into_iter().map(|selection| selection.matchers).collect();
     let found = exemplars::find(app, tenant, &selectors, TimeRange::new(start, end), now).await?;
-    let of_series = found.iter().map(|(series, exemplars)| {
+    let of_series = found.found.iter().map(|(series, exemplars)| {
         let exemplars = exemplars.iter().map(|one| {
             json!({
                 "labels": object(&one.labels),
@@ -118,7 +126,7 @@ pub(super) async fn exemplars(app: &App, tenant: &TenantId, params: &Params, now
         });
         json!({ "seriesLabels": object(series), "exemplars": exemplars.collect::<Vec<_>>() })
     });
-    Ok(of_series.collect())
+    Ok(Readable { found: of_series.collect(), warnings: found.warnings })
 }
 
 fn object(labels: &Labels) -> Json {

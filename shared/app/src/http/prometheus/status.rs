@@ -11,6 +11,7 @@ use super::tree::tree;
 use super::{failure, metadata, selectors};
 use crate::http::{Params, Reply, Route, json, reply};
 use crate::query::{self, Options};
+use crate::readable::Readable;
 use crate::{App, AppError};
 
 /// How far back a sender counts as one: longer than the pauses of any that is usual.
@@ -58,19 +59,25 @@ pub(in crate::http) async fn status(
     now: Timestamp,
 ) -> Reply {
     match data(app, tenant, path, params, now).await {
-        Ok(data) => reply::json(StatusCode::OK, json::success(&data.to_string(), &[], &[])),
+        Ok(data) => reply::json(StatusCode::OK, json::success(&data.found.to_string(), &data.warnings, &[])),
         Err(error) => failure(Route::Status, &error),
     }
 }
 
-async fn data(app: &App, tenant: &TenantId, path: &str, params: &Params, now: Timestamp) -> Result<Json, AppError> {
-    Ok(match path {
+async fn data(
+    app: &App,
+    tenant: &TenantId,
+    path: &str,
+    params: &Params,
+    now: Timestamp,
+) -> Result<Readable<Json>, AppError> {
+    let found = match path {
+        "/api/v1/query_exemplars" => return metadata::exemplars(app, tenant, params, now).await,
+        "/api/v1/metadata" => return metadata::of_metrics(app, tenant, params, now).await,
+        "/api/v1/targets/metadata" => return metadata::of_targets(app, tenant, params, now).await,
         "/api/v1/format_query" => json!(expr(app, params)?.pretty()),
         "/api/v1/parse_query" => tree(&expr(app, params)?),
-        "/api/v1/query_exemplars" => metadata::exemplars(app, tenant, params, now).await?,
-        "/api/v1/metadata" => metadata::of_metrics(app, tenant, params, now).await?,
         "/api/v1/targets" => targets(senders(app, tenant, now).await?, params),
-        "/api/v1/targets/metadata" => metadata::of_targets(app, tenant, params, now).await?,
         "/api/v1/scrape_pools" => json!({ "scrapePools": pools(&senders(app, tenant, now).await?) }),
         "/api/v1/alertmanagers" => json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }),
         "/api/v1/status/buildinfo" => build_info(),
@@ -81,7 +88,8 @@ async fn data(app: &App, tenant: &TenantId, path: &str, params: &Params, now: Ti
         // Nothing is read back before the first answer.
         "/api/v1/status/walreplay" => json!({ "min": 0, "max": 0, "current": 0 }),
         _ => return Err(AppError::Invalid("senders relabel before they push: there are no steps here".to_owned())),
-    })
+    };
+    Ok(Readable { found, warnings: Vec::new() })
 }
 
 pub(super) fn expr(app: &App, params: &Params) -> Result<promql::Expr, AppError> {

@@ -410,6 +410,42 @@ async fn what_senders_say_beside_samples_is_answered() {
 }
 
 #[tokio::test]
+async fn pages_that_scripts_push_are_samples_and_what_metrics_mean() {
+    let (world, app) = deployment().await;
+    let page = "# HELP jobs_done Jobs that \\\\ are\\ndone.\n# TYPE jobs_done counter\njobs_done{job=\"x\"} 3\n";
+    let push = async |query: &str, body: Vec<u8>, encoding: &str| {
+        let request = Request::post(format!("/api/v1/import/prometheus{query}")).header("content-encoding", encoding);
+        // As curl sends it.
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let reply = crate::http::handle(&app, request.body(Bytes::from(body)).unwrap(), [0; 32], NOW).await;
+        (reply.status().as_u16(), String::from_utf8(reply.body().to_vec()).unwrap())
+    };
+    assert_eq!(push("", page.into(), "").await, (204, String::new()));
+    let gzip = {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(page.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    let rows = crate::ports::RowRange::all(format!("i#{}", tenant()));
+    let versions = async || crate::ports::range_all(world.state.as_ref(), rows.clone(), NOW).await.unwrap();
+    let written = versions().await;
+    assert_eq!(push("?extra_label=job=cron&extra_label=zone=a%3Db", gzip, "gzip").await, (204, String::new()));
+    assert_eq!(versions().await, written, "what is known is not written again");
+    let said = json!({"jobs_done": [{"type": "counter", "help": "Jobs that \\ are\ndone.", "unit": ""}]});
+    assert_eq!(data(&app, "/api/v1/metadata").await, said);
+    let series = data(&app, "/api/v1/series?match[]=jobs_done").await;
+    let name = "jobs_done";
+    assert_eq!(series, json!([{"__name__": name, "job": "cron", "zone": "a=b"}, {"__name__": name, "job": "x"}]));
+    for (query, body, message) in [
+        ("?extra_label=x", page, "invalid parameter \"extra_label\": \"x\" is not <name>=<value>\n"),
+        ("", "a 1\nb x\n", "line 2: expected a number as value, found \"x\"\n"),
+    ] {
+        assert_eq!(push(query, body.into(), "").await, (400, message.to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_stock_server_refuses_experiments_over_http() {
     let (_world, mut app) = deployment().await;
     app.settings.promql_profile = promql::Profile::Prometheus;
