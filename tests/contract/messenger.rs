@@ -17,6 +17,7 @@ macro_rules! messenger_contract {
             [
                 a_document_reaches_a_webhook,
                 a_mail_reaches_its_mailbox,
+                a_picture_reaches_a_thread,
                 a_repeat_carries_the_same_key,
                 what_can_never_be_delivered_is_invalid,
                 a_failure_names_no_secret,
@@ -31,6 +32,8 @@ pub struct MessengerSubject {
     pub messenger: Arc<dyn Messenger>,
     /// A webhook that accepts what it is sent.
     pub webhook: String,
+    /// A web API of Slack that accepts what it is sent; its methods stand below it.
+    pub slack_api: String,
     /// A webhook that nobody answers, with the word `secret` in its URL; `None` where nothing can fail.
     pub dead_webhook: Option<String>,
     /// The idempotency keys that destinations have received.
@@ -70,11 +73,33 @@ fn mail(key: &str, to: &[&str]) -> Delivery {
     }
 }
 
+fn picture(api: &str, key: &str) -> Delivery {
+    let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"20\" height=\"10\"/>";
+    Delivery {
+        idempotency_key: key.to_owned(),
+        address: Address::SlackThread {
+            api: api.to_owned(),
+            headers: vec![("Authorization".to_owned(), "Bearer token".to_owned())],
+            channel: "C1".to_owned(),
+            ts: "1700000000.000100".to_owned(),
+        },
+        content: Content::Picture { title: "CPU 使用率".to_owned(), svg: svg.to_owned() },
+        time: Timestamp::from_secs(1_700_000_000),
+    }
+}
+
 /// Under its idempotency key, and the receipt says something.
 pub async fn a_document_reaches_a_webhook(subject: MessengerSubject) {
     let receipt = subject.messenger.deliver(&webhook(&subject.webhook, "key-1")).await.expect("a delivery");
     assert!(!receipt.note.is_empty());
     assert_eq!((subject.received)(), BTreeSet::from(["key-1".to_owned()]));
+}
+
+/// Under its idempotency key, and the receipt says something.
+pub async fn a_picture_reaches_a_thread(subject: MessengerSubject) {
+    let receipt = subject.messenger.deliver(&picture(&subject.slack_api, "key-5")).await.expect("a delivery");
+    assert!(!receipt.note.is_empty());
+    assert_eq!((subject.received)(), BTreeSet::from(["key-5".to_owned()]));
 }
 
 /// Under its idempotency key, and the receipt says something.
@@ -93,12 +118,16 @@ pub async fn a_repeat_carries_the_same_key(subject: MessengerSubject) {
     assert_eq!((subject.received)(), BTreeSet::from(["key-3".to_owned(), "key-4".to_owned()]));
 }
 
-/// A mail for a webhook, a document for a mailbox, nobody to write to, no key.
+/// A mail for a webhook, a document for a mailbox or a thread, a picture for a webhook, nobody to write to, no key.
 pub async fn what_can_never_be_delivered_is_invalid(subject: MessengerSubject) {
     let (document, letter) = (webhook(&subject.webhook, "key"), mail("key", &["ops@example.com"]));
+    let drawing = picture(&subject.slack_api, "key");
     let cases = [
         Delivery { content: letter.content.clone(), ..document.clone() },
         Delivery { content: document.content.clone(), ..letter.clone() },
+        Delivery { content: document.content.clone(), ..drawing.clone() },
+        Delivery { content: drawing.content.clone(), ..document.clone() },
+        Delivery { idempotency_key: String::new(), ..drawing },
         Delivery { idempotency_key: String::new(), ..document },
         Delivery { idempotency_key: String::new(), ..letter },
         mail("key", &[]),

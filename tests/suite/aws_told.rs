@@ -48,6 +48,7 @@ fn messenger() -> MessengerSubject {
     MessengerSubject {
         messenger: Arc::new(aws_messenger(&services)),
         webhook: format!("{}/hook", services.endpoint),
+        slack_api: format!("{}/api/", services.endpoint),
         dead_webhook: Some(format!("http://{dead}/secret")),
         received: Box::new(move || services.idempotency_keys()),
     }

@@ -37,6 +37,7 @@ mod memory {
         MessengerSubject {
             messenger,
             webhook: "http://localhost/hook".to_owned(),
+            slack_api: "http://localhost/api/".to_owned(),
             dead_webhook: None,
             received: Box::new(move || {
                 received.deliveries().into_iter().map(|delivery| delivery.idempotency_key).collect()
@@ -152,14 +153,16 @@ mod net {
     use ::net::{NetMessenger, NetSettings};
     use tests::messenger::MessengerSubject;
 
-    /// Answers every request with 200 and notes its idempotency key.
+    /// Answers every request as Slack does that has a place for files, and notes its idempotency key.
     fn serve(listener: &TcpListener, keys: &Mutex<BTreeSet<String>>) {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
             let key = idempotency_key(&stream).expect("a request");
             keys.lock().expect("nothing panics while it holds the lock").insert(key);
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-            stream.write_all(answer.as_bytes()).expect("an answer");
+            let address = listener.local_addr().expect("a bound address");
+            let body = format!("{{\"ok\":true,\"upload_url\":\"http://{address}/upload\",\"file_id\":\"F1\"}}");
+            let head = format!("content-type: application/json\r\ncontent-length: {}\r\nconnection: close", body.len());
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).expect("an answer");
         }
     }
 
@@ -201,6 +204,7 @@ mod net {
         MessengerSubject {
             messenger: Arc::new(NetMessenger::new(settings)),
             webhook: format!("http://{address}/hook"),
+            slack_api: format!("http://{address}/api/"),
             dead_webhook: Some(format!("http://{dead}/secret")),
             received: Box::new(received),
         }

@@ -54,6 +54,8 @@ const STATES_UNREADABLE: Counter = Counter {
 };
 const NOTIFICATIONS: Counter =
     Counter { name: "mihari_notifications_total", help: "Deliveries tried, by integration and outcome." };
+const PICTURES: Counter =
+    Counter { name: "mihari_notification_pictures_total", help: "Pictures sent after a message, by outcome." };
 
 const COUNTERS: [&Counter; 14] = [
     &HTTP_REQUESTS,
@@ -70,6 +72,7 @@ const COUNTERS: [&Counter; 14] = [
     &GROUPS_SKIPPED,
     &STATES_UNREADABLE,
     &NOTIFICATIONS,
+    &PICTURES,
 ];
 
 /// A metric that counts durations.
@@ -205,6 +208,12 @@ impl Metrics {
         let outcome = if delivered { "delivered" } else { "failed" };
         let labels = vec![("integration", integration.to_owned()), ("outcome", outcome.to_owned())];
         self.add(&NOTIFICATIONS, labels, 1);
+    }
+
+    /// A picture was to follow a message.
+    pub fn picture(&self, sent: bool) {
+        let outcome = if sent { "sent" } else { "failed" };
+        self.add(&PICTURES, vec![("outcome", outcome.to_owned())], 1);
     }
 
     /// An alert was told for the first time, so long after the samples that made it fire.

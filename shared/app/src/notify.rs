@@ -20,6 +20,7 @@ mod due;
 mod escalate;
 mod explain;
 mod history;
+mod illustrate;
 pub mod links;
 mod receive;
 mod rows;
@@ -49,6 +50,7 @@ pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;
 pub use explain::{Explanation, InhibitedBy, IntegrationExplanation, KnownAs, RouteExplanation, SilencedBy, explain};
 pub use history::{Detection, Sent, detections, sent};
+pub use illustrate::Picture;
 pub use receive::{Received, SentAlert, take_in};
 pub use silences::{expire_silence, put_silence, silence, silences};
 pub use view::{
@@ -78,7 +80,8 @@ pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Receive
     received
 }
 
-/// Does what is due: looks at groups whose time has come, delivers, and tries again what failed.
+/// Does what is due: looks at groups whose time has come, delivers, and tries again what failed. What it gives back may
+/// name pictures, which [`illustrate()`] sends after it.
 ///
 /// # Errors
 /// When the timers cannot be read, or the configuration that was pushed; what goes wrong with one group is counted, logged, and left to its timer.
@@ -86,6 +89,13 @@ pub async fn run_due(app: &App, now: Timestamp) -> Result<Ran, AppError> {
     app.require_config()?;
     let config = app.config();
     Desk::of(app, &config, now).run_due().await
+}
+
+/// Sends the pictures that follow the messages of a run, for twelve seconds at most. One that fails is left out: its
+/// message was sent and recorded before. A host that has other runs to do does them meanwhile.
+pub async fn illustrate(app: &App, pictures: Vec<Picture>, now: Timestamp) {
+    let config = app.config();
+    Desk::of(app, &config, now).illustrate(pictures).await;
 }
 
 /// When something is due next, if anything is waiting at all: the host need not look before.

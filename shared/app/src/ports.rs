@@ -429,6 +429,17 @@ pub enum Address {
         /// Its name, `arn:aws:sns:...`.
         arn: String,
     },
+    /// The thread under a message of Slack, by the web API. The app needs the scope `files:write`.
+    SlackThread {
+        /// What the names of the API's methods are appended to: `https://slack.com/api/`.
+        api: String,
+        /// Headers of every question to the API: the authorization. Whoever takes the file gets none of them.
+        headers: Vec<(String, String)>,
+        /// The id of the channel, as the receipt of the message named it.
+        channel: String,
+        /// The time stamp of the message.
+        ts: String,
+    },
 }
 
 /// What a delivery carries.
@@ -453,6 +464,13 @@ pub enum Content {
         subject: Option<String>,
         /// The text.
         text: String,
+    },
+    /// A picture for a thread of Slack.
+    Picture {
+        /// What it shows: the title beside it, and the text for whoever does not see it.
+        title: String,
+        /// The drawing; the messenger makes a PNG of it.
+        svg: String,
     },
 }
 
@@ -488,7 +506,7 @@ impl Receipt {
 /// Carries notifications and reports to people.
 #[async_trait]
 pub trait Messenger: Send + Sync + fmt::Debug {
-    /// Delivers one message.
+    /// Delivers one message. A picture may be there twice when it is delivered twice.
     ///
     /// # Errors
     /// `Invalid` when it can never succeed; `Throttled` or `Unavailable` when it may later. Never names a secret.

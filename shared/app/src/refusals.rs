@@ -114,10 +114,18 @@ pub fn check_messages(operation: &'static str, messages: &[Message]) -> PortResu
 /// `Invalid` when they are of two kinds, there is no recipient, or no idempotency key.
 pub fn check_delivery(operation: &'static str, delivery: &Delivery) -> PortResult<()> {
     let reason = match (&delivery.address, &delivery.content) {
-        (Address::Webhook { .. }, Content::Email { .. } | Content::Text { .. }) => "a webhook takes a JSON document",
-        (Address::Email { .. }, Content::Json(_) | Content::Text { .. }) => "a mailbox takes a mail",
-        (Address::Sms { .. } | Address::Topic { .. }, Content::Json(_) | Content::Email { .. }) => {
-            "telephones and topics take a plain text"
+        (Address::Webhook { .. }, Content::Email { .. } | Content::Text { .. } | Content::Picture { .. }) => {
+            "a webhook takes a JSON document"
+        }
+        (Address::Email { .. }, Content::Json(_) | Content::Text { .. } | Content::Picture { .. }) => {
+            "a mailbox takes a mail"
+        }
+        (
+            Address::Sms { .. } | Address::Topic { .. },
+            Content::Json(_) | Content::Email { .. } | Content::Picture { .. },
+        ) => "telephones and topics take a plain text",
+        (Address::SlackThread { .. }, Content::Json(_) | Content::Email { .. } | Content::Text { .. }) => {
+            "a thread of Slack takes a picture"
         }
         (Address::Email { to, .. }, _) if to.is_empty() => "a mail without recipients",
         (Address::Sms { numbers }, _) if numbers.is_empty() => "a text message without recipients",

@@ -174,19 +174,19 @@ pub async fn notify(app: Arc<App>, invocation: Invocation) -> Result<Outcome, Fu
     let now = invocation.now;
     if schedule::check(&invocation.event, "notify").is_ok() {
         let ran = app::notify::run_due(&app, now).await?;
-        return outcome(
-            &json!({"groups": ran.groups, "delivered": ran.delivered, "failed": ran.failed}),
-            Door::Schedule,
-        );
+        let answer = json!({"groups": ran.groups, "delivered": ran.delivered, "failed": ran.failed});
+        app::notify::illustrate(&app, ran.pictures, now).await;
+        return outcome(&answer, Door::Schedule);
     }
     let batch = queue::decode(&invocation.event).map_err(FunctionError::Event)?;
     for (record, reason) in batch.unreadable() {
         tracing::error!(record, reason, "a message of the queue is none of ours");
     }
     let received = app::notify::receive(&app, &batch.messages, now).await;
-    if let Err(error) = app::notify::run_due(&app, now).await {
+    match app::notify::run_due(&app, now).await {
+        Ok(ran) => app::notify::illustrate(&app, ran.pictures, now).await,
         // The alerts are taken in; their timers bring them back with the next minute.
-        tracing::warn!(%error, "due notifications wait for the next minute");
+        Err(error) => tracing::warn!(%error, "due notifications wait for the next minute"),
     }
     // What can never succeed comes again, too: a few times later it is in the queue of dead letters, with an alarm.
     outcome(&batch.answer(received.failed.iter().map(|(id, _)| id.as_str())), Door::Queue)

@@ -49,7 +49,7 @@ impl Messenger for MailMessenger {
         match &delivery.address {
             Address::Email { smarthost: None, .. } => self.ses.deliver(delivery).await,
             Address::Email { .. } => self.net.deliver(delivery).await,
-            Address::Webhook { .. } | Address::Sms { .. } | Address::Topic { .. } => {
+            Address::Webhook { .. } | Address::Sms { .. } | Address::Topic { .. } | Address::SlackThread { .. } => {
                 Err(PortError::new(ErrorKind::Bug, DELIVER, "this host was built for mail alone"))
             }
         }
@@ -106,13 +106,15 @@ impl Messenger for AwsMessenger {
         match (&delivery.address, &delivery.content) {
             (Address::Email { .. }, _) => self.mail.deliver(delivery).await,
             (Address::Webhook { url, headers }, _) => self.post(url, headers, delivery).await,
+            (Address::SlackThread { .. }, _) => self.mail.net.deliver(delivery).await,
             (Address::Sms { numbers }, Content::Text { text, .. }) => self.sms.send(numbers, text).await,
             (Address::Topic { arn }, Content::Text { subject, text }) => {
                 self.topics.publish(arn, subject.as_deref(), text, &delivery.idempotency_key).await
             }
-            (Address::Sms { .. } | Address::Topic { .. }, Content::Json(_) | Content::Email { .. }) => {
-                Err(invalid("the content does not suit the address"))
-            }
+            (
+                Address::Sms { .. } | Address::Topic { .. },
+                Content::Json(_) | Content::Email { .. } | Content::Picture { .. },
+            ) => Err(invalid("the content does not suit the address")),
         }
     }
 

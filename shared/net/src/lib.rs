@@ -1,4 +1,4 @@
-//! Outbound calls: webhooks and mail.
+//! Outbound calls: webhooks, pictures for Slack, and mail.
 //!
 //! Read [`NetMessenger`] first (the `Messenger` of every host without SES), then [`Guard`], which decides where a call
 //! may go.
@@ -10,10 +10,14 @@
 //! - A repeat carries the same `Idempotency-Key`, the same `Message-ID`, and overwrites the same file of the outbox.
 //! - TLS is rustls with ring and the roots of Mozilla compiled in; no proxy and no setting is read from the environment.
 
+mod drawn;
 mod guard;
 mod mail;
 mod outbox;
+mod slack;
 mod smtp;
+#[cfg(test)]
+mod testing;
 mod webhook;
 
 use std::borrow::Cow;
@@ -116,7 +120,11 @@ impl NetMessenger {
             (Address::Sms { .. } | Address::Topic { .. }, _) => {
                 Err(PortError::new(ErrorKind::Invalid, DELIVER, "text messages and topics need a deployment on AWS"))
             }
-            (Address::Webhook { .. } | Address::Email { .. }, _) => {
+            (Address::SlackThread { api, headers, channel, ts }, Content::Picture { title, svg }) => {
+                let thread = slack::Thread { api, headers, channel, ts };
+                thread.show(&self.webhooks, title, svg, &delivery.idempotency_key).await
+            }
+            (Address::Webhook { .. } | Address::Email { .. } | Address::SlackThread { .. }, _) => {
                 Err(PortError::new(ErrorKind::Invalid, DELIVER, "the content does not suit the address"))
             }
         }

@@ -9,9 +9,8 @@ use lettre::message::{Attachment, Mailbox, MultiPart, MultiPartKind, SinglePart}
 use model::{ErrorKind, Timestamp};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::DELIVER;
+use crate::{DELIVER, drawn};
 
-mod drawn;
 pub(crate) mod pictures;
 
 /// A mail as a service takes it that sends raw messages.

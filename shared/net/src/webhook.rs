@@ -1,10 +1,11 @@
-//! JSON documents by HTTP POST.
+//! Documents by HTTP POST.
 
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use app::ports::{PortError, PortResult, Receipt};
+use bytes::Bytes;
 use model::ErrorKind;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
@@ -22,6 +23,22 @@ const ANSWER_BYTES_MAX: usize = 64;
 /// Most bytes that are read of an answer in JSON.
 const JSON_BYTES_MAX: usize = 64 << 10;
 
+/// What is posted.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    pub(crate) media_type: &'static str,
+    pub(crate) bytes: Bytes,
+}
+
+/// What an answer says that took it.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The status: `HTTP 200`.
+    pub(crate) note: String,
+    /// Its document; null where it has none.
+    pub(crate) json: Value,
+}
+
 /// Sends documents to webhooks. Each delivery has its own connection, made to the addresses that were checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Webhooks {
@@ -34,7 +51,7 @@ impl Webhooks {
         Self { guard, tls: Arc::new(tls_config()) }
     }
 
-    /// Posts a document, following redirects that ask for the same POST elsewhere.
+    /// Posts a JSON document, following redirects that ask for the same POST elsewhere.
     pub(crate) async fn post(
         &self,
         url: &str,
@@ -42,13 +59,26 @@ impl Webhooks {
         body: &str,
         idempotency_key: &str,
     ) -> PortResult<Receipt> {
+        let body = Body { media_type: "application/json", bytes: Bytes::copy_from_slice(body.as_bytes()) };
+        let answer = self.ask(url, headers, body, idempotency_key).await?;
+        Ok(Receipt { reference: reference(&answer.json), note: answer.note })
+    }
+
+    /// Posts a body of any kind, and hears what is answered.
+    pub(crate) async fn ask(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: Body,
+        idempotency_key: &str,
+    ) -> PortResult<Answer> {
         let mut url = parse(url)?;
         let mut headers = header_map(headers)?;
         for _ in 0..=REDIRECTS_MAX {
             let mut all = headers.clone();
-            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            all.insert(CONTENT_TYPE, HeaderValue::from_static(body.media_type));
             all.insert("idempotency-key", header_value("Idempotency-Key", idempotency_key)?);
-            let response = self.send(&url, all, body).await?;
+            let response = self.send(&url, all, body.bytes.clone()).await?;
             let status = response.status();
             let Some(next) = redirect(&url, &response)? else {
                 return outcome(status, response).await;
@@ -62,7 +92,7 @@ impl Webhooks {
         Err(invalid(format!("the webhook redirects more than {REDIRECTS_MAX} times")))
     }
 
-    async fn send(&self, url: &Url, headers: HeaderMap, body: &str) -> PortResult<Response> {
+    async fn send(&self, url: &Url, headers: HeaderMap, body: Bytes) -> PortResult<Response> {
         let host = url.host().ok_or_else(|| invalid("the webhook's URL names no host"))?;
         let port = url.port_or_known_default().ok_or_else(|| invalid("the webhook's URL names no port"))?;
         let addresses = self.guard.resolve(&host, port).await;
@@ -77,7 +107,7 @@ impl Webhooks {
             .user_agent(concat!("mihari/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| PortError::new(ErrorKind::Bug, DELIVER, root_cause(&error)))?;
-        let request = client.post(url.clone()).headers(headers).body(body.to_owned());
+        let request = client.post(url.clone()).headers(headers).body(body);
         request.send().await.map_err(|error| {
             let what = if error.is_timeout() { "the webhook does not answer" } else { "the webhook cannot be reached" };
             PortError::new(ErrorKind::Unavailable, DELIVER, format!("{what}: {}", root_cause(&error)))
@@ -135,7 +165,7 @@ fn redirect(from: &Url, response: &Response) -> PortResult<Option<Url>> {
 }
 
 /// What an answer means for the delivery.
-async fn outcome(status: StatusCode, response: Response) -> PortResult<Receipt> {
+async fn outcome(status: StatusCode, response: Response) -> PortResult<Answer> {
     let kind = match status.as_u16() {
         200..=299 => return taken(status, response).await,
         408 | 429 => ErrorKind::Throttled,
@@ -163,20 +193,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// An answer that says it was taken; one in JSON may still say `"ok": false` and why, as the web API of Slack does.
-async fn taken(status: StatusCode, response: Response) -> PortResult<Receipt> {
+async fn taken(status: StatusCode, response: Response) -> PortResult<Answer> {
     let note = format!("HTTP {}", status.as_u16());
     let retry_after = retry_after(response.headers());
     let is_json =
         response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     if !is_json {
-        return Ok(Receipt::noted(note));
+        return Ok(Answer { note, json: Value::Null });
     }
     let body = start_of(response, JSON_BYTES_MAX).await.unwrap_or_default();
-    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if answer["ok"] != Value::Bool(false) {
-        return Ok(Receipt { note, reference: reference(&answer) });
+    let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if json["ok"] != Value::Bool(false) {
+        return Ok(Answer { note, json });
     }
-    let code = answer["error"].as_str().filter(|code| is_plain(code.as_bytes())).unwrap_or("no reason");
+    let code = json["error"].as_str().filter(|code| is_plain(code.as_bytes())).unwrap_or("no reason");
     let kind = match code {
         "ratelimited" | "rate_limited" => ErrorKind::Throttled,
         // The message that was to be changed or answered is gone, or too old for it.

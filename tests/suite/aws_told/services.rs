@@ -1,4 +1,4 @@
-//! SNS, SES, the Parameter Store and a webhook on one port, as far as our adapters use them. What AWS documents as a
+//! SNS, SES, the Parameter Store, a webhook and Slack's place for files on one port, as far as our adapters use them. What AWS documents as a
 //! limit is refused here, and every third message of a batch is left out the first time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +142,12 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
             let key = head.headers["idempotency-key"].to_str().expect("a key").to_owned();
             book.posted.insert(key);
             StatusCode::OK.into_response()
+        }
+        "/api/files.getUploadURLExternal" | "/api/files.completeUploadExternal" | "/upload" => {
+            let text = |name: &str| head.headers[name].to_str().expect("a text").to_owned();
+            book.posted.insert(text("idempotency-key"));
+            let answer = json!({"ok": true, "upload_url": format!("http://{}/upload", text("host")), "file_id": "F1"});
+            ([("content-type", "application/json")], answer.to_string()).into_response()
         }
         "/v2/email/outbound-emails" => send_email(&mut book, &serde_json::from_slice(&body).expect("JSON")),
         "/" if target == "AmazonSSM.GetParameter" => {

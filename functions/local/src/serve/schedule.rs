@@ -155,10 +155,18 @@ async fn run_due_timers(app: Arc<App>) {
     }
 }
 
-async fn deliver(app: &App) {
-    if let Err(error) = notify::run_due(app, now()).await {
-        tracing::warn!(%error, "due notifications failed; they are tried again");
-        sleep(RETRY_AFTER).await;
+async fn deliver(app: &Arc<App>) {
+    match notify::run_due(app, now()).await {
+        Ok(ran) if ran.pictures.is_empty() => {}
+        Ok(ran) => {
+            // The next messages do not wait for pictures.
+            let app = Arc::clone(app);
+            tokio::spawn(async move { notify::illustrate(&app, ran.pictures, now()).await });
+        }
+        Err(error) => {
+            tracing::warn!(%error, "due notifications failed; they are tried again");
+            sleep(RETRY_AFTER).await;
+        }
     }
 }
 

@@ -178,7 +178,7 @@ pub struct Receiver {
 }
 
 /// One way to a receiver.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Integration {
     /// What it is and its place among its kind in the receiver: `slack/0`.
     pub key: String,

@@ -156,7 +156,7 @@ impl Input<'_> {
 }
 
 /// One message to one integration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
     /// The receiver's name.
     pub receiver: String,

@@ -261,7 +261,7 @@ impl Topic for Metered<dyn Topic> {
 impl Messenger for Metered<dyn Messenger> {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<Receipt> {
         match &delivery.address {
-            Address::Webhook { .. } => {}
+            Address::Webhook { .. } | Address::SlackThread { .. } => {}
             Address::Email { to, .. } => self.ledger.add(Item::Mail, to.len() as u64),
             Address::Sms { numbers } => self.ledger.add(Item::Sms, numbers.len() as u64),
             Address::Topic { .. } => self.ledger.add(Item::TopicPublish, 1),

@@ -206,16 +206,11 @@ impl Desk<'_> {
                 return Ok((address, Content::Json(webhook(message, hook.max_alerts))));
             }
             Target::Slack(slack) => {
-                let mut headers = self.headers(&slack.http).await?;
-                let url = match &slack.door {
-                    SlackDoor::Webhook(url) => url.clone(),
-                    SlackDoor::WebApi { url, token } => {
-                        if let Some(token) = token {
-                            headers.push(("Authorization".to_owned(), format!("Bearer {}", reveal(token).await?)));
-                        }
-                        Secret::new(url.as_str())
-                    }
+                let (url, token) = match &slack.door {
+                    SlackDoor::Webhook(url) => (url.clone(), None),
+                    SlackDoor::WebApi { url, token } => (Secret::new(url.as_str()), token.as_ref()),
                 };
+                let headers = self.slack_headers(&slack.http, token).await?;
                 let content = Content::Json(writer.slack(message, &slack.channel));
                 return Ok((Address::Webhook { url, headers }, content));
             }
@@ -239,6 +234,16 @@ impl Desk<'_> {
         let mut headers = self.headers(http).await?;
         headers.extend(call.headers);
         Ok((Address::Webhook { url: Secret::new(call.url), headers }, Content::Json(call.body.to_string())))
+    }
+
+    /// The headers that `http_config` asks for, and the token of an app.
+    pub(super) async fn slack_headers(&self, http: &Http, token: Option<&Secret>) -> PortResult<Vec<(String, String)>> {
+        let mut headers = self.headers(http).await?;
+        if let Some(token) = token {
+            let token = self.messenger.reveal(token).await?;
+            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        Ok(headers)
     }
 
     /// The headers that `http_config` asks for.
@@ -271,7 +276,7 @@ impl Desk<'_> {
         (!alerts.is_empty()).then(|| alerts.join(","))
     }
 
-    fn message(&self, notification: &Notification) -> Message {
+    pub(super) fn message(&self, notification: &Notification) -> Message {
         let firing = notification.firing.iter().map(|held| item(held, false));
         let resolved = notification.resolved.iter().map(|held| item(held, true));
         Message {

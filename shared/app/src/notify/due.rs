@@ -11,7 +11,7 @@ use model::{ErrorKind, TenantId, Timestamp};
 
 use super::deliver::Delivered;
 use super::rows::{self, StoredGroup, Timer};
-use super::{Desk, dead_letters, escalate, history, load_silences};
+use super::{Desk, Picture, dead_letters, escalate, history, load_silences};
 use crate::AppError;
 use crate::ports::{Expect, PortResult, RowRange, RowWrite, Shard, WRITE_ROWS_MAX, range_all};
 
@@ -21,7 +21,7 @@ const GROUPS_AT_ONCE: usize = 16;
 pub(super) const RECORD_TRIES_MAX: usize = 8;
 
 /// What a run did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ran {
     /// Groups that were due.
     pub groups: usize,
@@ -33,6 +33,8 @@ pub struct Ran {
     pub taken: usize,
     /// Groups that could not be read or written; their timers bring them back.
     pub broken: usize,
+    /// Pictures that may follow what was delivered, see [`super::illustrate`].
+    pub pictures: Vec<Picture>,
 }
 
 impl Ran {
@@ -42,6 +44,7 @@ impl Ran {
         self.failed += other.failed;
         self.taken += other.taken;
         self.broken += other.broken;
+        self.pictures.extend(other.pictures);
     }
 }
 
@@ -174,7 +177,9 @@ impl Desk<'_> {
             self.record(tenant, claimed, &plan, &delivered).await?;
         }
         let succeeded = delivered.iter().filter(|one| one.outcome.result.is_ok()).count();
-        Ok(Ran { groups: 1, delivered: succeeded, failed: delivered.len() - succeeded, ..Ran::default() })
+        let both = plan.notifications.iter().zip(&delivered);
+        let pictures = both.filter_map(|(notification, one)| Picture::after(tenant, notification, one)).collect();
+        Ok(Ran { groups: 1, delivered: succeeded, failed: delivered.len() - succeeded, pictures, ..Ran::default() })
     }
 
     /// Writes what came of the deliveries, over whatever others wrote in the meantime: only who claimed a notification

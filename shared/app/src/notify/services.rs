@@ -41,7 +41,7 @@ impl Call {
 /// A message with what every service needs of it.
 pub(super) struct Said<'a> {
     message: &'a Message,
-    subject: String,
+    pub(super) subject: String,
     text: String,
     /// The document of a generic webhook, of which services take parts.
     whole: Value,

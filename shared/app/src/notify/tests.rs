@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secret};
 
 mod alarms;
+mod pictures;
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
@@ -413,9 +414,11 @@ impl Messenger for Refusing<'_> {
             Address::Webhook { url, .. } if ends_with(url, "hook") => {
                 Err(PortError::new(ErrorKind::Invalid, "messenger deliver", "the webhook answers HTTP 404"))
             }
-            Address::Webhook { .. } | Address::Email { .. } | Address::Sms { .. } | Address::Topic { .. } => {
-                self.0.deliver(delivery).await
-            }
+            Address::Webhook { .. }
+            | Address::Email { .. }
+            | Address::Sms { .. }
+            | Address::Topic { .. }
+            | Address::SlackThread { .. } => self.0.deliver(delivery).await,
         }
     }
 }
@@ -539,7 +542,7 @@ async fn mails_about_a_group_are_a_thread() {
         .into_iter()
         .filter_map(|delivery| match delivery.content {
             Content::Email { thread, .. } => Some(thread),
-            Content::Json(_) | Content::Text { .. } => None,
+            Content::Json(_) | Content::Text { .. } | Content::Picture { .. } => None,
         })
         .collect();
     assert_eq!(threads.len(), 2);
@@ -566,9 +569,11 @@ impl Messenger for Hanging<'_> {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
         match &delivery.address {
             Address::Webhook { url, .. } if ends_with(url, "hook") => std::future::pending().await,
-            Address::Webhook { .. } | Address::Email { .. } | Address::Sms { .. } | Address::Topic { .. } => {
-                self.0.deliver(delivery).await
-            }
+            Address::Webhook { .. }
+            | Address::Email { .. }
+            | Address::Sms { .. }
+            | Address::Topic { .. }
+            | Address::SlackThread { .. } => self.0.deliver(delivery).await,
         }
     }
 }

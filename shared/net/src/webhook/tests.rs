@@ -1,62 +1,15 @@
 //! Webhooks against a small HTTP server on this machine.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use app::ports::{Address, Content, Delivery, Messenger as _, Secret};
 use model::Timestamp;
 
 use super::*;
+use crate::testing::{Server, answer};
 use crate::{NetMessenger, NetSettings};
-
-/// A server that gives one answer after the other, each on a connection of its own, and tells what it was asked.
-struct Server {
-    address: SocketAddr,
-    requests: mpsc::Receiver<String>,
-}
-
-impl Server {
-    fn start(answers: Vec<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (sender, requests) = mpsc::channel();
-        std::thread::spawn(move || {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().unwrap();
-                sender.send(read_request(&stream)).unwrap();
-                stream.write_all(answer.as_bytes()).unwrap();
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.try_iter().collect()
-    }
-}
-
-/// Head and body of a request, as they came.
-fn read_request(stream: &TcpStream) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut text = String::new();
-    while !text.ends_with("\r\n\r\n") {
-        reader.read_line(&mut text).expect("a line of the head");
-    }
-    let length = text.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).expect("the body");
-    text + std::str::from_utf8(&body).expect("JSON is UTF-8")
-}
-
-fn answer(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-}
 
 fn messenger(allow_loopback: bool) -> NetMessenger {
     let settings = NetSettings { allow_loopback, timeout: Duration::from_secs(2), ..NetSettings::new("/nowhere") };

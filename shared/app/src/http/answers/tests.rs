@@ -62,7 +62,7 @@ impl Scene {
     fn mailed(&self) -> Vec<String> {
         let mails = self.messenger.drain().into_iter().filter_map(|delivery| match delivery.address {
             Address::Email { to, .. } => Some(to.join(",")),
-            Address::Webhook { .. } | Address::Sms { .. } | Address::Topic { .. } => None,
+            Address::Webhook { .. } | Address::Sms { .. } | Address::Topic { .. } | Address::SlackThread { .. } => None,
         });
         mails.collect()
     }
@@ -71,7 +71,7 @@ impl Scene {
     fn link(&self) -> String {
         let mut texts = self.messenger.deliveries().into_iter().filter_map(|delivery| match delivery.content {
             Content::Email { text, .. } => Some(text),
-            Content::Json(_) | Content::Text { .. } => None,
+            Content::Json(_) | Content::Text { .. } | Content::Picture { .. } => None,
         });
         let text = texts.next_back().expect("a mail");
         let rest = text.split_once("http://127.0.0.1:9099/a/").expect("a link").1;
@@ -289,7 +289,7 @@ async fn the_message_in_slack_has_buttons_about_its_alerts() {
         .into_iter()
         .filter_map(|delivery| match delivery.content {
             Content::Json(json) => Some(json),
-            Content::Email { .. } | Content::Text { .. } => None,
+            Content::Email { .. } | Content::Text { .. } | Content::Picture { .. } => None,
         })
         .collect();
     let has = |text: &str| bodies.iter().any(|body| body.contains(text));

@@ -36,7 +36,9 @@ fn calls(bench: &Bench) -> Vec<(String, String)> {
         .filter_map(|delivery| match delivery.address {
             Address::Sms { numbers } => Some((numbers.join(","), delivery.idempotency_key)),
             Address::Email { to, .. } if to != ["ops@example.com"] => Some((to.join(","), delivery.idempotency_key)),
-            Address::Webhook { .. } | Address::Email { .. } | Address::Topic { .. } => None,
+            Address::Webhook { .. } | Address::Email { .. } | Address::Topic { .. } | Address::SlackThread { .. } => {
+                None
+            }
         })
         .collect();
     calls.sort();

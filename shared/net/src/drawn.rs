@@ -16,7 +16,7 @@ const SIDE_MAX: f32 = 4096.0;
 
 static FONTS: LazyLock<Arc<Database>> = LazyLock::new(|| {
     let mut fonts = Database::new();
-    fonts.load_font_data(include_bytes!("../../fonts/noto-sans-jp-subset.ttf").to_vec());
+    fonts.load_font_data(include_bytes!("../fonts/noto-sans-jp-subset.ttf").to_vec());
     Arc::new(fonts)
 });
 
