@@ -57,7 +57,7 @@ const NOTIFICATIONS: Counter =
 const PICTURES: Counter =
     Counter { name: "mihari_notification_pictures_total", help: "Pictures sent after a message, by outcome." };
 
-const COUNTERS: [&Counter; 14] = [
+const COUNTERS: [&Counter; 15] = [
     &HTTP_REQUESTS,
     &SAMPLES,
     &WAL_BYTES,
