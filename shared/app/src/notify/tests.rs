@@ -13,7 +13,10 @@ use crate::metrics::Metrics;
 use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secret};
 
 mod alarms;
+mod dead_letters;
+mod escalations;
 mod pictures;
+mod threads;
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}
@@ -403,152 +406,6 @@ async fn many_failures_at_random_heal() {
     }
 }
 
-/// Refuses every webhook until it is told not to.
-#[derive(Debug)]
-struct Refusing<'a>(&'a MemoryMessenger);
-
-#[async_trait::async_trait]
-impl Messenger for Refusing<'_> {
-    async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
-        match &delivery.address {
-            Address::Webhook { url, .. } if ends_with(url, "hook") => {
-                Err(PortError::new(ErrorKind::Invalid, "messenger deliver", "the webhook answers HTTP 404"))
-            }
-            Address::Webhook { .. }
-            | Address::Email { .. }
-            | Address::Sms { .. }
-            | Address::Topic { .. }
-            | Address::SlackThread { .. } => self.0.deliver(delivery).await,
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_was_given_up_is_a_dead_letter_until_it_is_told() {
-    let bench = Bench::new(&FaultPlan::none());
-    let tenant = TenantId::default_tenant();
-    let refusing = Refusing(&bench.messenger);
-    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
-    let desk = Desk { messenger: &refusing, ..bench.desk(1010) };
-    desk.run_due().await.unwrap();
-    bench.said();
-    let letters = desk.dead_letters(&tenant).await.unwrap();
-    assert_eq!(letters.len(), 1);
-    let letter = &letters[0];
-    assert_eq!((letter.receiver.as_str(), letter.integration.as_str()), ("everyone", "webhook/0"));
-    assert_eq!(letter.note, "messenger deliver: the webhook answers HTTP 404");
-    assert_eq!(
-        desk.redrive(&tenant, Some(&["x".to_owned()])).await.unwrap_err().to_string(),
-        "there is no dead letter \"x\""
-    );
-
-    // Where it is refused again, it stays; where it arrives, it is gone, and its group says it no second time.
-    let again = desk.redrive(&tenant, None).await.unwrap();
-    assert_eq!((again.len(), again[0].delivered), (1, false));
-    let desk = bench.desk(1030);
-    let again = desk.redrive(&tenant, Some(std::slice::from_ref(&letter.id))).await.unwrap();
-    assert_eq!((again.len(), again[0].delivered), (1, true));
-    assert_eq!(bench.said(), ["hook first notification: a firing"]);
-    assert!(desk.dead_letters(&tenant).await.unwrap().is_empty());
-    bench.run(1131).await;
-    assert!(bench.said().is_empty(), "the group knows");
-}
-
-#[tokio::test]
-async fn a_dead_letter_whose_group_was_told_since_is_none() {
-    let bench = Bench::new(&FaultPlan::none());
-    let tenant = TenantId::default_tenant();
-    let refusing = Refusing(&bench.messenger);
-    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
-    Desk { messenger: &refusing, ..bench.desk(1010) }.run_due().await.unwrap();
-    assert_eq!(bench.row_count("v#default").await, 1);
-    bench.run(1131).await;
-    assert!(bench.said().contains(&"hook first notification: a firing".to_owned()));
-    assert!(bench.desk(1140).dead_letters(&tenant).await.unwrap().is_empty());
-    assert_eq!(bench.row_count("v#default").await, 0, "it is removed");
-}
-
-/// The web API of Slack: names every message that is posted; perhaps the first one is gone.
-#[derive(Debug, Default)]
-struct SlackApi {
-    asked: std::sync::Mutex<Vec<String>>,
-    is_gone: bool,
-}
-
-#[async_trait::async_trait]
-impl Messenger for SlackApi {
-    async fn deliver(&self, delivery: &Delivery) -> PortResult<crate::ports::Receipt> {
-        let (Address::Webhook { url: Secret::Inline(url), .. }, Content::Json(json)) =
-            (&delivery.address, &delivery.content)
-        else {
-            panic!("{delivery:?}")
-        };
-        let body: serde_json::Value = serde_json::from_str(json).unwrap();
-        let text = |name: &str| body[name].as_str().unwrap_or("-").replace('\n', " ");
-        let method = url.rsplit('/').next().unwrap();
-        let mut asked = self.asked.lock().unwrap();
-        asked.push(format!("{method} {} {} {} {}", text("channel"), text("ts"), text("thread_ts"), text("text")));
-        if method == "chat.update" && self.is_gone {
-            return Err(PortError::new(ErrorKind::NotFound, "messenger deliver", "message_not_found"));
-        }
-        Ok(crate::ports::Receipt { note: String::new(), reference: Some(format!("C1/{}", asked.len())) })
-    }
-}
-
-#[tokio::test]
-async fn a_message_of_slack_is_changed_and_answered_until_all_has_ended() {
-    let routes = "
-global: {slack_app_token: t}
-route: {receiver: r, group_by: [alertname], group_wait: 10s, group_interval: 2m, repeat_interval: 1h}
-receivers: [{name: r, slack_configs: [{channel: '#a', update_message: true, send_resolved: true}]}]";
-    let life = async |api: &SlackApi| {
-        let bench = Bench::with(routes, &FaultPlan::none());
-        let run = async |now| Desk { messenger: api, ..bench.desk(now) }.run_due().await.unwrap();
-        bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
-        run(1010).await;
-        bench.receive(&[message(1020, &[("b", 1020, None)])], 1020).await;
-        run(1130).await;
-        bench.receive(&[message(1140, &[("a", 1000, Some(1140)), ("b", 1020, Some(1140))])], 1140).await;
-        run(1250).await;
-        bench.receive(&[message(1300, &[("a", 1300, None)])], 1300).await;
-        run(1310).await;
-        std::mem::take(&mut *api.asked.lock().unwrap())
-    };
-    let asked = life(&SlackApi::default()).await;
-    let expected = [
-        "chat.postMessage #a - - [CRITICAL] cpu: high",
-        "chat.update C1 1 - [CRITICAL] cpu: high",
-        "chat.postMessage C1 - 1 *[CRITICAL] cpu* 発生中 2件 · 新しいアラートの追加",
-        "chat.update C1 1 - [RESOLVED] cpu: high",
-        "chat.postMessage C1 - 1 *[RESOLVED] cpu* 解決 2件 · すべてのアラートの解決",
-        "chat.postMessage #a - - [CRITICAL] cpu: high",
-    ];
-    assert_eq!(asked, expected);
-    let asked = life(&SlackApi { is_gone: true, ..SlackApi::default() }).await;
-    let new = asked.iter().filter(|one| one.starts_with("chat.postMessage #a")).count();
-    assert_eq!(new, 4, "a message that is gone is followed by a new one: {asked:#?}");
-}
-
-#[tokio::test]
-async fn mails_about_a_group_are_a_thread() {
-    let bench = Bench::new(&FaultPlan::none());
-    bench.receive(&[message(1000, &[("a", 1000, None)])], 1000).await;
-    bench.run(1010).await;
-    bench.receive(&[message(1020, &[("a", 1000, Some(1020))])], 1020).await;
-    bench.run(1130).await;
-    let threads: Vec<Option<String>> = bench
-        .messenger
-        .drain()
-        .into_iter()
-        .filter_map(|delivery| match delivery.content {
-            Content::Email { thread, .. } => Some(thread),
-            Content::Json(_) | Content::Text { .. } | Content::Picture { .. } => None,
-        })
-        .collect();
-    assert_eq!(threads.len(), 2);
-    assert!(threads[0].is_some() && threads[0] == threads[1], "{threads:?}");
-}
-
 /// A host runs the flow in tasks of its own.
 #[test]
 fn the_flow_can_run_in_a_task() {
@@ -663,4 +520,3 @@ async fn why_an_alert_was_told_or_was_not_is_explained() {
         ],
     );
 }
-mod escalations;
