@@ -1,16 +1,23 @@
-//! The template language of labels and annotations: Go's `text/template` with Prometheus's functions.
+//! The template language: Go's `text/template` with Prometheus's functions in labels and annotations of rules, and
+//! with Alertmanager's in the texts of receivers, where it is `html/template` for what is HTML.
 //!
-//! `lex` cuts the text into tokens, `parse` builds a tree, `exec` runs it; `functions`, `humanize` and `print` are
-//! what it calls. Read [`Template`] first.
+//! `lex` cuts the text into tokens, `parse` builds a tree, `exec` runs it; `functions`, `humanize`, `print`, `json` and
+//! `html` are what it calls. Read [`Template`] first, the template of a rule; then [`Text`], that of a receiver, with
+//! the named templates that it may call ([`Library`]) and what it sees ([`Data`]).
 //!
 //! The language is whole: pipelines, variables, `if`, `else if`, `range`, `with`, `define`, `template`, `block`,
 //! `break`, `continue`, comments, trimming, and the methods of times and durations (`methods`).
 
+mod dates;
 mod exec;
 mod functions;
+mod html;
 mod humanize;
+mod json;
 mod lex;
+mod library;
 mod methods;
+mod notice;
 mod parse;
 mod print;
 mod value;
@@ -22,11 +29,22 @@ use std::sync::Arc;
 use model::{Labels, Timestamp};
 
 pub(crate) use functions::{GraphTab, graph_path};
+pub use library::{Library, Markup, Text};
+pub use notice::{Data, DataAlert};
 pub(crate) use print::exponential;
+
+/// Whose functions a template may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    /// Prometheus's.
+    Rule,
+    /// Alertmanager's.
+    Notification,
+}
 
 /// Why a template cannot be read or run. Prints as `line: reason`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}: {reason}")]
+#[error("{}{line}: {reason}", inside.as_ref().map(|name| format!("in template {name:?}, line ")).unwrap_or_default())]
 pub struct TemplateError {
     /// The line in the template, counted from 1.
     pub line: usize,
@@ -34,6 +52,8 @@ pub struct TemplateError {
     pub reason: String,
     /// What was running; `None` when the template cannot be read.
     pub running: Option<Running>,
+    /// The named template in which it happened, whose lines count then.
+    pub inside: Option<String>,
 }
 
 /// The piece of a template that failed.
@@ -52,7 +72,7 @@ impl TemplateError {
 
     fn at(source: &str, offset: usize, reason: impl Into<String>) -> Self {
         let line = 1 + source.bytes().take(offset).filter(|&byte| byte == b'\n').count();
-        Self { line, reason: reason.into(), running: None }
+        Self { line, reason: reason.into(), running: None, inside: None }
     }
 
     fn while_running(source: &str, span: (usize, usize), reason: impl Into<String>) -> Self {
@@ -119,7 +139,11 @@ impl Template {
     /// # Errors
     /// When it breaks the language's grammar, or names a function or a variable that does not exist.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
-        let tree = if source.contains("{{") { Some(Arc::new(parse::parse(source, &Self::VARIABLES)?)) } else { None };
+        let tree = if source.contains("{{") {
+            Some(Arc::new(parse::parse(source, &Self::VARIABLES, Dialect::Rule)?))
+        } else {
+            None
+        };
         Ok(Self { source: Arc::from(source), tree })
     }
 
@@ -145,7 +169,7 @@ impl Template {
     pub fn expand(&self, environment: &Environment<'_>) -> Result<String, TemplateError> {
         let Some(tree) = &self.tree else { return Ok(self.source.to_string()) };
         let (dot, variables) = exec::rule_data(environment);
-        exec::run(&self.source, tree, dot, variables, environment)
+        exec::run(&self.source, tree, dot, variables, exec::World::Rule(environment), Markup::Text)
     }
 
     /// As [`Template::expand`], for the rule of that name; a failure becomes the text, in the words of Prometheus, so

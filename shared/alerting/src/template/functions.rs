@@ -8,48 +8,41 @@ use std::rc::Rc;
 use model::duration;
 use regex::Regex;
 
+use super::exec::World;
 use super::value::Value;
-use super::{Environment, humanize, print};
+use super::{Dialect, Environment, humanize, print};
+
+mod notification;
 
 /// What a call gives: a value, or why there is none.
 type Outcome = Result<Value, String>;
 
-/// Every function by name, sorted. `and` and `or` are not called: they decide which operands are looked at.
-const NAMES: [&str; 47] = [
-    "and",
+/// The functions of the language by name, sorted. `and` and `or` are not called: they decide which operands are looked
+/// at.
+const LANGUAGE: [&str; 18] = [
+    "and", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf", "println",
+    "slice", "urlquery",
+];
+
+/// Those of rules, sorted.
+const OF_RULES: [&str; 29] = [
     "args",
-    "eq",
     "externalURL",
     "first",
-    "ge",
     "graphLink",
-    "gt",
-    "html",
     "humanize",
     "humanize1024",
     "humanizeDuration",
     "humanizePercentage",
     "humanizeTimestamp",
-    "index",
-    "js",
     "label",
-    "le",
-    "len",
-    "lt",
     "match",
-    "ne",
-    "not",
     "now",
-    "or",
     "parseDuration",
     "pathPrefix",
-    "print",
-    "printf",
-    "println",
     "query",
     "reReplaceAll",
     "safeHtml",
-    "slice",
     "sortByLabel",
     "stripDomain",
     "stripPort",
@@ -61,22 +54,27 @@ const NAMES: [&str; 47] = [
     "toLower",
     "toTime",
     "toUpper",
-    "urlquery",
     "value",
 ];
 
 /// The name as it is kept in the parse tree, if there is such a function.
-pub(super) fn find(name: &str) -> Option<&'static str> {
-    NAMES.binary_search(&name).ok().map(|index| NAMES[index])
+pub(super) fn find(name: &str, dialect: Dialect) -> Option<&'static str> {
+    let own: &[&'static str] = match dialect {
+        Dialect::Rule => &OF_RULES,
+        Dialect::Notification => &notification::NAMES,
+    };
+    let among = |names: &[&'static str]| names.binary_search(&name).ok().map(|index| names[index]);
+    among(&LANGUAGE).or_else(|| among(own))
 }
 
 /// Why a function cannot be called with so many arguments, in the words of Go.
 pub(super) fn wrong_count(name: &str, count: usize) -> Option<String> {
     let (least, most) = match name {
-        "print" | "println" | "html" | "js" | "urlquery" | "args" => (0, usize::MAX),
-        "printf" | "index" | "slice" | "eq" => (1, usize::MAX),
+        "print" | "println" | "html" | "js" | "urlquery" | "args" | "dict" | "list" | "stringSlice" => (0, usize::MAX),
+        "printf" | "index" | "slice" | "eq" | "append" => (1, usize::MAX),
         "now" | "externalURL" | "pathPrefix" => (0, 0),
-        "ne" | "lt" | "gt" | "le" | "ge" | "label" | "match" | "sortByLabel" | "tmpl" => (2, 2),
+        "ne" | "lt" | "gt" | "le" | "ge" | "label" | "match" | "sortByLabel" | "tmpl" | "join" | "date" | "tz"
+        | "toDate" | "mustToDate" => (2, 2),
         "reReplaceAll" => (3, 3),
         _ => (1, 1),
     };
@@ -88,7 +86,12 @@ pub(super) fn wrong_count(name: &str, count: usize) -> Option<String> {
 }
 
 /// Calls a function with all its arguments.
-pub(super) fn call(name: &str, arguments: &[Value], environment: &Environment<'_>) -> Outcome {
+pub(super) fn call(name: &str, arguments: &[Value], world: World<'_>) -> Outcome {
+    if let World::Notification { data, .. } = world
+        && let Some(outcome) = notification::call(name, arguments, data)
+    {
+        return outcome;
+    }
     match name {
         "eq" => equal(arguments).map(Value::Bool),
         "print" => Ok(Value::text(print::joined(arguments))),
@@ -104,8 +107,8 @@ pub(super) fn call(name: &str, arguments: &[Value], environment: &Environment<'_
             _ => Err("printf wants a format".to_owned()),
         },
         name => match arguments {
-            [] => call_0(name, environment),
-            [one] => call_1(name, one, environment),
+            [] => call_0(name, world),
+            [one] => call_1(name, one, world),
             [one, two] => call_2(name, one, two),
             [Value::Text(pattern), Value::Text(replacement), Value::Text(text)] if name == "reReplaceAll" => {
                 Ok(Value::text(regex(pattern)?.replace_all(text, replacement.as_ref())))
@@ -120,7 +123,8 @@ fn wrong_arguments(name: &str, arguments: &[Value]) -> String {
     format!("wrong number or type of arguments for {name}: ({})", types.join(", "))
 }
 
-fn call_0(name: &str, environment: &Environment<'_>) -> Outcome {
+fn call_0(name: &str, world: World<'_>) -> Outcome {
+    let World::Rule(environment) = world else { return Err(wrong_arguments(name, &[])) };
     match name {
         "now" => Ok(Value::Float(environment.now.as_secs_f64())),
         "externalURL" => Ok(Value::text(environment.external_url)),
@@ -129,7 +133,7 @@ fn call_0(name: &str, environment: &Environment<'_>) -> Outcome {
     }
 }
 
-fn call_1(name: &str, one: &Value, environment: &Environment<'_>) -> Outcome {
+fn call_1(name: &str, one: &Value, world: World<'_>) -> Outcome {
     let unknown = || Err(wrong_arguments(name, std::slice::from_ref(one)));
     match name {
         "not" => return Ok(Value::Bool(!one.is_true())),
@@ -139,7 +143,7 @@ fn call_1(name: &str, one: &Value, environment: &Environment<'_>) -> Outcome {
         "humanizeDuration" => return Ok(Value::text(humanize::duration(number(one)?))),
         "humanizePercentage" => return Ok(Value::text(humanize::percentage(number(one)?))),
         "humanizeTimestamp" => return humanize::timestamp(number(one)?).map(Value::text),
-        "toTime" => return Ok(Value::Time(number(one)?)),
+        "toTime" => return Ok(Value::time(number(one)?)),
         "toDuration" => return Ok(Value::Duration(number(one)?)),
         "value" => return one.field("Value"),
         "strvalue" => return one.field("Labels")?.field("__value__"),
@@ -148,7 +152,10 @@ fn call_1(name: &str, one: &Value, environment: &Environment<'_>) -> Outcome {
     }
     let Value::Text(text) = one else { return unknown() };
     match name {
-        "query" => query(text, environment),
+        "query" => match world {
+            World::Rule(environment) => query(text, environment),
+            World::Notification { .. } => unknown(),
+        },
         "toUpper" => Ok(Value::text(text.to_uppercase())),
         "toLower" => Ok(Value::text(text.to_lowercase())),
         "title" => Ok(Value::text(title(text))),
@@ -171,7 +178,7 @@ fn call_2(name: &str, one: &Value, two: &Value) -> Outcome {
         ("ge", ..) => Ok(Value::Bool(order(one, two)?.is_some_and(Ordering::is_ge))),
         ("label", Value::Text(name), sample) => sample.field("Labels")?.field(name),
         ("match", Value::Text(pattern), Value::Text(text)) => Ok(Value::Bool(regex(pattern)?.is_match(text))),
-        ("sortByLabel", Value::Text(name), Value::List(samples)) => sort_by_label(name, samples),
+        ("sortByLabel", Value::Text(name), Value::List(_, samples)) => sort_by_label(name, samples),
         _ => Err(wrong_arguments(name, &[one.clone(), two.clone()])),
     }
 }
@@ -188,8 +195,10 @@ fn number(value: &Value) -> Result<f64, String> {
         | Value::Texts(_)
         | Value::Map(_)
         | Value::Record(..)
-        | Value::List(_)
-        | Value::Time(_) => Err(format!("can't convert {} to float", value.type_name())),
+        | Value::List(..)
+        | Value::Pairs(_)
+        | Value::Safe(..)
+        | Value::Time(..) => Err(format!("can't convert {} to float", value.type_name())),
     }
 }
 
@@ -213,6 +222,7 @@ fn same(one: &Value, two: &Value) -> Result<bool, String> {
         (Value::Int(one), Value::Int(two)) => Ok(one == two),
         (Value::Float(one), Value::Float(two)) => Ok(one == two),
         (Value::Text(one), Value::Text(two)) => Ok(one == two),
+        (Value::Time(one, _), Value::Time(two, _)) => Ok(one == two),
         (Value::Nil, other) | (other, Value::Nil) => Ok(*other == Value::Nil),
         _ => Err(incomparable(one, two)),
     }
@@ -235,16 +245,16 @@ fn incomparable(one: &Value, two: &Value) -> String {
 
 fn length(value: &Value) -> Outcome {
     let length = match value {
-        Value::Text(text) => text.len(),
-        Value::Texts(map) => map.len(),
+        Value::Text(text) | Value::Safe(_, text) => text.len(),
+        Value::Texts(map) | Value::Pairs(map) => map.len(),
         Value::Map(map) => map.len(),
-        Value::List(items) => items.len(),
+        Value::List(_, items) => items.len(),
         Value::Nil
         | Value::Bool(_)
         | Value::Int(_)
         | Value::Float(_)
         | Value::Record(..)
-        | Value::Time(_)
+        | Value::Time(..)
         | Value::Duration(_) => return Err(format!("len of type {}", value.type_name())),
     };
     Ok(Value::Int(i64::try_from(length).unwrap_or(i64::MAX)))
@@ -253,8 +263,9 @@ fn length(value: &Value) -> Outcome {
 fn index(arguments: &[Value]) -> Outcome {
     let (first, keys) = arguments.split_first().ok_or("index of nothing")?;
     keys.iter().try_fold(first.clone(), |value, key| match (&value, key) {
+        (Value::Pairs(map), Value::Text(key)) => Ok(Value::text(map.get(&**key).map_or("", String::as_str))),
         (Value::Texts(_) | Value::Map(_), Value::Text(key)) => value.field(key),
-        (Value::List(items), Value::Int(at)) => {
+        (Value::List(_, items), Value::Int(at)) => {
             let found = usize::try_from(*at).ok().and_then(|at| items.get(at));
             found.cloned().ok_or_else(|| format!("index out of range: {at}"))
         }
@@ -271,8 +282,8 @@ fn slice(arguments: &[Value]) -> Outcome {
     };
     let part = if let Value::Text(text) = first {
         text.get(bound(0, 0)?..bound(1, text.len())?).map(Value::text)
-    } else if let Value::List(items) = first {
-        items.get(bound(0, 0)?..bound(1, items.len())?).map(|part| Value::List(Rc::new(part.to_vec())))
+    } else if let Value::List(kind, items) = first {
+        items.get(bound(0, 0)?..bound(1, items.len())?).map(|part| Value::List(*kind, Rc::new(part.to_vec())))
     } else {
         return Err(format!("can't slice {}", first.type_name()));
     };
@@ -292,11 +303,11 @@ fn query(expr: &str, environment: &Environment<'_>) -> Outcome {
         let fields = [("Labels", Value::Texts(Rc::new(labels))), ("Value", Value::Float(value))];
         Value::Record("template.sample", Rc::new(BTreeMap::from(fields)))
     });
-    Ok(Value::List(Rc::new(records.collect())))
+    Ok(Value::list(records.collect()))
 }
 
 fn first(value: &Value) -> Outcome {
-    let Value::List(items) = value else { return Err(format!("first of type {}", value.type_name())) };
+    let Value::List(_, items) = value else { return Err(format!("first of type {}", value.type_name())) };
     items.first().cloned().ok_or_else(|| "first() called on vector with no elements".to_owned())
 }
 
@@ -305,7 +316,7 @@ fn sort_by_label(name: &str, samples: &[Value]) -> Outcome {
     let keyed: Result<Vec<(String, &Value)>, String> = samples.iter().map(|s| key(s).map(|key| (key, s))).collect();
     let mut keyed = keyed?;
     keyed.sort_by(|one, two| one.0.cmp(&two.0));
-    Ok(Value::List(Rc::new(keyed.into_iter().map(|(_, sample)| sample.clone()).collect())))
+    Ok(Value::list(keyed.into_iter().map(|(_, sample)| sample.clone()).collect()))
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
@@ -429,9 +440,11 @@ mod tests {
 
     #[test]
     fn names_are_sorted_so_that_they_are_found() {
-        assert!(NAMES.is_sorted());
-        assert_eq!(find("humanize"), Some("humanize"));
-        assert_eq!(find("human"), None);
+        assert!(LANGUAGE.is_sorted() && OF_RULES.is_sorted() && notification::NAMES.is_sorted());
+        assert_eq!(find("humanize", Dialect::Rule), Some("humanize"));
+        assert_eq!(find("human", Dialect::Rule), None);
+        let only_there = ["join", "query"].map(|name| find(name, Dialect::Notification).is_some());
+        assert_eq!(only_there, [true, false]);
     }
 
     #[test]

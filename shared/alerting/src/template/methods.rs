@@ -1,15 +1,21 @@
-//! The methods of Go's `time.Time` and `time.Duration`, and its layouts of dates: `2006-01-02 15:04:05`.
+//! The methods of Go's `time.Time` and `time.Duration`, and those of what Alertmanager hands to its templates: labels
+//! and alerts.
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use jiff::tz::TimeZone;
 
-use super::print;
-use super::value::Value;
+use super::value::{Items, Value};
+use super::{dates, print};
 
 /// Calls a method; `None` when the value has none of that name.
 pub(super) fn call(receiver: &Value, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
     match receiver {
-        Value::Time(seconds) => of_time(*seconds, name, arguments),
+        Value::Time(seconds, zone) => of_time(*seconds, zone, name, arguments),
+        Value::Pairs(map) => of_labels(map, name, arguments),
+        Value::List(Items::Pairs, pairs) => of_pairs(pairs, name, arguments),
+        Value::List(Items::Alerts, alerts) => of_alerts(alerts, name, arguments),
         Value::Duration(seconds) => of_duration(*seconds, name, arguments),
         Value::Nil
         | Value::Bool(_)
@@ -19,8 +25,59 @@ pub(super) fn call(receiver: &Value, name: &str, arguments: &[Value]) -> Option<
         | Value::Texts(_)
         | Value::Map(_)
         | Value::Record(..)
-        | Value::List(_) => None,
+        | Value::Safe(..)
+        | Value::List(Items::Any | Items::Texts, _) => None,
     }
+}
+
+/// The pairs in the order in which people read them: the name of the alert first.
+pub(super) fn sorted_pairs(map: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    let mut pairs: Vec<(&str, &str)> = map.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    pairs.sort_by_key(|(name, _)| *name != "alertname");
+    pairs
+}
+
+fn of_labels(map: &BTreeMap<String, String>, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    let value = match (name, arguments) {
+        ("SortedPairs", []) => {
+            let pair = |(name, value)| {
+                let fields = [("Name", Value::text(name)), ("Value", Value::text(value))];
+                Value::Record("template.Pair", Rc::new(BTreeMap::from(fields)))
+            };
+            Value::List(Items::Pairs, Rc::new(sorted_pairs(map).into_iter().map(pair).collect()))
+        }
+        ("Names", []) => Value::texts(sorted_pairs(map).into_iter().map(|(name, _)| name)),
+        ("Values", []) => Value::texts(sorted_pairs(map).into_iter().map(|(_, value)| value)),
+        ("Remove", [Value::List(Items::Texts, names)]) => {
+            let left = map.iter().filter(|(name, _)| !names.contains(&Value::text(name)));
+            Value::Pairs(Rc::new(left.map(|(name, value)| (name.clone(), value.clone())).collect()))
+        }
+        ("String", []) => Value::text(print::plain(&Value::Pairs(Rc::new(map.clone())))),
+        ("SortedPairs" | "Names" | "Values" | "Remove" | "String", _) => return Some(Err(wrong(name, arguments))),
+        _ => return None,
+    };
+    Some(Ok(value))
+}
+
+fn of_pairs(pairs: &Rc<Vec<Value>>, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    let column = |field: &str| pairs.iter().map(|pair| pair.field(field)).collect::<Result<Vec<_>, _>>();
+    let texts = |column: Vec<Value>| Value::List(Items::Texts, Rc::new(column));
+    match (name, arguments) {
+        ("Names", []) => Some(column("Name").map(texts)),
+        ("Values", []) => Some(column("Value").map(texts)),
+        ("String", []) => Some(Ok(Value::text(print::plain(&Value::List(Items::Pairs, Rc::clone(pairs)))))),
+        _ => None,
+    }
+}
+
+fn of_alerts(alerts: &[Value], name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    let status = match (name, arguments) {
+        ("Firing", []) => "firing",
+        ("Resolved", []) => "resolved",
+        _ => return None,
+    };
+    let has_it = |alert: &&Value| alert.field("Status").is_ok_and(|found| found == Value::text(status));
+    Some(Ok(Value::List(Items::Alerts, Rc::new(alerts.iter().filter(has_it).cloned().collect()))))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "numbers beyond 64 bits saturate")]
@@ -29,14 +86,14 @@ fn whole(number: f64) -> Value {
 }
 
 #[expect(clippy::float_cmp, reason = "equality is what the template asks for")]
-fn of_time(seconds: f64, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
-    let date = match zoned(seconds) {
+fn of_time(seconds: f64, zone: &TimeZone, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    let date = match dates::zoned(seconds, zone) {
         Ok(date) => date,
         Err(reason) => return Some(Err(reason)),
     };
     let value = match (name, arguments) {
-        ("Format", [Value::Text(layout)]) => Value::text(format(&date, layout)),
-        ("String", []) => Value::text(print::plain(&Value::Time(seconds))),
+        ("Format", [Value::Text(layout)]) => Value::text(dates::format(&date, layout)),
+        ("String", []) => Value::text(print::plain(&Value::Time(seconds, zone.clone()))),
         ("Unix", []) => whole(seconds.floor()),
         ("UnixMilli", []) => whole((seconds * 1e3).round()),
         ("UnixMicro", []) => whole((seconds * 1e6).round()),
@@ -50,17 +107,53 @@ fn of_time(seconds: f64, name: &str, arguments: &[Value]) -> Option<Result<Value
         ("YearDay", []) => Value::Int(date.day_of_year().into()),
         ("Month", []) => Value::text(date.strftime("%B").to_string()),
         ("Weekday", []) => Value::text(date.strftime("%A").to_string()),
-        ("UTC" | "Local", []) => Value::Time(seconds),
+        ("UTC" | "Local", []) => Value::time(seconds),
         ("IsZero", []) => Value::Bool(date.year() == 1 && date.day_of_year() == 1),
-        ("Add", [Value::Duration(more)]) => Value::Time(seconds + more),
-        ("Sub", [Value::Time(other)]) => Value::Duration(seconds - other),
-        ("Before", [Value::Time(other)]) => Value::Bool(seconds < *other),
-        ("After", [Value::Time(other)]) => Value::Bool(seconds > *other),
-        ("Equal", [Value::Time(other)]) => Value::Bool(seconds == *other),
-        ("Format" | "Add" | "Sub" | "Before" | "After" | "Equal", _) => return Some(Err(wrong(name, arguments))),
+        ("Add", [more]) if nanoseconds(more).is_some() => {
+            Value::Time(seconds + nanoseconds(more).unwrap_or_default(), zone.clone())
+        }
+        ("AddDate", [Value::Int(years), Value::Int(months), Value::Int(days)]) => {
+            match later(&date, *years, *months, *days) {
+                Some(seconds) => Value::Time(seconds, zone.clone()),
+                None => return Some(Err(wrong(name, arguments))),
+            }
+        }
+        ("Sub", [Value::Time(other, _)]) => Value::Duration(seconds - other),
+        ("Before", [Value::Time(other, _)]) => Value::Bool(seconds < *other),
+        ("After", [Value::Time(other, _)]) => Value::Bool(seconds > *other),
+        ("Equal", [Value::Time(other, _)]) => Value::Bool(seconds == *other),
+        ("Format" | "Add" | "AddDate" | "Sub" | "Before" | "After" | "Equal", _) => {
+            return Some(Err(wrong(name, arguments)));
+        }
         _ => return None,
     };
     Some(Ok(value))
+}
+
+/// A duration in seconds; a whole number counts nanoseconds, as Go's constants do.
+fn nanoseconds(value: &Value) -> Option<f64> {
+    match value {
+        Value::Duration(seconds) => Some(*seconds),
+        #[expect(clippy::cast_precision_loss, reason = "durations for people have a few digits")]
+        Value::Int(nanos) => Some(*nanos as f64 / 1e9),
+        Value::Float(nanos) if nanos.fract() == 0.0 => Some(nanos / 1e9),
+        Value::Nil
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Texts(_)
+        | Value::Map(_)
+        | Value::Record(..)
+        | Value::Pairs(_)
+        | Value::List(..)
+        | Value::Time(..)
+        | Value::Safe(..) => None,
+    }
+}
+
+fn later(date: &jiff::Zoned, years: i64, months: i64, days: i64) -> Option<f64> {
+    let span = jiff::Span::new().try_years(years).ok()?.try_months(months).ok()?.try_days(days).ok()?;
+    Some(date.checked_add(span).ok()?.timestamp().as_duration().as_secs_f64())
 }
 
 fn of_duration(seconds: f64, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
@@ -85,114 +178,4 @@ fn of_duration(seconds: f64, name: &str, arguments: &[Value]) -> Option<Result<V
 fn wrong(name: &str, arguments: &[Value]) -> String {
     let types: Vec<&str> = arguments.iter().map(Value::type_name).collect();
     format!("wrong number or type of arguments for {name}: ({})", types.join(", "))
-}
-
-fn zoned(seconds: f64) -> Result<jiff::Zoned, String> {
-    let out_of_range = || format!("{} is out of the range of times", print::plain(&Value::Float(seconds)));
-    if !seconds.is_finite() || seconds.abs() > 2e11 {
-        return Err(out_of_range());
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "the check above leaves microseconds that fit")]
-    let time = Timestamp::from_microsecond((seconds * 1e6).round() as i64).map_err(|_| out_of_range())?;
-    Ok(time.to_zoned(TimeZone::UTC))
-}
-
-/// The pieces of a layout and what each stands for, in the form of `strftime`; of two that begin alike the longer one
-/// comes first.
-const PIECES: [(&str, &str); 33] = [
-    ("January", "%B"),
-    ("Jan", "%b"),
-    ("Monday", "%A"),
-    ("Mon", "%a"),
-    ("MST", "%Z"),
-    ("2006", "%Y"),
-    ("-07:00:00", "%::z"),
-    ("-070000", "%z00"),
-    ("-07:00", "%:z"),
-    ("-0700", "%z"),
-    ("-07", "%z"),
-    ("Z07:00:00", "Z"),
-    ("Z070000", "Z"),
-    ("Z07:00", "Z"),
-    ("Z0700", "Z"),
-    ("Z07", "Z"),
-    ("002", "%j"),
-    ("01", "%m"),
-    ("02", "%d"),
-    ("03", "%I"),
-    ("04", "%M"),
-    ("05", "%S"),
-    ("06", "%y"),
-    ("15", "%H"),
-    ("PM", "%p"),
-    ("pm", "%P"),
-    ("__2", "%_3j"),
-    ("_2", "%_d"),
-    ("1", "%-m"),
-    ("2", "%-d"),
-    ("3", "%-I"),
-    ("4", "%-M"),
-    ("5", "%-S"),
-];
-
-/// A date in Go's form of a layout.
-fn format(date: &jiff::Zoned, layout: &str) -> String {
-    let mut text = String::new();
-    let mut rest = layout;
-    while let Some(c) = rest.chars().next() {
-        if let Some((digits, drops_zeros)) = fraction(rest) {
-            let all = format!("{:09}", date.subsec_nanosecond());
-            let shown = &all[..digits.min(9)];
-            let shown = if drops_zeros { shown.trim_end_matches('0') } else { shown };
-            if !shown.is_empty() {
-                text.push(c);
-                text.push_str(shown);
-            }
-            rest = &rest[1 + digits..];
-            continue;
-        }
-        let piece = PIECES.iter().find(|(piece, _)| rest.starts_with(piece));
-        match piece {
-            Some((piece, form)) => {
-                text.push_str(&date.strftime(form).to_string());
-                rest = &rest[piece.len()..];
-            }
-            None => {
-                text.push(c);
-                rest = &rest[c.len_utf8()..];
-            }
-        }
-    }
-    text
-}
-
-/// Digits of a fraction of a second at the start: `.000` keeps zeros, `.999` drops those at the end.
-fn fraction(layout: &str) -> Option<(usize, bool)> {
-    let digits = layout.strip_prefix(['.', ','])?;
-    let kind = digits.chars().next().filter(|digit| matches!(digit, '0' | '9'))?;
-    let count = digits.chars().take_while(|digit| *digit == kind).count();
-    let ends = !digits[count..].starts_with(|c: char| c.is_ascii_digit());
-    ends.then_some((count, kind == '9'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layouts_are_those_of_go() {
-        let date = zoned(1_435_065_584.128).unwrap();
-        let cases = [
-            ("2006-01-02 15:04:05", "2015-06-23 13:19:44"),
-            ("Mon, 02 Jan 2006 15:04:05 MST", "Tue, 23 Jun 2015 13:19:44 UTC"),
-            ("Monday January 2 3:04PM", "Tuesday June 23 1:19PM"),
-            ("2006-01-02T15:04:05.000Z07:00", "2015-06-23T13:19:44.128Z"),
-            ("15:04:05.999999 -0700", "13:19:44.128 +0000"),
-            ("06/1/_2 pm", "15/6/23 pm"),
-            ("年2006 見張り", "年2015 見張り"),
-        ];
-        for (layout, expected) in cases {
-            assert_eq!(format(&date, layout), expected, "{layout}");
-        }
-    }
 }

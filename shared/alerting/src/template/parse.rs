@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::TemplateError;
 use super::functions;
 use super::lex::{Kind, Token, lex};
+use super::{Dialect, TemplateError};
 
 /// What a template says, in order.
 pub(super) type Block = Vec<Node>;
@@ -94,11 +94,17 @@ pub(super) struct Tree {
 /// Deepest nesting of branches and parentheses.
 const DEPTH_MAX: usize = 100;
 
+/// Whether a block prints nothing but white space.
+pub(super) fn is_empty(block: &Block) -> bool {
+    block.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
+}
+
 /// Parses a template; `variables` are those that it finds set.
-pub(super) fn parse(source: &str, variables: &[&str]) -> Result<Tree, TemplateError> {
+pub(super) fn parse(source: &str, variables: &[&str], dialect: Dialect) -> Result<Tree, TemplateError> {
     let tokens = lex(source)?;
     let outer = [""].iter().chain(variables).map(|name| (*name).to_owned()).collect();
-    let mut parser = Parser { source, tokens, at: 0, variables: outer, named: BTreeMap::new(), ranges: 0, depth: 0 };
+    let mut parser =
+        Parser { source, dialect, tokens, at: 0, variables: outer, named: BTreeMap::new(), ranges: 0, depth: 0 };
     let (main, ending) = parser.block()?;
     match ending {
         Ending::EndOfText => Ok(Tree { main, named: parser.named }),
@@ -109,6 +115,7 @@ pub(super) fn parse(source: &str, variables: &[&str]) -> Result<Tree, TemplateEr
 
 struct Parser<'a> {
     source: &'a str,
+    dialect: Dialect,
     tokens: Vec<Token>,
     at: usize,
     /// Names in scope, innermost last.
@@ -283,10 +290,15 @@ impl Parser<'_> {
         self.variables = outer;
         self.ranges = ranges;
         match ending {
-            Ending::End(_) => {
-                self.named.insert(name, body);
-                Ok(())
-            }
+            Ending::End(_) => match self.named.get(&name) {
+                // What is empty changes nothing.
+                Some(known) if !is_empty(known) && is_empty(&body) => Ok(()),
+                Some(known) if !is_empty(known) => self.fail(open, format!("multiple definition of template {name:?}")),
+                Some(_) | None => {
+                    self.named.insert(name, body);
+                    Ok(())
+                }
+            },
             Ending::Else(offset) => self.fail(offset, "unexpected {{else}} in a named template"),
             Ending::EndOfText => self.fail(open, format!("template {name:?} without {{{{end}}}}")),
         }
@@ -428,7 +440,7 @@ impl Parser<'_> {
             "true" => Ok(Operand::Bool(true)),
             "false" => Ok(Operand::Bool(false)),
             "nil" => Ok(Operand::Nil),
-            name => match functions::find(name) {
+            name => match functions::find(name, self.dialect) {
                 Some(name) => Ok(Operand::Function(name)),
                 None => self.fail(offset, format!("function {name:?} not defined")),
             },

@@ -1,7 +1,7 @@
 //! Go's `fmt`: how values are printed, and `printf`.
 
-use super::humanize;
-use super::value::Value;
+use super::value::{Items, Value};
+use super::{dates, methods, notice};
 
 /// A value as `%v` prints it.
 pub(super) fn plain(value: &Value) -> String {
@@ -10,18 +10,23 @@ pub(super) fn plain(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => general(*value, None, 'e'),
-        Value::Text(text) => text.to_string(),
+        Value::Text(text) | Value::Safe(_, text) => text.to_string(),
+        Value::Pairs(map) => equations(&methods::sorted_pairs(map)),
+        Value::List(Items::Pairs, pairs) => {
+            let pair = |pair: &Value| Some((plain(&pair.field("Name").ok()?), plain(&pair.field("Value").ok()?)));
+            equations(&pairs.iter().filter_map(pair).collect::<Vec<_>>())
+        }
         Value::Texts(map) => mapping(map.iter().map(|(key, text)| (key.as_str(), text.clone()))),
         Value::Map(map) => mapping(map.iter().map(|(key, value)| (key.as_str(), plain(value)))),
-        Value::Record(_, fields) => {
-            let parts: Vec<String> = fields.values().map(plain).collect();
+        Value::Record(name, fields) => {
+            let parts: Vec<String> = notice::in_order(name, fields).map(|(_, value)| plain(value)).collect();
             format!("{{{}}}", parts.join(" "))
         }
-        Value::List(items) => {
+        Value::List(_, items) => {
             let parts: Vec<String> = items.iter().map(plain).collect();
             format!("[{}]", parts.join(" "))
         }
-        Value::Time(seconds) => humanize::timestamp(*seconds).unwrap_or_else(|reason| reason),
+        Value::Time(seconds, zone) => dates::shown(*seconds, zone).unwrap_or_else(|reason| reason),
         Value::Duration(seconds) => go_duration(*seconds),
     }
 }
@@ -43,6 +48,13 @@ fn go_duration(seconds: f64) -> String {
         (false, true) => format!("{sign}{minutes}m{rest}s"),
         (false, false) => format!("{sign}{rest}s"),
     }
+}
+
+/// Labels as Alertmanager prints them: `a=b, c=d`.
+fn equations(pairs: &[(impl AsRef<str>, impl AsRef<str>)]) -> String {
+    let parts: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", name.as_ref(), value.as_ref())).collect();
+    parts.join(", ")
 }
 
 fn mapping<'a>(entries: impl Iterator<Item = (&'a str, String)>) -> String {
@@ -147,7 +159,7 @@ impl Verb {
     fn print(self, letter: char, value: &Value) -> String {
         let body = match (letter, value) {
             ('v', Value::Float(number)) => self.signed(*number, general(number.abs(), self.precision, 'e')),
-            ('v' | 's', Value::Text(text)) => self.cut(text),
+            ('v' | 's', Value::Text(text) | Value::Safe(_, text)) => self.cut(text),
             ('v', Value::Int(number)) => self.whole(*number, 10, false),
             ('v', value) => plain(value),
             ('T', value) => value.type_name().to_owned(),
@@ -170,7 +182,8 @@ impl Verb {
                 let exponent = if letter == 'g' { 'e' } else { 'E' };
                 self.signed(*number, general(number.abs(), self.precision, exponent))
             }
-            ('s' | 'd', Value::List(_) | Value::Texts(_) | Value::Map(_)) => plain(value),
+            ('s' | 'd', Value::List(..) | Value::Texts(_) | Value::Pairs(_) | Value::Map(_)) => plain(value),
+            ('s', Value::Time(..) | Value::Duration(_)) => plain(value),
             (letter, value) => format!("%!{letter}({}={})", value.type_name(), plain(value)),
         };
         self.pad(body, matches!(value, Value::Int(_) | Value::Float(_)))

@@ -1,5 +1,7 @@
 use super::*;
 
+mod receivers;
+
 fn expand(source: &str) -> Result<String, TemplateError> {
     let pairs = [("__name__", "cpu_usage"), ("instance", "web-1:9100"), ("見", "張")];
     let labels = Labels::from_pairs(pairs).unwrap();
@@ -129,7 +131,7 @@ fn faults_are_named_with_their_line() {
         ("{{ template \"nosuch\" }}", "1: template \"nosuch\" not defined"),
         (
             "{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}",
-            "1: templates call each other deeper than 100",
+            "in template \"a\", line 1: templates call each other deeper than 100",
         ),
         ("{{ range 100000 }}{{ range 100000 }}x{{ end }}{{ end }}", "1: prints more than 65536 bytes"),
         ("{{ range 100000 }}{{ range 100000 }}{{ $x := 1 }}{{ end }}{{ end }}", "1: takes more than 100000 steps"),
