@@ -78,6 +78,8 @@ async fn a_breach_is_announced_once_even_if_the_process_is_killed() {
     assert_eq!(home.outbox(), mails, "nothing is announced twice");
     let page = server.get("/alerts").await.text().await.unwrap();
     assert!(page.contains("TooHot") && page.contains("温度が高すぎます"), "the page does not show the alert");
+    let reasons = page.split("id=\"deliveries\"").nth(1).unwrap();
+    assert!(reasons.contains("email/0") && reasons.contains("発報を通知しました：最初の通知"), "{reasons}");
     let link = server.get("/graph?g0.expr=temperature+%3E+90&g0.tab=1").await;
     assert_eq!(
         (link.status().as_u16(), link.headers()["location"].to_str().unwrap()),

@@ -48,7 +48,10 @@ pub use alarms::alarm_message;
 pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing, labels_of_alerts};
 pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;
-pub use explain::{Explanation, InhibitedBy, IntegrationExplanation, KnownAs, RouteExplanation, SilencedBy, explain};
+pub use explain::{
+    Because, Explanation, InhibitedBy, IntegrationExplanation, KnownAs, PendingExplanation, PendingState,
+    RouteExplanation, SilencedBy, explain, explain_known,
+};
 pub use history::{Detection, Sent, detections, sent};
 pub use illustrate::Picture;
 pub use receive::{Received, SentAlert, take_in};

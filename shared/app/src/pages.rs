@@ -4,6 +4,7 @@
 //! [`crate::load`] and [`crate::report`], and `render` makes the markup.
 
 mod alerts;
+mod deliveries;
 mod explore;
 mod intake;
 mod overview;

@@ -5,6 +5,7 @@
 
 pub mod alerts;
 pub mod answers;
+pub mod deliveries;
 pub mod explore;
 pub mod message;
 pub mod overview;

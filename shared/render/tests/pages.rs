@@ -25,7 +25,7 @@ fn documents(language: Language) -> Vec<(&'static str, String)> {
             "alerts",
             frame(Page::Alerts).document(&alerts::content(
                 &samples::alerts(),
-                &samples::answers(&frame(Page::Alerts)),
+                &[samples::deliveries(&frame(Page::Alerts).reader), samples::answers(&frame(Page::Alerts))],
                 &frame(Page::Alerts),
             )),
         ),
@@ -197,7 +197,7 @@ fn states_have_a_shape_and_a_word() {
 #[test]
 fn a_fragment_is_the_inside_of_main() {
     let frame = samples::frame(Page::Alerts, Language::English);
-    let content = alerts::content(&samples::alerts(), &samples::answers(&frame), &frame);
+    let content = alerts::content(&samples::alerts(), &[samples::answers(&frame)], &frame);
     let (document, fragment) = (frame.document(&content), frame.fragment(&content));
     assert!(document.contains(&format!("<main id=\"main\" tabindex=\"-1\" data-live>{fragment}</main>")));
     assert!(fragment.contains(Text::ActiveAlerts.in_language(Language::English)));

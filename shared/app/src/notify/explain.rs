@@ -3,12 +3,14 @@
 //! Nothing is guessed: the group is asked by the same [`plan()`](alerting::notify::plan()) that decides, as if it looked
 //! at its alerts now.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use alerting::Fingerprint;
 use alerting::notify::{
-    Attempt, Config as Routes, Group, GroupKey, Held, Inhibitor, Input, IntegrationState, Quiet, Receiver, Route,
-    Verdict, plan,
+    Attempt, Config as Routes, Group, GroupKey, Held, Inhibitor, Input, IntegrationState, Intent, Quiet, Reason,
+    Receiver, Route, Verdict, plan,
 };
 use model::{Labels, Matcher, TenantId, Timestamp, matches_all};
 use serde::{Deserialize, Serialize};
@@ -107,20 +109,73 @@ pub struct IntegrationExplanation {
     pub integration: String,
     /// Whether it would be notified if the group looked now.
     pub notifies: bool,
-    /// Why, or why not.
+    /// Why, or why not, in words.
     pub verdict: String,
+    /// The same for programs.
+    pub because: Because,
     /// When its reminder is due, where nothing is new.
     pub repeat_at_ms: Option<i64>,
     /// When it was told last about the group.
     pub told_at_ms: Option<i64>,
     /// Why it was told then.
-    pub told_reason: Option<String>,
+    pub told_reason: Option<Reason>,
     /// Whether it was told then that this alert fires.
     pub told_firing: bool,
     /// Whether it was told then that this alert has ended.
     pub told_resolved: bool,
-    /// What became of the notification that it has not got yet.
-    pub pending: Option<String>,
+    /// The notification that it has not got yet.
+    pub pending: Option<PendingExplanation>,
+}
+
+/// Why an integration would be notified if its group looked now, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// It is notified.
+    Tells(Reason),
+    /// It is notified again of what may not have arrived.
+    TellsAgain(Reason),
+    /// Nothing fires, and it was never told that anything did.
+    NothingFires,
+    /// It was told all this already.
+    NothingNew,
+    /// All alerts of the group are muted.
+    Muted,
+    /// It does not want to hear of resolved alerts.
+    ResolvedUnwanted,
+    /// The notification before is still under way.
+    UnderWay,
+    /// Its destination asked to be left alone until then, in milliseconds since the epoch.
+    AskedToWait(i64),
+    /// The configuration has no such route any more.
+    RouteGone,
+    /// The group has no alerts.
+    NoAlerts,
+}
+
+/// A notification that was decided and is not known to have arrived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingExplanation {
+    /// Why it is sent.
+    pub reason: Reason,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Where it stands.
+    pub stands: PendingState,
+}
+
+/// Where a notification stands that has not arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingState {
+    /// It is being delivered.
+    UnderWay,
+    /// It failed, and is tried again then, in milliseconds since the epoch.
+    TriedAgain(i64),
+    /// Its destination asked to be left alone until then, in milliseconds since the epoch.
+    AskedToWait(i64),
+    /// It is a dead letter.
+    GivenUp,
 }
 
 /// Explains the alerts with these labels; where none is known, what would become of an alert with exactly these.
@@ -139,6 +194,29 @@ pub async fn explain(
     Ok(desk.explain(tenant, labels, &loaded).await?)
 }
 
+/// Explains the known alerts that fulfil matchers: those that fire first, then the newest first. Gives how many more
+/// there are as well.
+///
+/// # Errors
+/// When alerts, silences or groups cannot be read.
+pub async fn explain_known(
+    app: &App,
+    tenant: &TenantId,
+    matchers: &[Matcher],
+    now: Timestamp,
+) -> Result<(Vec<Explanation>, usize), AppError> {
+    let config = app.config();
+    let desk = Desk::of(app, &config, now);
+    let loaded = Loaded::of(app, tenant, now).await?;
+    let fits = |held: &&Held| matches_all(matchers, held.alert.labels.as_ref());
+    let mut known: Vec<&Held> = loaded.alerts.values().filter(fits).collect();
+    known.sort_by_key(|held| (held.alert.is_resolved(now), Reverse(held.alert.starts_at)));
+    let more = known.len().saturating_sub(ALERTS_MAX);
+    known.truncate(ALERTS_MAX);
+    let asked: Vec<_> = known.into_iter().map(|held| (&held.alert.labels, Some(held))).collect();
+    Ok((desk.explain_all(tenant, &asked, &loaded).await?, more))
+}
+
 impl Desk<'_> {
     pub(super) async fn explain(
         &self,
@@ -148,7 +226,21 @@ impl Desk<'_> {
     ) -> PortResult<Vec<Explanation>> {
         let matchers: Vec<Matcher> = labels.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
         let fits = |held: &&Held| matches_all(&matchers, held.alert.labels.as_ref());
-        let known: Vec<&Held> = loaded.alerts.values().filter(fits).take(ALERTS_MAX).collect();
+        let known = loaded.alerts.values().filter(fits).take(ALERTS_MAX);
+        let mut asked: Vec<_> = known.map(|held| (&held.alert.labels, Some(held))).collect();
+        if asked.is_empty() {
+            asked.push((labels, None));
+        }
+        self.explain_all(tenant, &asked, loaded).await
+    }
+
+    /// Explains alerts by their labels, with what is known of them; each group is read once.
+    async fn explain_all(
+        &self,
+        tenant: &TenantId,
+        asked: &[(&Labels, Option<&Held>)],
+        loaded: &Loaded,
+    ) -> PortResult<Vec<Explanation>> {
         let routes = self.routes(tenant);
         let inhibitor = Inhibitor::new(&routes.inhibit_rules, &loaded.alerts, self.now);
         let input = Input {
@@ -159,28 +251,34 @@ impl Desk<'_> {
             silences: &loaded.silences,
             now: self.now,
         };
+        let mut groups = BTreeMap::new();
         let mut all = Vec::new();
-        for held in known.iter().map(|held| Some(*held)).chain(known.is_empty().then_some(None)) {
-            all.push(self.explain_one(tenant, held.map_or(labels, |held| &held.alert.labels), held, &input).await?);
+        for (labels, held) in asked {
+            for key in routes.routes_of(labels).into_iter().map(|route| GroupKey::of(route, labels)) {
+                if let Entry::Vacant(place) = groups.entry(key) {
+                    let row = self.state.get(&rows::group_key(tenant, &place.key().id()), self.now).await?;
+                    let stored = row.as_ref().map(StoredGroup::read).transpose()?;
+                    place.insert(stored.map(|stored| stored.group));
+                }
+            }
+            all.push(self.explain_one(labels, *held, &groups, &input));
         }
         Ok(all)
     }
 
-    async fn explain_one(
+    fn explain_one(
         &self,
-        tenant: &TenantId,
         labels: &Labels,
         held: Option<&Held>,
+        groups: &BTreeMap<GroupKey, Option<Group>>,
         input: &Input<'_>,
-    ) -> PortResult<Explanation> {
+    ) -> Explanation {
         let fingerprint = Fingerprint::of(labels);
-        let mut routes = Vec::new();
-        for route in input.config.routes_of(labels) {
+        let routes = input.config.routes_of(labels).into_iter().map(|route| {
             let key = GroupKey::of(route, labels);
-            let row = self.state.get(&rows::group_key(tenant, &key.id()), self.now).await?;
-            let stored = row.as_ref().map(StoredGroup::read).transpose()?;
-            routes.push(of_route(route, key, stored.map(|stored| stored.group).as_ref(), fingerprint, input));
-        }
+            let group = groups.get(&key).and_then(Option::as_ref);
+            of_route(route, key, group, fingerprint, input)
+        });
         let muting = input.silences.iter().filter(|silence| silence.mutes(labels, self.now));
         let silenced_by = muting.map(|silence| SilencedBy {
             id: silence.id.clone(),
@@ -193,7 +291,7 @@ impl Desk<'_> {
             labels: input.alerts.get(&by).map(|held| map(&held.alert.labels)).unwrap_or_default(),
         });
         let is_resolved = held.map(|held| held.alert.is_resolved(self.now));
-        Ok(Explanation {
+        Explanation {
             labels: map(labels),
             fingerprint: fingerprint.to_string(),
             state: match is_resolved {
@@ -207,8 +305,8 @@ impl Desk<'_> {
                 .and_then(|held| Some(held.alert.ends_at?.as_millis())),
             silenced_by: silenced_by.collect(),
             inhibited_by,
-            routes,
-        })
+            routes: routes.collect(),
+        }
     }
 }
 
@@ -265,42 +363,64 @@ fn of_integration(
     alert: Fingerprint,
 ) -> IntegrationExplanation {
     let log = state.and_then(|state| state.log.as_ref());
-    let (notifies, text, repeat_at) = match verdict {
-        Some(Verdict::Notify(reason) | Verdict::Again(reason)) => (true, reason.to_string(), None),
-        Some(Verdict::Quiet(quiet)) => {
-            let repeat_at = match quiet {
-                Quiet::NothingNew { repeat_at } => Some(repeat_at.as_millis()),
-                Quiet::NothingFires
-                | Quiet::Muted(_)
-                | Quiet::ResolvedUnwanted
-                | Quiet::UnderWay
-                | Quiet::AskedToWait { .. }
-                | Quiet::RouteGone => None,
-            };
-            (false, quiet.to_string(), repeat_at)
-        }
-        None => (false, "the group has no alerts".to_owned(), None),
+    let (text, because) = match verdict {
+        Some(Verdict::Notify(reason)) => (reason.to_string(), Because::Tells(*reason)),
+        Some(Verdict::Again(reason)) => (reason.to_string(), Because::TellsAgain(*reason)),
+        Some(Verdict::Quiet(quiet)) => (quiet.to_string(), Because::of(quiet)),
+        None => ("the group has no alerts".to_owned(), Because::NoAlerts),
+    };
+    let repeat_at_ms = match verdict {
+        Some(Verdict::Quiet(Quiet::NothingNew { repeat_at })) => Some(repeat_at.as_millis()),
+        _ => None,
     };
     IntegrationExplanation {
         integration: key.to_owned(),
-        notifies,
+        notifies: matches!(because, Because::Tells(_) | Because::TellsAgain(_)),
         verdict: text,
-        repeat_at_ms: repeat_at,
+        because,
+        repeat_at_ms,
         told_at_ms: log.map(|entry| entry.sent_at.as_millis()),
-        told_reason: log.map(|entry| entry.reason.to_string()),
+        told_reason: log.map(|entry| entry.reason),
         told_firing: log.is_some_and(|entry| entry.firing.contains(&alert)),
         told_resolved: log.is_some_and(|entry| entry.resolved.contains(&alert)),
-        pending: state.and_then(|state| state.intent.as_ref()).map(|intent| {
-            let tries = intent.tries;
-            match intent.attempt {
-                Attempt::UnderWay { .. } => format!("{}: under way, try {tries}", intent.reason),
-                Attempt::Waiting { .. } => format!("{}: failed {tries} times, tried again soon", intent.reason),
-                Attempt::AskedToWait { until } => {
-                    format!("{}: its destination asked to wait until {}", intent.reason, rfc3339(until))
-                }
-                Attempt::GivenUp => format!("{}: given up after {tries} tries, a dead letter", intent.reason),
-            }
-        }),
+        pending: state.and_then(|state| state.intent.as_ref()).map(PendingExplanation::of),
+    }
+}
+
+impl Because {
+    const fn of(quiet: &Quiet) -> Self {
+        match quiet {
+            Quiet::NothingFires => Self::NothingFires,
+            Quiet::NothingNew { .. } => Self::NothingNew,
+            Quiet::Muted(_) => Self::Muted,
+            Quiet::ResolvedUnwanted => Self::ResolvedUnwanted,
+            Quiet::UnderWay => Self::UnderWay,
+            Quiet::AskedToWait { until } => Self::AskedToWait(until.as_millis()),
+            Quiet::RouteGone => Self::RouteGone,
+        }
+    }
+}
+
+impl PendingExplanation {
+    const fn of(intent: &Intent) -> Self {
+        let stands = match intent.attempt {
+            Attempt::UnderWay { .. } => PendingState::UnderWay,
+            Attempt::Waiting { until } => PendingState::TriedAgain(until.as_millis()),
+            Attempt::AskedToWait { until } => PendingState::AskedToWait(until.as_millis()),
+            Attempt::GivenUp => PendingState::GivenUp,
+        };
+        Self { reason: intent.reason, tries: intent.tries, stands }
+    }
+
+    fn line(&self) -> String {
+        let Self { reason, tries, stands } = self;
+        let at = |ms: i64| rfc3339(Timestamp::from_millis(ms));
+        match *stands {
+            PendingState::UnderWay => format!("{reason}: under way, try {tries}"),
+            PendingState::TriedAgain(ms) => format!("{reason}: failed {tries} times, tried again at {}", at(ms)),
+            PendingState::AskedToWait(ms) => format!("{reason}: its destination asked to wait until {}", at(ms)),
+            PendingState::GivenUp => format!("{reason}: given up after {tries} tries, a dead letter"),
+        }
     }
 }
 
@@ -352,10 +472,10 @@ impl Explanation {
                         (_, true) => "that it ended",
                         (false, false) => "about others of the group",
                     };
-                    format!("      told {what} at {}: {}", at(ms), one.told_reason.as_deref().unwrap_or(""))
+                    format!("      told {what} at {}: {}", at(ms), one.told_reason.map_or("", Reason::as_str))
                 }));
                 lines.extend(one.repeat_at_ms.map(|ms| format!("      reminded at the first look after {}", at(ms))));
-                lines.extend(one.pending.iter().map(|text| format!("      {text}")));
+                lines.extend(one.pending.iter().map(|pending| format!("      {}", pending.line())));
             }
         }
         lines

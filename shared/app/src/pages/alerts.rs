@@ -4,16 +4,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alerting::notify::parse_matchers;
+use alerting::notify::{MatchersError, parse_matchers};
 use alerting::rule::{Transition, TransitionState};
-use model::{Labels, Language, TimeRange, Timestamp};
+use model::{Labels, Language, Matcher, TimeRange, Timestamp};
 use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule, content as render};
 use render::page::answers::{Answers, EventRow, RuleRow, WatchedAlert, content as render_answers};
+use render::page::deliveries::{Deliveries, content as render_deliveries};
 use render::page::{Frame, Span};
 use render::state::State;
 use render::{Markup, Reader};
 
 use super::ANSWER_PATH;
+use super::deliveries::deliveries;
 use crate::access::Viewer;
 use crate::alerts::{AlertState, AlertView, GroupView, Health, RuleFilter, RuleKindView, RuleView};
 use crate::history::{self, Filter};
@@ -46,7 +48,12 @@ pub(super) async fn content(app: &App, viewer: &Viewer, frame: &Frame, params: &
         groups: groups.into_iter().map(|view| group(view, reader.language)).collect(),
     };
     let answers = answers(app, viewer, frame, params, range).await?;
-    Ok(render(&page, &render_answers(&answers, ANSWER_PATH, frame), frame))
+    let deliveries = match searched(&answers.search[0]) {
+        Ok(matchers) => deliveries(app, viewer, &matchers, reader).await?,
+        Err(_) => Deliveries::default(),
+    };
+    let people = [render_deliveries(&deliveries, reader), render_answers(&answers, ANSWER_PATH, frame)];
+    Ok(render(&page, &people, frame))
 }
 
 /// What the page says of people: who answers, what was told and done.
@@ -60,8 +67,7 @@ async fn answers(
     let (reader, tenant) = (&frame.reader, &viewer.tenant);
     let [matcher, rule, kind] = ["matcher", "rule", "kind"].map(|name| params.get(name).unwrap_or("").to_owned());
     let texts = |text: &String| Some(text.clone()).filter(|text| !text.is_empty()).into_iter().collect();
-    // What is no matcher finds nothing, and stands in its field to be mended.
-    let read = if matcher.is_empty() { Ok(Vec::new()) } else { parse_matchers(&matcher) };
+    let read = searched(&matcher);
     let is_readable = read.is_ok();
     let filter = Filter { matchers: read.unwrap_or_default(), rules: texts(&rule), kinds: texts(&kind) };
     let limit = if is_readable { EVENTS_MAX } else { 0 };
@@ -77,6 +83,11 @@ async fn answers(
         search: [matcher, rule, kind],
         records: rules.into_iter().map(rule_row).collect(),
     })
+}
+
+/// The matchers that were searched for. What is no matcher finds nothing, and stands in its field to be mended.
+fn searched(matcher: &str) -> Result<Vec<Matcher>, MatchersError> {
+    if matcher.is_empty() { Ok(Vec::new()) } else { parse_matchers(matcher) }
 }
 
 fn watched_alert(fingerprint: &str, answered: &notify::Answered) -> WatchedAlert {

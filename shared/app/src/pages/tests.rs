@@ -1,11 +1,15 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use alerting::notify::Silence;
 use http::header::CONTENT_DISPOSITION;
+use model::{Language, Matcher};
 
 use super::testing::{NOW, World, tenant, viewer};
 use super::*;
 use crate::faults::FaultPlan;
-use crate::report;
+use crate::notify::SentAlert;
+use crate::{notify, report};
 
 async fn get(app: &App, role: Role, address: &str) -> Reply {
     let request = Request::get(address).body(Bytes::new()).unwrap();
@@ -241,4 +245,65 @@ async fn people_are_told_what_went_wrong_in_their_language() {
     assert!(text(&reply).contains("Not available right now") && text(&reply).contains("no &lt;room&gt;"));
     let page = login(&app, &HeaderMap::new(), "/alerts", true);
     assert!(text(&page).contains("<html lang=\"ja\">") && text(&page).contains("value=\"/alerts\""));
+}
+
+const ROUTES: &str = "
+route: {receiver: desk, group_by: [alertname], group_wait: 10s, group_interval: 5m, repeat_interval: 1h}
+receivers: [{name: desk, webhook_configs: [{url: 'https://desk.example/x'}]}]
+inhibit_rules: [{source_matchers: [severity=critical], target_matchers: [severity=warning], equal: [host]}]
+";
+
+#[tokio::test]
+async fn the_page_of_alerts_says_why_people_were_told_or_were_not() {
+    let world = World::default();
+    let app = world.app(&[("alertmanager.yml", ROUTES)], &FaultPlan::none());
+    let alert = |severity: &str, host: &str| SentAlert {
+        labels: [("alertname", "cpu"), ("severity", severity), ("host", host)]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        annotations: BTreeMap::new(),
+        starts_at: Some(NOW),
+        ends_at: None,
+        generator_url: String::new(),
+    };
+    let all = vec![alert("critical", "a"), alert("warning", "a"), alert("info", "<b>")];
+    notify::take_in(&app, &tenant(), all, NOW).await.unwrap();
+    let silence = Silence {
+        id: String::new(),
+        matchers: vec![Matcher::equal("host", "<b>")],
+        starts_at: NOW,
+        ends_at: NOW + Duration::from_secs(600),
+        updated_at: NOW,
+        created_by: "aiko".to_owned(),
+        comment: "deploy".to_owned(),
+        annotations: BTreeMap::new(),
+    };
+    notify::put_silence(&app, &tenant(), &silence, "s1", NOW).await.unwrap();
+    let section = |page: &Reply| {
+        let rest = text(page).split("<section id=\"deliveries\"").nth(1).unwrap();
+        rest.split("</section>").next().unwrap().to_owned()
+    };
+    let check = |shown: &str, wanted: &[&str]| {
+        for part in wanted {
+            assert!(shown.contains(part), "{part:?} is missing in {shown}");
+        }
+    };
+    let waits = section(&get(&app, Role::Ops, "/alerts").await);
+    check(&waits, &["Alerts are collected until 2026-11-22 13:30:10", "Told at the next look: first notification"]);
+    check(&waits, &["Inhibited while another alert fires: alertname=&quot;cpu&quot;, host=&quot;a&quot;"]);
+    check(&waits, &["Silenced by aiko until 2026-11-22 13:40:00: deploy", "<b>&lt;b&gt;</b>"]);
+    let matched = section(&get(&app, Role::Ops, "/alerts?matcher=severity%3Dinfo").await);
+    assert_eq!(matched.matches("<details>").count(), 1, "{matched}");
+    check(&section(&get(&app, Role::Ops, "/alerts?matcher=%7B%7B").await), &["There are no alerts to tell of."]);
+
+    let later = NOW + Duration::from_secs(11);
+    assert_eq!(notify::run_due(&app, later).await.unwrap().delivered, 1);
+    let request = Request::get("/alerts").body(Bytes::new()).unwrap();
+    let japanese = Viewer { language: Language::Japanese, ..viewer(Role::Ops) };
+    let told = section(&handle(&app, &japanese, &request, later).await);
+    check(
+        &told,
+        &["宛先 desk", "webhook/0", "通知しません：前回の通知から変化がありません", "に発報を通知しました：最初の通知"],
+    );
+    check(&told, &["次に確認するのは", "再通知します（repeat_interval）"]);
 }

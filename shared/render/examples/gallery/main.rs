@@ -41,7 +41,7 @@ fn documents(language: Language) -> Vec<(&'static str, String)> {
             "alerts",
             frame(Page::Alerts).document(&alerts::content(
                 &samples::alerts(),
-                &samples::answers(&frame(Page::Alerts)),
+                &[samples::deliveries(&frame(Page::Alerts).reader), samples::answers(&frame(Page::Alerts))],
                 &frame(Page::Alerts),
             )),
         ),

@@ -7,6 +7,7 @@ use model::{Language, TimeRange, Timestamp};
 use render::chart::{Chart, Line, Stats, Threshold};
 use render::page::alerts::{ActiveAlert, Alerts, Change, Group, Rule};
 use render::page::answers::{Answers, EventRow, RuleRow, WatchedAlert, content};
+use render::page::deliveries::{self, Deliveries, Explained, Way};
 use render::page::explore::{Explore, Outcome};
 use render::page::overview::{Intake, Overview, Source, Tile};
 use render::page::reports::{ReportRow, Reports};
@@ -164,6 +165,25 @@ fn tiles(reader: &Reader) -> Vec<Tile> {
 }
 
 /// Who answers, what was told and done.
+pub(crate) fn deliveries(reader: &Reader) -> render::Markup {
+    let since = reader.zone.date_time(NOW - Duration::from_secs(1200));
+    let reason = reader.text(Text::QuietNothingNew);
+    let told = reader.fill(Text::WhyToldFiring, &[&since, reader.text(Text::ReasonFirst)]);
+    let alert = Explained {
+        name: "cpu_usage".to_owned(),
+        severity: "critical".to_owned(),
+        labels: vec![("instance".to_owned(), "web-1".to_owned())],
+        state: State::Firing,
+        sentences: vec![reader.fill(Text::WhyFires, &[&since])],
+        routes: vec![Way {
+            receiver: "desk".to_owned(),
+            sentences: vec![reader.fill(Text::WhyGroup, &["{}:{alertname=\"cpu_usage\"}", "1"])],
+            channels: vec![("slack/0".to_owned(), vec![reader.fill(Text::WhyNotTold, &[reason]), told])],
+        }],
+    };
+    deliveries::content(&Deliveries { alerts: vec![alert], more: 3 }, reader)
+}
+
 pub(crate) fn answers(frame: &Frame) -> render::Markup {
     let watched = WatchedAlert {
         name: "cpu_usage".to_owned(),

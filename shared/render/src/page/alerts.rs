@@ -103,8 +103,8 @@ const LANES_MAX: usize = 24;
 /// Height of one lane in pixels.
 const LANE_HEIGHT: u32 = 34;
 
-/// The content of the page; `people` is what it says of those who answer.
-pub fn content(alerts: &Alerts, people: &Markup, frame: &Frame) -> Markup {
+/// The content of the page; `people` is what it says of those who are told and of those who answer.
+pub fn content(alerts: &Alerts, people: &[Markup], frame: &Frame) -> Markup {
     let reader = &frame.reader;
     html! {
         (section("active", reader.text(Text::ActiveAlerts), &html! {
@@ -115,7 +115,7 @@ pub fn content(alerts: &Alerts, people: &Markup, frame: &Frame) -> Markup {
             }
         }))
         (section("history", reader.text(Text::History), &history(alerts, reader)))
-        (people)
+        @for part in people { (part) }
         (section("rules", reader.text(Text::Rules), &rules(&alerts.groups, reader)))
     }
 }
