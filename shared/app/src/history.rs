@@ -1,5 +1,7 @@
 //! The history of alerts, told as one: every change of state, every notification, every answer, every silence and its
-//! author, for a year; and what the rules are worth by it.
+//! author, for a year; and what the rules are worth by it, and how fast people answered.
+
+mod responses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use serde::Serialize;
 
 use crate::notify::{Act, ActKind, Sent};
 use crate::{App, AppError, alerts, notify};
+pub use responses::ResponseRecord;
 
 /// Most events of an answer.
 pub const EVENTS_MAX: usize = 5000;
@@ -68,6 +71,15 @@ pub struct RuleRecord {
     pub resolve_seconds_mean: Option<f64>,
 }
 
+/// What alerts of a range asked of people, and what people did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Worth {
+    /// By the name of the rule.
+    pub rules: BTreeMap<String, RuleRecord>,
+    /// By severity.
+    pub responses: BTreeMap<String, ResponseRecord>,
+}
+
 /// All that is known of a range.
 struct Loaded {
     transitions: Vec<Transition>,
@@ -117,18 +129,15 @@ pub async fn events_and_rules(
     Ok((newest(loaded.events(filter), limit).0, records(&loaded.transitions, &loaded.acts)))
 }
 
-/// What each rule was worth within a range.
+/// What each rule was worth within a range, and how fast people answered.
 ///
 /// # Errors
 /// When the history cannot be read.
-pub async fn rules(
-    app: &App,
-    tenant: &TenantId,
-    range: TimeRange,
-    now: Timestamp,
-) -> Result<BTreeMap<String, RuleRecord>, AppError> {
+pub async fn worth(app: &App, tenant: &TenantId, range: TimeRange, now: Timestamp) -> Result<Worth, AppError> {
     let loaded = Loaded::of(app, tenant, range, now).await?;
-    Ok(records(&loaded.transitions, &loaded.acts))
+    let config = app.config();
+    let responses = responses::records(&loaded.transitions, &loaded.acts, notify::on_call(&config, tenant));
+    Ok(Worth { rules: records(&loaded.transitions, &loaded.acts), responses })
 }
 
 impl Loaded {
@@ -282,6 +291,7 @@ mod tests {
             by: "aiko".to_owned(),
             note: String::new(),
             after_ms,
+            tier: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod link;
 mod mail;
+mod on_call;
 mod schedule;
 mod statistics;
 mod store;
@@ -23,7 +24,7 @@ use render::report::{AlertStatistics, DailyReport, FORMAT, Panel, PanelSeries};
 use crate::access::Role;
 use crate::alerts::{self, AlertState};
 use crate::pages::panels::{self, Course, Found, PANELS, Part};
-use crate::{App, AppError};
+use crate::{App, AppError, history};
 
 pub use schedule::{Daily, Schedule, due};
 
@@ -304,6 +305,7 @@ async fn figures(app: &App, tenant: &TenantId, period: &Period, now: Timestamp) 
         made_at_ms: now.as_millis(),
         is_final: period.is_over,
         alerts: alert_statistics(app, tenant, period, until_now, now).await?,
+        on_call: on_call::of(history::worth(app, tenant, until_now, now).await?),
         resources,
         metrics,
     })

@@ -3,6 +3,7 @@
 //! The JSON is the model itself and speaks no language; the page carries its style inside, has no script and prints.
 
 mod mail;
+mod on_call;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::unit::{Unit, signed};
 use crate::{Reader, Zone, assets};
 
 pub use mail::mail;
+pub use on_call::{OnCallStatistics, ResponseStatistics, RuleWorth};
 
 /// The version of the report's JSON.
 pub const FORMAT: u32 = 1;
@@ -46,6 +48,9 @@ pub struct DailyReport {
     pub is_final: bool,
     /// Alerts of the day.
     pub alerts: AlertStatistics,
+    /// How people answered them; nothing in reports that are older than this field.
+    #[serde(default)]
+    pub on_call: OnCallStatistics,
     /// How much of each resource was used.
     pub resources: Vec<Panel>,
     /// The main metrics of performance.
@@ -131,10 +136,10 @@ pub struct PanelSeries {
 }
 
 impl DailyReport {
-    /// Whether there is nothing to report: no series and no alert.
+    /// Whether there is nothing to report: no series, no alert and no answer.
     pub fn is_empty(&self) -> bool {
         let panels = || self.resources.iter().chain(&self.metrics);
-        panels().all(|panel| panel.series.is_empty()) && self.alerts.rules.is_empty()
+        panels().all(|panel| panel.series.is_empty()) && self.alerts.rules.is_empty() && self.on_call.is_empty()
     }
 
     /// The report as JSON.
@@ -202,6 +207,7 @@ pub fn page(report: &DailyReport, language: Language) -> String {
                 (summary(report, &reader))
                 h2 { (reader.text(Text::AlertStatistics)) }
                 (alert_statistics(&report.alerts, &reader))
+                (on_call::section(&report.on_call, &reader))
                 (panels(Text::ResourceUsage, &report.resources, report, &reader))
                 (panels(Text::MainMetrics, &report.metrics, report, &reader))
                 footer { p { "Mihari · " (report.tenant) " · " (report.date) " · " (report.time_zone) } }

@@ -170,7 +170,7 @@ pub(super) fn on_call(
 }
 
 /// What happened from `start` to `end`, the last day unless they say otherwise: events that fulfil every `matcher`, of a
-/// `rule` and a `kind`; below `/rules` what each rule was worth.
+/// `rule` and a `kind`; below `/rules` what each rule was worth, and how fast people answered by severity.
 pub(super) async fn history(
     app: &App,
     caller: &Caller,
@@ -187,8 +187,8 @@ pub(super) async fn history(
     match path.strip_prefix(HISTORY).unwrap_or("").trim_start_matches('/') {
         "" => {}
         "rules" => {
-            let rules = history::rules(app, &caller.tenant, range, now).await?;
-            return Ok(reply::json(StatusCode::OK, json!({ "rules": rules }).to_string()));
+            let worth = history::worth(app, &caller.tenant, range, now).await?;
+            return Ok(reply::json(StatusCode::OK, json!(worth).to_string()));
         }
         _ => return Ok(super::not_found(path)),
     }

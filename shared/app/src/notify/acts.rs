@@ -36,6 +36,9 @@ pub struct Act {
     /// How long nobody had answered, in milliseconds, where somebody answers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after_ms: Option<i64>,
+    /// Where a tier was called, its place in the policy, the first one being 0.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tier: Option<usize>,
 }
 
 /// What was done.
@@ -91,6 +94,7 @@ impl Act {
                 (alert, ActKind::Called, "", format!("tier {}: {targets} called", tier + 1), None)
             }
         };
+        let tier = if let Record::Called { tier, .. } = record { Some(*tier) } else { None };
         let labels = alerts.get(alert).map(|held| &held.alert.labels);
         let labels = labels.into_iter().flat_map(model::Labels::iter);
         Self {
@@ -101,6 +105,7 @@ impl Act {
             by: by.to_owned(),
             note,
             after_ms,
+            tier,
         }
     }
 
@@ -115,6 +120,7 @@ impl Act {
             by: by.to_owned(),
             note: format!("{} {{{}}} {}", silence.id, matchers.join(", "), silence.comment),
             after_ms: None,
+            tier: None,
         }
     }
 

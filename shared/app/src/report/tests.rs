@@ -5,6 +5,8 @@ use crate::faults::{Fault, FaultPlan};
 use crate::pages::testing::{NOW, World, tenant};
 use crate::ports::ObjectStore;
 
+mod on_call;
+
 /// 2026-11-21 00:00 in Tokyo: the day before [`NOW`].
 const DAY_START: Timestamp = Timestamp::from_secs(1_795_186_800);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -13,7 +13,9 @@ use render::page::overview::{Intake, Overview, Source, Tile};
 use render::page::reports::{ReportRow, Reports};
 use render::page::status::{Cost, DetectionRow, Status, StorageRow};
 use render::page::{Frame, Page, Span};
-use render::report::{AlertStatistics, DailyReport, Panel, PanelSeries, RuleStatistics};
+use render::report::{
+    AlertStatistics, DailyReport, OnCallStatistics, Panel, PanelSeries, ResponseStatistics, RuleStatistics, RuleWorth,
+};
 use render::state::State;
 use render::{Reader, Text, Unit, Zone};
 
@@ -388,6 +390,54 @@ pub(crate) fn status() -> Status {
     }
 }
 
+/// One alert that was answered at once, one too late, one not at all.
+fn on_call() -> OnCallStatistics {
+    let promise = |severity: &str, promised: u64, later: &[u64]| ResponseStatistics {
+        severity: severity.to_owned(),
+        promised_seconds: Some(promised),
+        escalates_after_seconds: later.to_vec(),
+        ..ResponseStatistics::default()
+    };
+    let critical = ResponseStatistics {
+        fired: 1,
+        answered: 1,
+        in_time: 1,
+        acknowledge_seconds_mean: Some(264),
+        acknowledge_seconds_max: Some(264),
+        resolve_seconds_mean: Some(2820),
+        resolve_seconds_max: Some(2820),
+        ..promise("critical", 900, &[900])
+    };
+    let warning = ResponseStatistics {
+        fired: 3,
+        answered: 2,
+        in_time: 1,
+        breaches: 2,
+        escalated: 1,
+        acknowledge_seconds_mean: Some(5400),
+        acknowledge_seconds_max: Some(9000),
+        resolve_seconds_mean: Some(14_700),
+        resolve_seconds_max: Some(21_600),
+        ..promise("warning", 3600, &[14_400])
+    };
+    let rule = |name: &str, fired, actionable_share, flaps, breaches, acknowledge, resolve| RuleWorth {
+        name: name.to_owned(),
+        fired,
+        actionable_share,
+        flaps,
+        breaches,
+        acknowledge_seconds_mean: Some(acknowledge),
+        resolve_seconds_mean: resolve,
+    };
+    OnCallStatistics {
+        responses: vec![critical, warning, promise("info", 86_400, &[])],
+        rules: vec![
+            rule("cpu_usage", 3, 2.0 / 3.0, 1, 2, 5400, Some(14_700)),
+            rule("disk_usage", 1, 1.0, 0, 0, 264, None),
+        ],
+    }
+}
+
 fn cost() -> Cost {
     let amounts = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, dollars)| ((*name).to_owned(), *dollars)).collect();
     Cost {
@@ -425,6 +475,7 @@ pub(crate) fn report(points: u32, made_at: Timestamp) -> DailyReport {
                 rule_statistics("cpu_usage", "warning", 3, 1500),
             ],
         },
+        on_call: on_call(),
         resources: vec![
             panel("cpu", Text::Cpu, (70.0, 90.0), None, wave(day, points, 15.0, 80.0, 1.0)),
             panel("memory", Text::Memory, (80.0, 95.0), reach, wave(day, points, 50.0, 8.0, 2.0)),

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 use model::Language;
 
-use super::{DailyReport, Panel, PanelSeries, verdict_text};
+use super::{DailyReport, Panel, PanelSeries, on_call, verdict_text};
 use crate::chart::Stats;
 use crate::i18n::Text;
 use crate::notification::Mail;
@@ -50,6 +50,11 @@ impl Letter<'_> {
         self.reader.fill(Text::MailReportAlerts, &counts.each_ref().map(String::as_str))
     }
 
+    /// Whether promises to answer were kept.
+    fn on_call(&self) -> Option<String> {
+        on_call::verdict(&self.report.on_call, self.reader).map(|(_, text)| text)
+    }
+
     /// What was measured: the name, the mean, the greatest value.
     fn rows(&self) -> Vec<[String; 3]> {
         let panels = self.report.resources.iter().chain(&self.report.metrics);
@@ -73,7 +78,9 @@ impl Letter<'_> {
 
     fn text(&self) -> String {
         let (mean, maximum) = (self.reader.text(Text::Mean), self.reader.text(Text::Maximum));
-        let mut lines = vec![self.intro(), verdict_text(self.report, self.reader), self.alerts(), String::new()];
+        let mut lines = vec![self.intro(), verdict_text(self.report, self.reader), self.alerts()];
+        lines.extend(self.on_call());
+        lines.push(String::new());
         let row = |[name, average, top]: [String; 3]| format!("{name}: {mean} {average}, {maximum} {top}");
         lines.extend(self.rows().into_iter().map(row));
         lines.extend(self.more());
@@ -99,6 +106,7 @@ impl Letter<'_> {
                         p style="margin:0" { (self.intro()) }
                         p style="margin:8px 0" { (verdict_text(self.report, self.reader)) }
                         p style="margin:8px 0" { (self.alerts()) }
+                        @if let Some(answers) = self.on_call() { p style="margin:8px 0" { (answers) } }
                         (self.table())
                         @if let Some(more) = self.more() { p style=(QUIET) { (more) } }
                         p { a style=(BUTTON) href=(self.link) { (self.reader.text(Text::MailReportOpen)) } }
@@ -131,7 +139,7 @@ impl Letter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AlertStatistics, FORMAT};
+    use super::super::{AlertStatistics, FORMAT, OnCallStatistics, ResponseStatistics};
     use super::*;
     use crate::unit::Unit;
 
@@ -170,6 +178,10 @@ mod tests {
             made_at_ms: 1_795_274_100_000,
             is_final: true,
             alerts: AlertStatistics { fired: 3, resolved: 2, still_firing: 1, ..AlertStatistics::default() },
+            on_call: OnCallStatistics {
+                responses: vec![ResponseStatistics { in_time: 2, breaches: 1, ..ResponseStatistics::default() }],
+                rules: Vec::new(),
+            },
             resources: vec![cpu],
             metrics: Vec::new(),
         }
