@@ -61,6 +61,10 @@ pub enum Route {
     /// `/api/v1/metadata`, `/api/v1/query_exemplars`, `/api/v1/format_query`, `/api/v1/targets`, `/api/v1/status/...` and
     /// their like.
     Status,
+    /// `/federate`.
+    Federate,
+    /// `/-/reload`, `/-/quit` and `/api/v1/admin/tsdb/...`, which are not done here.
+    Disabled,
     /// `/am/...`: Alertmanager's API.
     Alertmanager,
     /// `/api/mihari/v1/explain`: why an alert was told, or was not.
@@ -116,6 +120,8 @@ impl Route {
             "/api/v1/labels" | "/api/v1/series" => Self::Series,
             "/api/v1/rules" | "/api/v1/alerts" => Self::Rules,
             "/api/v1/read" => Self::RemoteRead,
+            "/federate" => Self::Federate,
+            _ if prometheus::is_disabled(path) => Self::Disabled,
             _ if prometheus::is_status(path) => Self::Status,
             "/api/mihari/v1/explain" => Self::Explain,
             "/api/mihari/v1/dead-letters" => Self::DeadLetters,
@@ -152,6 +158,8 @@ impl Route {
             Self::Series => "series",
             Self::Rules => "rules",
             Self::Status => "status",
+            Self::Federate => "federate",
+            Self::Disabled => "disabled",
             Self::Alertmanager => "alertmanager",
             Self::Explain => "explain",
             Self::DeadLetters => "dead_letters",
@@ -186,6 +194,8 @@ impl Route {
             | Self::Series
             | Self::Rules
             | Self::Status
+            | Self::Federate
+            | Self::Disabled
             | Self::Alertmanager
             | Self::Explain
             | Self::DeadLetters
@@ -214,6 +224,8 @@ impl Route {
             | Self::Series
             | Self::Rules
             | Self::Status
+            | Self::Federate
+            | Self::Disabled
             | Self::Explain
             | Self::DeadLetters
             | Self::Answers
@@ -259,11 +271,13 @@ impl Route {
     fn methods(self, path: &str) -> &'static [Method] {
         const GET: &[Method] = &[Method::GET, Method::HEAD];
         const POST: &[Method] = &[Method::POST];
+        const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
         const BOTH: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
         const ALL: &[Method] = &[Method::GET, Method::HEAD, Method::POST, Method::DELETE];
         match self {
             Self::Health | Self::Metrics | Self::Rules | Self::Explain | Self::Cost | Self::Link | Self::Asset => GET,
-            Self::OnCall | Self::History => GET,
+            Self::OnCall | Self::History | Self::Federate => GET,
+            Self::Disabled => POST_PUT,
             Self::Slack => POST,
             Self::RemoteWrite | Self::Import | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
@@ -385,6 +399,8 @@ async fn answer(
         Route::Series => Ok(prometheus::series(app, &caller.tenant, path, &params, now).await),
         Route::Rules => Ok(prometheus::rules(app, &caller.tenant, path, &params, now).await),
         Route::Status => Ok(prometheus::status(app, &caller.tenant, path, &params, now).await),
+        Route::Federate => Ok(prometheus::federate(app, &caller.tenant, (request, &params), now).await),
+        Route::Disabled => Ok(prometheus::disabled(path)),
         Route::RemoteRead => Ok(prometheus::read(app, &caller.tenant, request, now).await),
         Route::Alertmanager => alertmanager::handle(app, &caller, request, random, now).await,
         Route::Explain => told::explain(app, &caller, &params, now).await,

@@ -3,10 +3,12 @@
 //! [`encode`] writes [`Family`]s, [`parse`] reads a [`Page`]: samples, and what is said about metrics. Names beyond the classic letters are
 //! quoted, in both directions.
 
+mod escaping;
 mod families;
 mod read;
 mod write;
 
+pub use escaping::Escaping;
 pub use read::{Page, parse};
 pub use write::encode;
 

@@ -1,5 +1,8 @@
 //! Prometheus's HTTP API: what Grafana, promtool and vmalert ask.
 
+mod disabled;
+mod features;
+mod federate;
 mod metadata;
 mod read;
 mod series;
@@ -22,6 +25,8 @@ use crate::error::consequence;
 use crate::query::{self, Answer, Options, When};
 use crate::{App, AppError, alerts};
 
+pub(super) use disabled::{disabled, is_disabled};
+pub(super) use federate::federate;
 pub(super) use read::read;
 pub(super) use series::{label_of, series};
 pub(super) use status::{is_status, status, takes_forms};

@@ -2,6 +2,8 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
 
+use std::f64::consts::PI;
+
 use model::{Labels, TimeRange, Timestamp};
 
 use super::select::Pick;
@@ -29,7 +31,7 @@ impl Evaluator<'_> {
         }
         match id {
             FunctionId::Time => Ok(Evaluated::Scalar(grid.seconds())),
-            FunctionId::Pi => Ok(Evaluated::Scalar(vec![std::f64::consts::PI; grid.count])),
+            FunctionId::Pi => Ok(Evaluated::Scalar(vec![PI; grid.count])),
             FunctionId::Start | FunctionId::End | FunctionId::Range | FunctionId::Step => {
                 Ok(Evaluated::Scalar(vec![self.of_query(id); grid.count]))
             }
@@ -208,8 +210,9 @@ fn elementwise(id: FunctionId) -> Option<fn(f64) -> f64> {
         FunctionId::Asinh => f64::asinh,
         FunctionId::Acosh => f64::acosh,
         FunctionId::Atanh => f64::atanh,
-        FunctionId::Rad => f64::to_radians,
-        FunctionId::Deg => f64::to_degrees,
+        // In this order, as Prometheus calculates: the largest numbers overflow, and the last digit is its.
+        FunctionId::Rad => |degrees| degrees * PI / 180.0,
+        FunctionId::Deg => |radians| radians * 180.0 / PI,
         _ => return None,
     })
 }

@@ -48,19 +48,25 @@ async fn load(
     request: &ReadRequest,
     now: Timestamp,
 ) -> Result<Vec<Vec<Series>>, AppError> {
-    let selections: Vec<Selection> = request
-        .queries
-        .iter()
-        .map(|query| Selection {
-            matchers: query.matchers.clone(),
-            range: query.range,
-            aggregate: Aggregate::Last,
-            // Every sample is wanted, so that nothing coarser will do where there is a choice.
-            window: Duration::ZERO,
-            step: Duration::ZERO,
-            newest_only: false,
-        })
-        .collect();
+    let selections = request.queries.iter().map(|query| Selection {
+        matchers: query.matchers.clone(),
+        range: query.range,
+        aggregate: Aggregate::Last,
+        // Every sample is wanted, so that nothing coarser will do where there is a choice.
+        window: Duration::ZERO,
+        step: Duration::ZERO,
+        newest_only: false,
+    });
+    samples(app, tenant, selections.collect(), now).await
+}
+
+/// The series of each selection, in the order of their labels, decoded beside everything else.
+pub(super) async fn samples(
+    app: &App,
+    tenant: &TenantId,
+    selections: Vec<Selection>,
+    now: Timestamp,
+) -> Result<Vec<Vec<Series>>, AppError> {
     let loaded = app.loader.load(tenant, &selections, now).await?;
     let decoded = tokio::task::spawn_blocking(move || {
         (0..selections.len()).map(|index| loaded.series(index)).collect::<Result<Vec<_>, _>>()

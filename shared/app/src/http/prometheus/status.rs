@@ -7,6 +7,7 @@ use model::{Labels, METRIC_NAME, Series, TenantId, TimeRange, Timestamp};
 use promql::Value;
 use serde_json::{Value as Json, json};
 
+use super::features::features;
 use super::tree::tree;
 use super::{failure, metadata, selectors};
 use crate::http::{Params, Reply, Route, json, reply};
@@ -22,10 +23,13 @@ const CARDINALITY_SECONDS: i64 = 3600;
 const CARDINALITY_LIMIT_MAX: usize = 10_000;
 
 /// The paths, and whether each takes a form by POST.
-const PATHS: [(&str, bool); 15] = [
+const PATHS: [(&str, bool); 20] = [
     ("/api/v1/alertmanagers", false),
+    ("/api/v1/features", false),
     ("/api/v1/format_query", true),
     ("/api/v1/metadata", false),
+    ("/api/v1/notifications", false),
+    ("/api/v1/notifications/live", false),
     ("/api/v1/parse_query", true),
     ("/api/v1/query_exemplars", true),
     ("/api/v1/scrape_pools", false),
@@ -34,10 +38,12 @@ const PATHS: [(&str, bool); 15] = [
     ("/api/v1/status/flags", false),
     ("/api/v1/status/runtimeinfo", false),
     ("/api/v1/status/tsdb", false),
+    ("/api/v1/status/tsdb/blocks", false),
     ("/api/v1/status/walreplay", false),
     ("/api/v1/targets", false),
     ("/api/v1/targets/metadata", false),
     ("/api/v1/targets/relabel_steps", false),
+    ("/version", false),
 ];
 
 /// Whether a path is one of these.
@@ -58,6 +64,12 @@ pub(in crate::http) async fn status(
     params: &Params,
     now: Timestamp,
 ) -> Reply {
+    match path {
+        "/version" => return reply::json(StatusCode::OK, build_info().to_string()),
+        // Who cannot be told of news as they happen asks from time to time.
+        "/api/v1/notifications/live" => return reply::empty(StatusCode::NO_CONTENT),
+        _ => {}
+    }
     match data(app, tenant, path, params, now).await {
         Ok(data) => reply::json(StatusCode::OK, json::success(&data.found.to_string(), &data.warnings, &[])),
         Err(error) => failure(Route::Status, &error),
@@ -75,6 +87,8 @@ async fn data(
         "/api/v1/query_exemplars" => return metadata::exemplars(app, tenant, params, now).await,
         "/api/v1/metadata" => return metadata::of_metrics(app, tenant, params, now).await,
         "/api/v1/targets/metadata" => return metadata::of_targets(app, tenant, params, now).await,
+        "/api/v1/features" => features(app),
+        "/api/v1/notifications" => notifications(app, tenant, now),
         "/api/v1/format_query" => json!(expr(app, params)?.pretty()),
         "/api/v1/parse_query" => tree(&expr(app, params)?),
         "/api/v1/targets" => targets(senders(app, tenant, now).await?, params),
@@ -85,6 +99,8 @@ async fn data(
         "/api/v1/status/config" => config(app, tenant),
         "/api/v1/status/flags" => flags(app),
         "/api/v1/status/tsdb" => cardinality(app, tenant, params, now).await?,
+        // Blocks of the form that Prometheus writes there are none.
+        "/api/v1/status/tsdb/blocks" => json!({ "blocks": [] }),
         // Nothing is read back before the first answer.
         "/api/v1/status/walreplay" => json!({ "min": 0, "max": 0, "current": 0 }),
         _ => return Err(AppError::Invalid("senders relabel before they push: there are no steps here".to_owned())),
@@ -171,6 +187,14 @@ fn runtime_info(app: &App, tenant: &TenantId, now: Timestamp) -> Json {
         "reloadConfigSuccess": app.config_errors(tenant).is_empty(),
         "storageRetention": model::duration::format(app.limits.raw_retention),
     })
+}
+
+/// What whoever looks after the server should know, as of now.
+fn notifications(app: &App, tenant: &TenantId, now: Timestamp) -> Json {
+    if app.config_errors(tenant).is_empty() {
+        return json!([]);
+    }
+    json!([{ "text": "Configuration reload has failed.", "date": rfc_3339(now), "active": true }])
 }
 
 /// What of the configuration has a place in a `prometheus.yml`. JSON is YAML.

@@ -1,3 +1,5 @@
+mod paths;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use model::{Batch, Labels, Sample};
