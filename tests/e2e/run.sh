@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Mihari beside its peers and in a real browser. Installs what it needs.
-#   tests/e2e/run.sh short   about four minutes
+#   tests/e2e/run.sh short   about seven minutes
 #   tests/e2e/run.sh full    ten minutes of real traffic
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -14,6 +14,7 @@ need prometheus prometheus
 need prometheus-node-exporter prometheus-node-exporter
 need amtool prometheus-alertmanager
 need vmagent victoria-metrics
+need vmalert victoria-metrics
 need chromium chromium
 need python3 python3
 need node nodejs
@@ -33,5 +34,6 @@ mkdir -p "$cache"
 [ -d "$cache/node_modules/axe-core" ] || npm install --no-audit --no-fund --silent --prefix "$cache" playwright-core axe-core
 
 python3 tests/e2e/amtool.py --mihari "$mihari"
+python3 tests/e2e/alerts.py --mihari "$mihari"
 python3 tests/e2e/peers.py --mihari "$mihari" --mode "$mode"
 NODE_PATH="$cache/node_modules" python3 tests/e2e/browser.py --mihari "$mihari" --screenshots "$cache/screenshots"

@@ -20,6 +20,7 @@ use crate::{Ports, Stopwatch};
 
 mod backlog;
 mod failures;
+mod generator;
 mod missing;
 mod queries;
 mod replay;
