@@ -45,7 +45,7 @@ def series():
         host = f"10.0.0.{instance}:9100"
         for cpu in range(2):
             for number, mode in enumerate(MODES):
-                slope = 0.37 * (number + 1) + 0.01 * instance
+                slope = 0.37 * (number + 1) + 0.01 * instance + 0.13 * cpu
                 labels = {"__name__": "x_total", "job": "node", "instance": host, "cpu": str(cpu), "mode": mode}
                 # Every counter is reset once.
                 reset = (instance * 7 + number) % SAMPLES

@@ -14,6 +14,7 @@ mod rows;
 mod stats;
 mod tail;
 mod tier;
+mod whole;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,7 +35,7 @@ pub(crate) use cache::Cache;
 pub use drain::{Chunk, Drained, drain};
 pub(crate) use drain::{arrival_minute, last_closed, next_watermark};
 pub use loaded::Loaded;
-use loaded::{RollupParts, SelectionParts};
+use loaded::{Parts, RollupParts, SelectionParts};
 use pieces::Pieces;
 pub use pin::Pin;
 use pin::Pins;
@@ -45,6 +46,7 @@ pub use stats::{PieceStats, StorageStats};
 pub use tail::Log;
 use tail::TailState;
 pub use tier::Tier;
+use whole::{Picked, Share, Wholes};
 
 use crate::catalogue::{CatalogueRow, raw_rows, rollup_rows, without_replaced};
 use crate::layouts::LayoutReader;
@@ -67,7 +69,7 @@ impl Loader {
     /// A loader with empty caches, which take at most so many bytes together.
     pub fn new(ports: Ports, limits: Limits, cache_bytes: usize) -> Self {
         Self {
-            pieces: Pieces::new(Arc::clone(&ports.objects), cache_bytes / 7 * 3),
+            pieces: Pieces::new(Arc::clone(&ports.objects), cache_bytes / 7 * 2),
             layouts: LayoutReader::new(Arc::clone(&ports.state), cache_bytes / 7),
             tail: Mutex::default(),
             stats: Mutex::default(),
@@ -90,7 +92,15 @@ impl Loader {
     /// Loads over what a tick found in the log, where nothing that arrived later is seen: the catalogue is read once for
     /// all of the selections, whose series are loaded some at a time.
     pub fn loads<'a>(&'a self, log: &Log, tenant: &'a TenantId, selections: &[Selection], now: Timestamp) -> Loads<'a> {
-        self.loads_over(log.head(tenant), tenant, selections, now)
+        let raw = |selection| (selection, self.raw_range(selection, now));
+        let wholes = Wholes::plan(selections.iter().map(raw));
+        Loads { wholes, ..self.loads_over(log.head(tenant), tenant, selections, now) }
+    }
+
+    /// The range of raw samples that answers a selection, if they do.
+    fn raw_range(&self, selection: &Selection, now: Timestamp) -> Option<TimeRange> {
+        let tiers = tier::choose(selection, self.retention(), now);
+        (tiers.first() == Some(&Tier::Raw)).then(|| cut_start(selection.range, self.retention().raw_start(now)))
     }
 
     fn loads_over<'a>(
@@ -101,7 +111,7 @@ impl Loader {
         now: Timestamp,
     ) -> Loads<'a> {
         let ranges = selections.iter().map(|selection| cut_start(selection.range, self.retention().raw_start(now)));
-        Loads { rows: RawRows::new(self, tenant, ranges.collect(), now), heads: [head] }
+        Loads { rows: RawRows::new(self, tenant, ranges.collect(), now), heads: [head], wholes: Wholes::default() }
     }
 
     /// The label sets of all series that match one of the selectors (any, when there is none) and may have a sample in
@@ -227,13 +237,24 @@ impl Loader {
         match tier {
             Tier::Raw => {
                 let range = cut_start(selection.range, self.retention().raw_start(rows.now));
-                let rows = rows.of(range).await?;
-                let pieces = self.fetch(rows.iter(), &selection.matchers, range, &[0], budget).await?;
-                budget.take_heads(heads, &selection.matchers, range)?;
-                Ok(SelectionParts::raw(pieces, heads.to_vec(), selection.matchers.clone(), range))
+                self.load_raw(rows, &selection.matchers, range, heads, budget).await
             }
             Tier::Rollup(resolution) => self.load_rollups(rows, selection, resolution, heads, budget).await,
         }
+    }
+
+    async fn load_raw(
+        &self,
+        rows: &mut RawRows<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        heads: &[Arc<Head>],
+        budget: &mut Budget,
+    ) -> Result<SelectionParts, AppError> {
+        let rows = rows.of(range).await?;
+        let pieces = self.fetch(rows.iter(), matchers, range, &[0], budget).await?;
+        budget.take_heads(heads, matchers, range)?;
+        Ok(SelectionParts::raw(pieces, heads.to_vec(), matchers.to_vec(), range))
     }
 
     /// Rollups, and raw samples of the hours that have none yet.
@@ -292,11 +313,12 @@ impl Loader {
     }
 }
 
-/// Loads of one tenant that share what is read of the catalogue.
+/// Loads of one tenant that share what is read of the catalogue, and metrics that several of them ask for.
 #[derive(Debug)]
 pub struct Loads<'a> {
     rows: RawRows<'a>,
     heads: [Arc<Head>; 1],
+    wholes: Wholes,
 }
 
 impl Loads<'_> {
@@ -309,11 +331,34 @@ impl Loads<'_> {
         let mut budget = Budget::new(&loader.limits);
         let mut loaded = Loaded::default();
         for selection in selections {
+            if let Some(picked) = self.pick(selection).await? {
+                loaded.push(Parts::Picked(picked));
+                continue;
+            }
             let parts = loader.load_selection(&mut self.rows, selection, &self.heads, &mut budget).await?;
-            loaded.push(parts);
+            loaded.push(Parts::Own(parts));
         }
         loaded.samples_max = budget.samples_max - budget.samples_left;
         Ok(loaded)
+    }
+
+    /// What a selection asks of a metric that others ask for, too; `None` where it is to be loaded by itself.
+    async fn pick(&mut self, selection: &Selection) -> Result<Option<Picked>, AppError> {
+        let loader = self.rows.loader;
+        let Some(range) = loader.raw_range(selection, self.rows.now) else { return Ok(None) };
+        if let Share::Load(metric, whole) = self.wholes.of(selection, range) {
+            let mut budget = Budget::new(&loader.limits);
+            budget.samples_left = budget.samples_left.min(whole::SAMPLES_MAX - self.wholes.samples);
+            let (before, matchers) = (budget.samples_left, std::slice::from_ref(&metric));
+            let found = match loader.load_raw(&mut self.rows, matchers, whole, &self.heads, &mut budget).await {
+                Ok(parts) => Some((parts, before - budget.samples_left)),
+                Err(error) if error.kind() == ErrorKind::Invalid => None,
+                Err(error) => return Err(error),
+            };
+            self.wholes.put(&metric, whole, found);
+        }
+        let Share::From(whole) = self.wholes.of(selection, range) else { return Ok(None) };
+        Ok(Some(Picked::new(whole, selection.matchers.clone(), range)))
     }
 }
 

@@ -16,13 +16,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{HistogramSamples, Labels, Matcher, Series, TimeRange, Timestamp, stale_nan};
+use model::{HistogramSamples, Matcher, Series, TimeRange, Timestamp, stale_nan};
 
 pub use encode::{encode, encode_rollups};
 pub use index::{Index, Selected, TRAILER_BYTES};
 
 use crate::error::{Result, TsdbError};
-use crate::frame::{Frame, Scratch, Slot, SlotRun};
+pub use crate::frame::Frame;
+use crate::frame::{Scratch, Slot, SlotRun};
 use crate::rollup::{COLUMN_COUNT, Column, Resolution, RollupHistograms, RollupSeries};
 use index::NativeRow;
 use native::NativeFrame;
@@ -93,7 +94,7 @@ impl Block {
     /// When a frame was changed, or the block holds rollups.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Series>> {
         let selected = self.index.select(matchers, range);
-        self.index.decode(&selected, range, &mut |frame| self.slice(frame))
+        self.index.decode(&selected, range, &mut |frame: Range<u64>| self.slice(frame))
     }
 
     /// The spans whose ends lie within `range`, with only the columns asked for; the others stay empty.
@@ -107,7 +108,7 @@ impl Block {
         columns: &[Column],
     ) -> Result<Vec<RollupSeries>> {
         let selected = self.index.select(matchers, range);
-        self.index.decode_rollups(&selected, range, columns, &mut |frame| self.slice(frame))
+        self.index.decode_rollups(&selected, range, columns, &mut |frame: Range<u64>| self.slice(frame))
     }
 
     fn slice(&self, range: Range<u64>) -> Result<Bytes> {
@@ -119,15 +120,35 @@ impl Block {
 
 const WHAT: &str = "block";
 
-/// Gives the bytes of a frame.
-pub type FetchFrame<'a> = dyn FnMut(Range<u64>) -> Result<Bytes> + 'a;
-
-impl Index {
-    /// Decodes the samples within `range` of the selected series; `fetch` gives the bytes of each frame needed.
+/// Where the frames of a block come from. A function that gives their bytes is one that keeps nothing.
+pub trait Frames {
+    /// The bytes of a frame.
     ///
     /// # Errors
-    /// When a frame was changed, `fetch` fails, or the block holds rollups.
-    pub fn decode(&self, selected: &Selected, range: TimeRange, fetch: &mut FetchFrame<'_>) -> Result<Vec<Series>> {
+    /// When the store of the bytes has none.
+    fn bytes(&mut self, range: Range<u64>) -> Result<Bytes>;
+
+    /// The frame that starts at an offset, if it was unpacked before: unpacking is most of what decoding takes.
+    fn unpacked(&mut self, _start: u64) -> Option<Arc<Frame>> {
+        None
+    }
+
+    /// Takes a frame that was unpacked, for the next time.
+    fn keep(&mut self, _start: u64, _frame: &Arc<Frame>) {}
+}
+
+impl<F: FnMut(Range<u64>) -> Result<Bytes>> Frames for F {
+    fn bytes(&mut self, range: Range<u64>) -> Result<Bytes> {
+        self(range)
+    }
+}
+
+impl Index {
+    /// Decodes the samples within `range` of the selected series; `frames` gives each frame needed.
+    ///
+    /// # Errors
+    /// When a frame was changed, `frames` fails, or the block holds rollups.
+    pub fn decode(&self, selected: &Selected, range: TimeRange, frames: &mut dyn Frames) -> Result<Vec<Series>> {
         if self.kind() != BlockKind::Raw {
             return Err(TsdbError::malformed(WHAT, "rollups stand where raw samples are expected"));
         }
@@ -135,8 +156,8 @@ impl Index {
         let mut cuts = Cuts::new(self, range);
         let mut scratch = Scratch::default();
         for (group, series) in self.by_group(selected) {
-            let frame = self.frame(group, 0, fetch)?;
-            let mut native = self.native_samples(group, series, &mut cuts, fetch)?.into_iter().peekable();
+            let frame = self.frame(group, 0, frames)?;
+            let mut native = self.native_samples(group, series, &mut cuts, frames)?.into_iter().peekable();
             for &index in series {
                 let mut values = Vec::with_capacity(self.timeline(index).len());
                 let slots = frame.decode(index - self.group_start(group), &mut scratch, &mut values);
@@ -154,13 +175,13 @@ impl Index {
     /// Decodes spans whose ends lie within `range` of the selected series.
     ///
     /// # Errors
-    /// When a frame was changed, `fetch` fails, or the block holds raw samples.
+    /// When a frame was changed, `frames` fails, or the block holds raw samples.
     pub fn decode_rollups(
         &self,
         selected: &Selected,
         range: TimeRange,
         columns: &[Column],
-        fetch: &mut FetchFrame<'_>,
+        frames: &mut dyn Frames,
     ) -> Result<Vec<RollupSeries>> {
         if self.kind() == BlockKind::Raw {
             return Err(TsdbError::malformed(WHAT, "raw samples stand where rollups are expected"));
@@ -172,7 +193,7 @@ impl Index {
             let first = out.len();
             out.extend(series.iter().map(|&index| RollupSeries::empty(self.labels(index))));
             for &column in columns {
-                let frame = self.frame(group, column as usize, fetch)?;
+                let frame = self.frame(group, column as usize, frames)?;
                 for (&index, rollups) in series.iter().zip(&mut out[first..]) {
                     let mut values = Vec::new();
                     let slots = frame.decode(index - self.group_start(group), &mut scratch, &mut values);
@@ -180,7 +201,7 @@ impl Index {
                     rollups.timestamps = timestamps;
                     rollups.columns[column as usize] = values;
                 }
-                self.native_rollups(group, (series, &mut out[first..]), column, &mut cuts, fetch)?;
+                self.native_rollups(group, (series, &mut out[first..]), column, &mut cuts, frames)?;
             }
         }
         let whole = |rollups: &RollupSeries| {
@@ -199,10 +220,10 @@ impl Index {
         group: usize,
         series: &[usize],
         cuts: &mut Cuts<'_>,
-        fetch: &mut FetchFrame<'_>,
+        frames: &mut dyn Frames,
     ) -> Result<Vec<(usize, Box<HistogramSamples>)>> {
         let mut found = Vec::new();
-        self.each_native(group, series, 0, fetch, |_, row, reader| {
+        self.each_native(group, series, 0, frames, |_, row, reader| {
             let (place, timestamps) = cuts.times(row.timeline);
             if !place.is_empty() {
                 let mut values = native::histograms(reader, self.timeline_at(row.timeline).len())?;
@@ -222,9 +243,9 @@ impl Index {
         (series, out): (&[usize], &mut [RollupSeries]),
         column: Column,
         cuts: &mut Cuts<'_>,
-        fetch: &mut FetchFrame<'_>,
+        frames: &mut dyn Frames,
     ) -> Result<()> {
-        self.each_native(group, series, column as usize, fetch, |at, row, reader| {
+        self.each_native(group, series, column as usize, frames, |at, row, reader| {
             let (place, timestamps) = cuts.times(row.timeline);
             if place.is_empty() {
                 return Ok(());
@@ -249,7 +270,7 @@ impl Index {
         group: usize,
         series: &[usize],
         column: usize,
-        fetch: &mut FetchFrame<'_>,
+        frames: &mut dyn Frames,
         mut show: impl FnMut(usize, NativeRow, crate::coding::Reader<'_>) -> Result<()>,
     ) -> Result<()> {
         let start = self.group_start(group);
@@ -258,7 +279,7 @@ impl Index {
         if !rows.iter().any(|row| series.binary_search(&row.series).is_ok()) {
             return Ok(());
         }
-        let bytes = self.checked_frame(group, self.kind().columns() + column, fetch)?;
+        let bytes = self.checked_frame(group, self.kind().columns() + column, frames)?;
         let frame = NativeFrame::open(&bytes)?;
         let mut columns = frame.columns();
         for row in rows {
@@ -271,10 +292,17 @@ impl Index {
         Ok(())
     }
 
-    fn frame(&self, group: usize, column: usize, fetch: &mut FetchFrame<'_>) -> Result<Frame> {
-        let bytes = self.checked_frame(group, column, fetch)?;
+    fn frame(&self, group: usize, column: usize, frames: &mut dyn Frames) -> Result<Arc<Frame>> {
+        let at = self.frame_start(group, column);
+        if let Some(frame) = frames.unpacked(at) {
+            return Ok(frame);
+        }
+        let bytes = self.checked_frame(group, column, frames)?;
         let start = self.group_start(group);
-        Frame::open(&bytes, (start..start + self.group_len(group)).map(|index| self.timeline(index).len()))
+        let lens = (start..start + self.group_len(group)).map(|index| self.timeline(index).len());
+        let frame = Arc::new(Frame::open(&bytes, lens)?);
+        frames.keep(at, &frame);
+        Ok(frame)
     }
 }
 
@@ -346,11 +374,6 @@ fn cut_slots(
         }
     }
     (Arc::from(timestamps), values)
-}
-
-/// Orders series as blocks hold them: by metric name, then by labels.
-pub(crate) fn block_order(labels: &Labels) -> (&str, &Labels) {
-    (labels.metric_name(), labels)
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ enum Content {
 
 /// A frame that was unpacked; columns are decoded one by one.
 #[derive(Debug)]
-pub(crate) struct Frame {
+pub struct Frame {
     raw: Vec<u8>,
     places: Vec<Place>,
     slots: Vec<SlotRun>,
@@ -286,6 +286,11 @@ impl Frame {
             self.slots.push((len, slot));
         }
         if total == timeline_len { Ok(present) } else { Err(malformed()) }
+    }
+
+    /// About how much memory it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.raw.capacity() + size_of_val(&self.places[..]) + size_of_val(&self.slots[..]) + size_of::<Self>()
     }
 
     /// Appends the values of a column's present slots, and gives its runs of slots: none when all are present.

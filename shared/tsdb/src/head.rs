@@ -27,6 +27,8 @@ pub struct Head {
     series: Vec<HeadSeries>,
     /// Places in `series` by metric name.
     metrics: BTreeMap<String, Vec<u32>>,
+    /// Whether those of a metric are in the order of their labels, and the samples of each series in that of time.
+    is_sorted: bool,
     samples: usize,
     /// The minutes of arrival that samples have, in order of their first batch.
     minutes: Vec<i64>,
@@ -47,8 +49,30 @@ struct HeadColumn<T> {
     values: Vec<T>,
     /// Places in the head's `minutes`, a sample each.
     arrivals: Vec<u32>,
-    /// Whether times are strictly ascending.
-    in_order: bool,
+    order: Order,
+}
+
+/// How times follow on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Strictly ascending.
+    Strict,
+    /// Ascending, some more than once.
+    Ascending,
+    /// In any order.
+    Any,
+}
+
+impl Order {
+    fn of(timestamps: &[Timestamp]) -> Self {
+        if timestamps.is_sorted_by(|one, two| one < two) {
+            Self::Strict
+        } else if timestamps.is_sorted() {
+            Self::Ascending
+        } else {
+            Self::Any
+        }
+    }
 }
 
 impl Head {
@@ -62,8 +86,24 @@ impl Head {
         self.append_arrived(batch, 0);
     }
 
+    /// Sorts what was appended, so that reads need not: requests of one minute come in any order.
+    pub fn sort(&mut self) {
+        if std::mem::replace(&mut self.is_sorted, true) {
+            return;
+        }
+        for series in &mut self.series {
+            series.numbers.sort();
+            series.histograms.iter_mut().for_each(|column| column.sort());
+        }
+        let labels = |place: &u32| &self.series[*place as usize].labels;
+        for places in self.metrics.values_mut() {
+            places.sort_by(|one, two| by_labels(labels(one), labels(two)));
+        }
+    }
+
     /// Takes all samples of a batch that arrived in a minute.
     pub fn append_arrived(&mut self, batch: &Batch, minute: i64) {
+        self.is_sorted = false;
         let arrival = self.arrival(minute);
         // Senders repeat their series in the same order: the next one is guessed before it is looked up.
         let mut guess = 0;
@@ -151,7 +191,8 @@ impl Head {
         let closed = self.arrived_through(minute);
         let mut hours: BTreeMap<i64, Vec<Series>> = BTreeMap::new();
         let mut shared = SharedTimes::default();
-        for series in &self.series {
+        // Metric by metric, which is most of the order of a block.
+        for series in self.metrics.values().flatten().map(|&place| &self.series[place as usize]) {
             let Some(whole) = series.arrived(&closed, &mut shared) else { continue };
             for (hour, part) in by_hour(whole) {
                 hours.entry(hour).or_default().push(part);
@@ -201,6 +242,7 @@ impl Head {
 
     /// Finds out again where each series is.
     fn index(&mut self) {
+        self.is_sorted = false;
         self.places.clear();
         self.metrics.clear();
         (0..self.series.len()).for_each(|index| self.index_one(index));
@@ -247,10 +289,8 @@ impl HeadSeries {
 
     /// What samples within a range count towards limits: a number one, a histogram as much as its buckets take.
     fn count(&self, range: TimeRange) -> usize {
-        let numbers = self.numbers.timestamps.iter().filter(|time| range.contains(**time)).count();
-        let histograms = self.histograms.iter().flat_map(|column| column.timestamps.iter().zip(&column.values));
-        let weights = histograms.filter(|(time, _)| range.contains(**time)).map(|(_, histogram)| weight(histogram));
-        numbers + weights.sum::<usize>()
+        let histograms = self.histograms.iter().flat_map(|column| column.inside(range));
+        self.numbers.count(range) + histograms.map(|(_, histogram)| weight(histogram)).sum::<usize>()
     }
 
     fn count_arrived(&self, marked: &[bool]) -> usize {
@@ -277,7 +317,7 @@ impl HeadSeries {
     }
 
     fn has_any(&self, range: TimeRange) -> bool {
-        self.times().flatten().any(|time| range.contains(*time))
+        self.numbers.count(range) > 0 || self.histograms.as_ref().is_some_and(|column| column.count(range) > 0)
     }
 
     fn within(&self, range: TimeRange, shared: &mut SharedTimes) -> Option<Series> {
@@ -306,18 +346,30 @@ impl HeadSeries {
 
 impl<T> Default for HeadColumn<T> {
     fn default() -> Self {
-        Self { timestamps: Vec::new(), values: Vec::new(), arrivals: Vec::new(), in_order: true }
+        Self { timestamps: Vec::new(), values: Vec::new(), arrivals: Vec::new(), order: Order::Strict }
     }
 }
 
 impl<T: SampleValue> HeadColumn<T> {
     fn append(&mut self, timestamps: &[Timestamp], values: &[T], arrival: u32) {
-        let last = self.timestamps.last().copied();
-        let follows = last.zip(timestamps.first()).is_none_or(|(last, first)| last < *first);
-        self.in_order &= follows && timestamps.is_sorted_by(|one, two| one < two);
+        let last = self.timestamps.len().saturating_sub(1);
         self.timestamps.extend_from_slice(timestamps);
         self.values.extend_from_slice(values);
         self.arrivals.resize(self.values.len(), arrival);
+        self.order = self.order.max(Order::of(&self.timestamps[last..]));
+    }
+
+    /// Sorts by time; of one time the one that was appended first comes first.
+    fn sort(&mut self) {
+        if self.order != Order::Any {
+            return;
+        }
+        let mut places: Vec<usize> = (0..self.values.len()).collect();
+        places.sort_by_key(|place| self.timestamps[*place]);
+        self.timestamps = places.iter().map(|&place| self.timestamps[place]).collect();
+        self.values = places.iter().map(|&place| self.values[place].clone()).collect();
+        self.arrivals = places.iter().map(|&place| self.arrivals[place]).collect();
+        self.order = Order::of(&self.timestamps);
     }
 
     fn forget(&mut self, moves: &[Option<u32>]) -> bool {
@@ -332,7 +384,9 @@ impl<T: SampleValue> HeadColumn<T> {
         self.timestamps.truncate(kept);
         self.values.truncate(kept);
         self.arrivals.truncate(kept);
-        self.in_order = self.in_order || self.timestamps.is_sorted_by(|one, two| one < two);
+        if self.order != Order::Strict {
+            self.order = Order::of(&self.timestamps);
+        }
         kept > 0
     }
 
@@ -340,21 +394,36 @@ impl<T: SampleValue> HeadColumn<T> {
         let samples = self.timestamps.iter().zip(&self.values).zip(&self.arrivals);
         let chosen = samples.filter(|(_, arrival)| marked[**arrival as usize]);
         let mut chosen: Vec<(Timestamp, T)> = chosen.map(|((time, value), _)| (*time, value.clone())).collect();
-        if !self.in_order {
+        if self.order != Order::Strict {
             settle(&mut chosen);
         }
         chosen.into_iter().unzip()
     }
 
     fn within(&self, range: TimeRange) -> (Vec<Timestamp>, Vec<T>) {
-        if self.in_order {
+        if self.order == Order::Strict {
             let place = block::within(&self.timestamps, range);
             return (self.timestamps[place.clone()].to_vec(), self.values[place].to_vec());
         }
-        let all = self.timestamps.iter().copied().zip(self.values.iter().cloned());
-        let mut samples: Vec<(Timestamp, T)> = all.filter(|(time, _)| range.contains(*time)).collect();
+        let mut samples: Vec<(Timestamp, T)> = self.inside(range).map(|(time, value)| (time, value.clone())).collect();
         settle(&mut samples);
         samples.into_iter().unzip()
+    }
+
+    /// How many samples a range has.
+    fn count(&self, range: TimeRange) -> usize {
+        match self.order {
+            Order::Any => self.timestamps.iter().filter(|time| range.contains(**time)).count(),
+            Order::Strict | Order::Ascending => block::within(&self.timestamps, range).len(),
+        }
+    }
+
+    /// The samples of a range as they were appended.
+    fn inside(&self, range: TimeRange) -> impl Iterator<Item = (Timestamp, &T)> {
+        let place =
+            if self.order == Order::Any { 0..self.values.len() } else { block::within(&self.timestamps, range) };
+        let samples = self.timestamps[place.clone()].iter().copied().zip(&self.values[place]);
+        samples.filter(move |(time, _)| range.contains(*time))
     }
 }
 

@@ -5,7 +5,7 @@
 //! then, so there may be several rounds. What cannot be loaded or is over a limit becomes the failure of the template
 //! that asks, never of its alert.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use alerting::rule::{Rule, RuleKind};
 use model::{Limits, Series};
@@ -134,5 +134,9 @@ impl<S: Source> Source for Part<'_, S> {
 
     fn series_count(&self, selection: usize) -> usize {
         self.source.series_count(self.first + selection)
+    }
+
+    fn each(&self, selection: usize, visit: &mut dyn FnMut(&Series) -> ControlFlow<()>) -> Result<(), SourceError> {
+        self.source.each(self.first + selection, visit)
     }
 }

@@ -1,6 +1,7 @@
 //! What the rules of a tick have recorded so far, on top of what is stored: the rules behind them see it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use alerting::rule::Outcome;
@@ -110,5 +111,20 @@ impl<S: Source> Source for Overlay<'_, S> {
         let wanted = &self.selections[selection];
         let recorded = self.recorded.matching(&wanted.matchers, wanted.range);
         if recorded.is_empty() { Ok(stored) } else { Ok(tsdb::merge(vec![stored, recorded])) }
+    }
+
+    fn series_count(&self, selection: usize) -> usize {
+        self.stored.series_count(selection)
+    }
+
+    fn each(&self, selection: usize, visit: &mut dyn FnMut(&Series) -> ControlFlow<()>) -> Result<(), SourceError> {
+        let wanted = &self.selections[selection];
+        let recorded = self.recorded.matching(&wanted.matchers, wanted.range);
+        if recorded.is_empty() {
+            return self.stored.each(selection, visit);
+        }
+        let merged = tsdb::merge(vec![self.stored.series(selection)?, recorded]);
+        let _seen_enough = merged.iter().try_for_each(visit);
+        Ok(())
     }
 }

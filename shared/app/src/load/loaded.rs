@@ -1,5 +1,6 @@
 //! What a query loaded: encoded until it is asked for.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -10,17 +11,32 @@ use tsdb::rollup::{Column, Resolution, aggregate, cut, join, roll_up};
 use tsdb::{Head, merge};
 
 use super::pieces::Fetched;
+use super::whole::Picked;
 
 /// The series of all selections of an expression; decodes and merges one selection when the evaluator asks for it.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    selections: Vec<SelectionParts>,
+    selections: Vec<Parts>,
     pub(super) samples_max: usize,
 }
 
+/// Where the series of a selection are.
+#[derive(Debug)]
+pub(super) enum Parts {
+    /// In what was fetched for it.
+    Own(SelectionParts),
+    /// Among those of a metric that others pick from, too.
+    Picked(Picked),
+}
+
 impl Loaded {
-    pub(super) fn push(&mut self, parts: SelectionParts) {
+    pub(super) fn push(&mut self, parts: Parts) {
         self.selections.push(parts);
+    }
+
+    fn parts(&self, selection: usize) -> Result<&Parts, SourceError> {
+        let missing = || SourceError::new(ErrorKind::Bug, format!("selection {selection} was not loaded"));
+        self.selections.get(selection).ok_or_else(missing)
     }
 
     /// How many samples it has at most.
@@ -31,13 +47,28 @@ impl Loaded {
 
 impl Source for Loaded {
     fn series(&self, selection: usize) -> Result<Vec<Series>, SourceError> {
-        let parts = self.selections.get(selection);
-        let missing = || SourceError::new(ErrorKind::Bug, format!("selection {selection} was not loaded"));
-        parts.ok_or_else(missing)?.series().map_err(|error| SourceError::new(error.kind(), error.to_string()))
+        let series = match self.parts(selection)? {
+            Parts::Own(parts) => parts.series(),
+            Parts::Picked(picked) => picked.series(),
+        };
+        series.map_err(|error| SourceError::new(error.kind(), error.to_string()))
     }
 
     fn series_count(&self, selection: usize) -> usize {
-        self.selections.get(selection).map_or(0, SelectionParts::series_count)
+        match self.selections.get(selection) {
+            Some(Parts::Own(parts)) => parts.series_count(),
+            Some(Parts::Picked(_)) | None => 0,
+        }
+    }
+
+    fn each(&self, selection: usize, visit: &mut dyn FnMut(&Series) -> ControlFlow<()>) -> Result<(), SourceError> {
+        let shown = match self.parts(selection)? {
+            Parts::Own(parts) => parts.series().map(|series| {
+                let _seen_enough = series.iter().try_for_each(visit);
+            }),
+            Parts::Picked(picked) => picked.each(visit),
+        };
+        shown.map_err(|error| SourceError::new(error.kind(), error.to_string()))
     }
 }
 
@@ -82,7 +113,7 @@ impl SelectionParts {
         self.raw.iter().chain(rollups).map(Fetched::series_count).max().unwrap_or(0)
     }
 
-    fn series(&self) -> tsdb::Result<Vec<Series>> {
+    pub(super) fn series(&self) -> tsdb::Result<Vec<Series>> {
         match &self.rollups {
             None => self.raw_series(),
             Some(rollups) => self.rollup_series(rollups),

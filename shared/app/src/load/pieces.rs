@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use model::{Series, TimeRange};
 use tsdb::TsdbError;
-use tsdb::block::{Index, Selected, TRAILER_BYTES};
+use tsdb::block::{Frame, Frames, Index, Selected, TRAILER_BYTES};
 use tsdb::rollup::{Column, RollupSeries};
 
 use super::cache::Cache;
@@ -22,8 +22,15 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub(super) struct Pieces {
     objects: Arc<dyn ObjectStore>,
     opened: Mutex<Cache<u128, Piece>>,
-    frames: Mutex<Cache<(u128, u64), Bytes>>,
+    frames: Mutex<Cache<FrameKey, Bytes>>,
+    unpacked: Arc<UnpackedFrames>,
 }
+
+/// The block of a frame, and where it starts there.
+type FrameKey = (u128, u64);
+
+/// Frames as columns are decoded from them.
+type UnpackedFrames = Mutex<Cache<FrameKey, Arc<Frame>>>;
 
 /// A block whose index is known.
 #[derive(Clone, Debug)]
@@ -40,16 +47,20 @@ pub(super) struct Piece {
 /// The frames of the selected series of a block.
 #[derive(Clone, Debug)]
 pub(super) struct Fetched {
+    hash: u128,
+    unpacked: Arc<UnpackedFrames>,
     index: Arc<Index>,
     selected: Selected,
+    /// In the order of the block.
     frames: Vec<(Range<u64>, Bytes)>,
 }
 
 impl Pieces {
-    /// No blocks yet; so many bytes are kept of indexes and tails, and as many of frames.
+    /// No blocks yet; so many bytes are kept of indexes and tails, as many of frames, and as many of unpacked ones.
     pub(super) fn new(objects: Arc<dyn ObjectStore>, cache_bytes: usize) -> Self {
         let (opened, frames) = (Cache::new(cache_bytes), Cache::new(cache_bytes));
-        Self { objects, opened: Mutex::new(opened), frames: Mutex::new(frames) }
+        let unpacked = Arc::new(Mutex::new(Cache::new(cache_bytes)));
+        Self { objects, opened: Mutex::new(opened), frames: Mutex::new(frames), unpacked }
     }
 
     pub(super) async fn open(&self, entry: &Entry) -> Result<Piece, AppError> {
@@ -87,7 +98,8 @@ impl Pieces {
             let bytes = self.frame(&piece, &range).await?;
             frames.push((range, bytes));
         }
-        Ok(Fetched { index: piece.index, selected, frames })
+        frames.sort_by_key(|(range, _)| range.start);
+        Ok(Fetched { hash: piece.hash, unpacked: Arc::clone(&self.unpacked), index: piece.index, selected, frames })
     }
 
     async fn frame(&self, piece: &Piece, range: &Range<u64>) -> Result<Bytes, AppError> {
@@ -128,16 +140,31 @@ impl Fetched {
 
     /// Decodes the samples within `range` of the selected series.
     pub(super) fn raw(&self, range: TimeRange) -> tsdb::Result<Vec<Series>> {
-        self.index.decode(&self.selected, range, &mut |frame| self.frame(&frame))
+        self.index.decode(&self.selected, range, &mut FramesOf(self))
     }
 
     /// Decodes the spans that end within `range` of the selected series.
     pub(super) fn rollups(&self, range: TimeRange, columns: &[Column]) -> tsdb::Result<Vec<RollupSeries>> {
-        self.index.decode_rollups(&self.selected, range, columns, &mut |frame| self.frame(&frame))
+        self.index.decode_rollups(&self.selected, range, columns, &mut FramesOf(self))
+    }
+}
+
+/// What was fetched, to be decoded; frames that queries have unpacked lately are not unpacked again.
+struct FramesOf<'a>(&'a Fetched);
+
+impl Frames for FramesOf<'_> {
+    fn bytes(&mut self, wanted: Range<u64>) -> tsdb::Result<Bytes> {
+        let place = self.0.frames.binary_search_by_key(&wanted.start, |(range, _)| range.start);
+        let found = place.ok().map(|place| &self.0.frames[place]).filter(|(range, _)| *range == wanted);
+        found.map(|(_, bytes)| bytes.clone()).ok_or(TsdbError::Truncated { what: "block" })
     }
 
-    fn frame(&self, wanted: &Range<u64>) -> tsdb::Result<Bytes> {
-        let found = self.frames.iter().find(|(range, _)| range == wanted);
-        found.map(|(_, bytes)| bytes.clone()).ok_or(TsdbError::Truncated { what: "block" })
+    fn unpacked(&mut self, start: u64) -> Option<Arc<Frame>> {
+        self.0.unpacked.lock().expect("nothing panics while it holds the lock").get(&(self.0.hash, start))
+    }
+
+    fn keep(&mut self, start: u64, frame: &Arc<Frame>) {
+        let mut kept = self.0.unpacked.lock().expect("nothing panics while it holds the lock");
+        kept.insert((self.0.hash, start), Arc::clone(frame), frame.memory_bytes());
     }
 }

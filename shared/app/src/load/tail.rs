@@ -119,18 +119,23 @@ impl TailState {
         for damaged in arrived.damaged {
             self.report(damaged);
         }
+        let mut touched = BTreeSet::new();
         for entry in self.unknown(arrived.entries) {
             match tsdb::wal::decode_with(&entry.blob, &arrived.layouts) {
                 Ok(batch) => {
                     self.known.entry(entry.minute).or_default().insert((entry.tenant.clone(), entry.hash));
-                    let head = self.heads.entry(entry.tenant).or_default();
+                    let head = self.heads.entry(entry.tenant.clone()).or_default();
                     Arc::make_mut(head).append_arrived(&batch, entry.minute);
+                    touched.insert(entry.tenant);
                 }
                 Err(error) => {
                     self.report(undecoded(&entry, &error));
                     unreadable.push(entry);
                 }
             }
+        }
+        for (_, head) in self.heads.iter_mut().filter(|(tenant, _)| touched.contains(*tenant)) {
+            Arc::make_mut(head).sort();
         }
         if first <= self.settled + 1 {
             self.settled = self.settled.max((now - SETTLES_AFTER).minute() - 1);

@@ -73,6 +73,42 @@ async fn the_greater_of_two_values_stays_and_a_value_beats_a_staleness_marker() 
 }
 
 #[tokio::test]
+async fn what_the_rules_of_a_tick_share_is_what_each_would_load() {
+    let mut world = world();
+    minutes(&mut world, 70).await;
+    world.roll_up().await.unwrap();
+    world.now = world.now + secs(60);
+    world.push(&[("gauge", world.now, 7.0)]).await;
+    let now = world.now;
+    let asked = |metric: &str, from: u64, to: u64| {
+        let range = TimeRange::new(now - secs(from * 60), now - secs(to * 60));
+        let matchers = [Matcher::equal("__name__", metric), Matcher::equal("job", "test")];
+        promql::Selection {
+            matchers: matchers[..1 + usize::from(from.is_multiple_of(2))].to_vec(),
+            ..selection(range, 0, 300, Aggregate::Last)
+        }
+    };
+    let gauges = [(5, 0), (4, 0), (15, 10), (59, 55), (400, 0)].map(|(from, to)| asked("gauge", from, to));
+    let selections = [&gauges[..], &[asked("counter", 5, 0), asked("unknown", 5, 0), asked("unknown", 7, 1)]].concat();
+    for samples_max in [50_000_000, 40, 4] {
+        world.limits.query_samples_max = samples_max;
+        world.restart();
+        let log = world.loader.log(Shard(0), now.minute() - 1, now).await.unwrap();
+        let tenant = tenant();
+        let mut loads = world.loader.loads(&log, &tenant, &selections, now);
+        for wanted in &selections {
+            let shared = loads.load(std::slice::from_ref(wanted)).await;
+            let shared = shared.and_then(|loaded| Ok(bits(&loaded.series(0)?)));
+            let alone = world.query(wanted).await.map(|series| bits(&series));
+            match alone {
+                Ok(alone) => assert_eq!(shared.unwrap(), alone, "{wanted:?}"),
+                Err(alone) => assert_eq!(shared.unwrap_err().to_string(), alone.to_string(), "{wanted:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn retention_holds_on_read() {
     let mut world = world();
     minutes(&mut world, 10).await;

@@ -3,9 +3,9 @@
 use hashbrown::HashMap;
 use model::{Labels, Series, Timestamp, is_stale};
 
+use super::BlockKind;
 use super::index::{FrameRow, GroupRow, IndexRows, NativeRow, finish};
 use super::native::{NativeView, put_frame};
-use super::{BlockKind, block_order};
 use crate::frame::{FrameWriter, Slot, SlotRun};
 use crate::rollup::{Resolution, RollupSeries};
 
@@ -26,6 +26,8 @@ pub fn encode_rollups(series: &[RollupSeries], resolution: Resolution) -> Vec<u8
 
 /// One series to write: times, and one value a time in each column.
 struct View<'a> {
+    /// The metric's name, looked up once: blocks are sorted by it.
+    metric: &'a str,
     labels: &'a Labels,
     timestamps: &'a [Timestamp],
     columns: Vec<&'a [f64]>,
@@ -35,13 +37,15 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn of_raw(series: &'a Series) -> Self {
         let native = series.histograms.as_deref().map(NativeView::of_raw);
-        Self { labels: &series.labels, timestamps: &series.timestamps, columns: vec![&series.values], native }
+        let (metric, columns) = (series.labels.metric_name(), vec![series.values.as_slice()]);
+        Self { metric, labels: &series.labels, timestamps: &series.timestamps, columns, native }
     }
 
     fn of_rollups(series: &'a RollupSeries) -> Self {
         let columns = series.columns.iter().map(Vec::as_slice).collect();
         let native = series.histograms.as_deref().map(NativeView::of_rollups);
-        Self { labels: &series.labels, timestamps: &series.timestamps, columns, native }
+        let metric = series.labels.metric_name();
+        Self { metric, labels: &series.labels, timestamps: &series.timestamps, columns, native }
     }
 
     /// How many samples there are, numbers and histograms.
@@ -58,7 +62,7 @@ impl<'a> View<'a> {
 fn encode_views(mut views: Vec<View<'_>>, kind: BlockKind) -> Vec<u8> {
     views.retain(|view| view.samples() > 0);
     let has_native = views.iter().any(|view| view.native.is_some());
-    views.sort_by(|one, two| block_order(one.labels).cmp(&block_order(two.labels)));
+    views.sort_by(|one, two| (one.metric, one.labels).cmp(&(two.metric, two.labels)));
     assert!(views.windows(2).all(|pair| pair[0].labels != pair[1].labels), "a label set stands once in a block");
     let (mut timelines, timeline_of) = share_timelines(&views);
     let native = native_rows(&views, &mut timelines);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use model::{Batch, Labels, LabelsRef, METRIC_NAME, MatchOp, Matcher, TimeRange, Timestamp, matches_all};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{BlockKind, FetchFrame};
+use super::{BlockKind, Frames};
 use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_signed, put_varint};
 use crate::error::{Result, TsdbError};
 use crate::histogram::weight_of;
@@ -297,10 +297,15 @@ impl Index {
         })
     }
 
-    pub(super) fn checked_frame(&self, group: usize, column: usize, fetch: &mut FetchFrame<'_>) -> Result<Bytes> {
+    pub(super) fn checked_frame(&self, group: usize, column: usize, frames: &mut dyn Frames) -> Result<Bytes> {
         let (range, checksum) = &self.groups[group].frames[column];
-        let bytes = fetch(range.clone())?;
+        let bytes = frames.bytes(range.clone())?;
         if xxh3_64(&bytes) == *checksum { Ok(bytes) } else { Err(TsdbError::Checksum { what: "frame" }) }
+    }
+
+    /// Where a frame starts in the block.
+    pub(super) fn frame_start(&self, group: usize, column: usize) -> u64 {
+        self.groups[group].frames[column].0.start
     }
 
     /// The series that have native histograms, from one on.

@@ -55,13 +55,54 @@ fn a_reader_of_parts_needs_only_the_tail_and_its_frames() {
     let mut fetched = Vec::new();
     let whole = Block::open(Bytes::from(bytes)).unwrap();
     let found = index
-        .decode(&selected, TimeRange::ALL, &mut |range| {
+        .decode(&selected, TimeRange::ALL, &mut |range: Range<u64>| {
             fetched.push(range.clone());
             whole.slice(range)
         })
         .unwrap();
     assert_eq!(fetched, frames);
     assert_eq!(bits_of(&found), bits_of(&series[700..701]));
+}
+
+/// Keeps every frame, and counts what it was asked for.
+#[derive(Default)]
+struct Keeping {
+    bytes: Bytes,
+    fetched: usize,
+    kept: BTreeMap<u64, Arc<Frame>>,
+}
+
+impl Frames for Keeping {
+    fn bytes(&mut self, range: Range<u64>) -> Result<Bytes> {
+        self.fetched += 1;
+        Ok(self.bytes.slice(usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()))
+    }
+
+    fn unpacked(&mut self, start: u64) -> Option<Arc<Frame>> {
+        self.kept.get(&start).cloned()
+    }
+
+    fn keep(&mut self, start: u64, frame: &Arc<Frame>) {
+        self.kept.insert(start, Arc::clone(frame));
+    }
+}
+
+#[test]
+fn frames_that_are_kept_are_unpacked_once_and_say_the_same() {
+    let values: Vec<f64> = (0..240).map(f64::from).collect();
+    let names: Vec<String> = (0..1200).map(|index| format!("metric_{index:04}")).collect();
+    let metrics: Vec<(&str, &[f64])> = names.iter().map(|name| (name.as_str(), values.as_slice())).collect();
+    let series = scraped(&metrics, 15);
+    let block = Block::open(Bytes::from(encode(&series))).unwrap();
+    let mut frames = Keeping { bytes: block.bytes.clone(), ..Keeping::default() };
+    let selected = block.index().select(&[], TimeRange::ALL);
+    let first = block.index().decode(&selected, TimeRange::ALL, &mut frames).unwrap();
+    let fetched = frames.fetched;
+    assert!(fetched > 1 && frames.kept.values().all(|frame| frame.memory_bytes() > 0));
+    let second = block.index().decode(&selected, TimeRange::ALL, &mut frames).unwrap();
+    assert_eq!(frames.fetched, fetched);
+    assert_eq!(bits_of(&first), bits_of(&series));
+    assert_eq!(bits_of(&second), bits_of(&series));
 }
 
 /// All that is kept of the native histograms of a series.

@@ -35,7 +35,21 @@ proptest! {
         batches.iter().for_each(|batch| turned.append(batch));
         let expected = bits_of(&expected(&batches));
         prop_assert_eq!(&bits_of(&head.select(&[], TimeRange::ALL)), &expected);
-        prop_assert_eq!(bits_of(&turned.select(&[], TimeRange::ALL)), expected);
+        prop_assert_eq!(&bits_of(&turned.select(&[], TimeRange::ALL)), &expected);
+        let mut sorted = turned.clone();
+        sorted.sort();
+        prop_assert_eq!(&bits_of(&sorted.select(&[], TimeRange::ALL)), &expected);
+        for time in turned.select(&[], TimeRange::ALL).iter().flat_map(|series| series.timestamps.to_vec()) {
+            let range = TimeRange::new(time, time + std::time::Duration::from_secs(30));
+            prop_assert_eq!(bits_of(&sorted.select(&[], range)), bits_of(&head.select(&[], range)));
+            prop_assert_eq!(sorted.count(&[], range), turned.count(&[], range));
+        }
+        for (batch, minute) in batches.iter().zip(1..) {
+            sorted.append_arrived(batch, minute);
+            sorted.sort();
+            sorted.forget_through(minute);
+        }
+        prop_assert!(sorted.select(&[], TimeRange::ALL).is_empty());
     }
 
     #[test]
