@@ -69,7 +69,8 @@ impl fmt::Display for Selector {
         written.sort_unstable();
         let parts: Vec<String> = quoted_name.map(quote).into_iter().chain(written).collect();
         f.write_str(plain_name.unwrap_or(""))?;
-        if parts.is_empty() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
+        // Without a name the braces are all there is.
+        if parts.is_empty() && plain_name.is_some() { Ok(()) } else { write!(f, "{{{}}}", parts.join(",")) }
     }
 }
 

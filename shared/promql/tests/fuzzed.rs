@@ -15,7 +15,7 @@ const EXPRESSIONS: &[&str] = &[
     "histogram_quantile(0.9, rate(h[2m])) or h @ end() and ignoring (le) hc",
     "max_over_time((a - b > bool 2)[5m:30s] @ 600 offset -1m)",
     "topk(2, a) unless limit_ratio(-0.5, {__name__=~\"a|b\", l!=\"x\"})",
-    "label_replace(info(a, {x=~\".*\"}), \"n\", \"$1\", \"l\", \"(.*)\")",
+    "label_replace(info(info(a, {}), {x=~\".*\"}), \"n\", \"$1\", \"l\", \"(.*)\")",
     "quantile_over_time(scalar(a{l=\"x\"}), hc[1m]) </ 2 ^ -1",
     "rate(a[step() + 1m] smoothed) + fill (0) increase(b[max_of(1m, 30s)] anchored)",
     "count_values without (l) (\"v\", histogram_fraction(0, 1, sum(h) * 2 + h))",

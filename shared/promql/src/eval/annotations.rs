@@ -25,6 +25,17 @@ impl Annotations {
         self.infos.insert(format!("PromQL info: {message}"), span);
     }
 
+    /// Takes over what others have to say.
+    pub(crate) fn append(&mut self, others: Self) {
+        self.warnings.extend(others.warnings);
+        self.infos.extend(others.infos);
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.warnings.is_empty() && self.infos.is_empty()
+    }
+
     /// Warnings, then infos.
     pub(crate) fn finish(self) -> (Vec<String>, Vec<String>) {
         (shorten(self.warnings, "warning"), shorten(self.infos, "info"))

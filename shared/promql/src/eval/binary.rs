@@ -133,14 +133,15 @@ impl Evaluator<'_> {
         let many_rows = RowsOf::new(&many_ids, signatures.count());
         let one_rows = RowsOf::new(&one_ids, signatures.count());
         check_one_side(many, one, &one_rows, &binary.matching, many_side)?;
-        let (annotations, vector) = (&mut self.annotations, Vector::new(left.steps));
-        let mut join = Join { binary, many_side, vector, taken: Vec::new(), annotations };
+        let vector = Vector::new(left.steps);
+        let mut join = Join { binary, many_side, vector, taken: Vec::new(), notes: Vec::new() };
         for (number, (many_rows, one_rows)) in many_rows.iter().zip(one_rows.iter()).enumerate() {
             if number.is_multiple_of(256) {
                 self.params.deadline.check()?;
             }
             join.group(many, many_rows, one, one_rows)?;
         }
+        join.notes.into_iter().for_each(|(_, notes)| self.annotations.append(notes));
         Ok(join.vector)
     }
 }
@@ -152,7 +153,9 @@ struct Join<'a> {
     vector: Vector,
     /// In a one-to-one match: the steps that have a result already.
     taken: Vec<bool>,
-    annotations: &'a mut Annotations,
+    /// By step what is noteworthy about the last row of the many side about which anything is: as Prometheus, which
+    /// remembers one thing a step. Empty while there is nothing.
+    notes: Vec<(usize, Annotations)>,
 }
 
 impl Join<'_> {
@@ -165,7 +168,7 @@ impl Join<'_> {
             for &one_row in one_rows {
                 let labels = result_labels(self.binary, &many.labels[many_row], &one.labels[one_row])?;
                 let drop_name = self.binary.returns_bool || many.drop_names[many_row];
-                self.pair(labels, drop_name, many.full_row(many_row), one.full_row(one_row));
+                self.pair(labels, drop_name, many_row, (many.full_row(many_row), one.full_row(one_row)));
             }
             if one_rows.is_empty() || matching.fill_left.is_some() || matching.fill_right.is_some() {
                 self.fill_one(many, many_row, one, one_rows)?;
@@ -177,8 +180,8 @@ impl Join<'_> {
         self.check_unique(first_result)
     }
 
-    /// Appends the results of two rows.
-    fn pair(&mut self, labels: Labels, drop_name: bool, many: Row<'_>, one: Row<'_>) {
+    /// Appends the results of two rows, of which that of the many side has that number.
+    fn pair(&mut self, labels: Labels, drop_name: bool, number: usize, (many, one): (Row<'_>, Row<'_>)) {
         let (op, returns_bool) = (self.binary.op, self.binary.returns_bool);
         let (left, right) = if self.many_side == Side::Left { (many, one) } else { (one, many) };
         let row = self.vector.push_absent(labels, drop_name);
@@ -188,19 +191,21 @@ impl Join<'_> {
             }
         }
         if left.histograms.is_some() || right.histograms.is_some() {
-            self.pair_histograms(left, right);
+            self.pair_histograms(number, left, right);
         }
         if matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower) {
-            let both = |(left, right): (&f64, &f64)| is_present(*left) && is_present(*right);
-            if left.values.iter().zip(right.values).any(both) {
-                native::inform_of_types(op, "float", "float", self.annotations, self.binary.left.span);
+            let both = |step: &usize| is_present(left.values[*step]) && is_present(right.values[*step]);
+            for step in (0..self.vector.steps).filter(both) {
+                let mut notes = Annotations::default();
+                native::inform_of_types(op, "float", "float", &mut notes, self.binary.left.span);
+                self.note(number, step, notes);
             }
         }
         self.vector.pop_if_empty();
     }
 
     /// The results of the last row where one side has a histogram.
-    fn pair_histograms(&mut self, left: Row<'_>, right: Row<'_>) {
+    fn pair_histograms(&mut self, number: usize, left: Row<'_>, right: Row<'_>) {
         let row = self.vector.rows() - 1;
         for step in 0..self.vector.steps {
             let operands = [operand(left, step), operand(right, step)];
@@ -209,9 +214,22 @@ impl Join<'_> {
             }
             if let [Some(left), Some(right)] = operands {
                 let (op, returns_bool) = (self.binary.op, self.binary.returns_bool);
-                let outcome = native::binary(op, returns_bool, [left, right], self.annotations, self.binary.left.span);
+                let mut notes = Annotations::default();
+                let outcome = native::binary(op, returns_bool, [left, right], &mut notes, self.binary.left.span);
                 self.vector.put_outcome(row, step, outcome);
+                self.note(number, step, notes);
             }
+        }
+    }
+
+    /// Remembers what is noteworthy about a row of the many side at a step.
+    fn note(&mut self, number: usize, step: usize, notes: Annotations) {
+        if notes.is_empty() {
+            return;
+        }
+        self.notes.resize_with(self.vector.steps, Default::default);
+        if number >= self.notes[step].0 {
+            self.notes[step] = (number, notes);
         }
     }
 
@@ -223,7 +241,7 @@ impl Join<'_> {
         let labels = result_labels(self.binary, &many.labels[many_row], &Labels::empty())?;
         let filled = missing(one, one_rows, fill.value);
         let drop_name = self.binary.returns_bool || many.drop_names[many_row];
-        self.pair(labels, drop_name, many.full_row(many_row), Row::of_values(&filled));
+        self.pair(labels, drop_name, many_row, (many.full_row(many_row), Row::of_values(&filled)));
         Ok(())
     }
 
@@ -235,7 +253,9 @@ impl Join<'_> {
         let shared = signature_labels(&one.labels[one_row], matching);
         let labels = result_labels(self.binary, &shared, &one.labels[one_row])?;
         let filled = missing(many, many_rows, fill.value);
-        self.pair(labels, self.binary.returns_bool, Row::of_values(&filled), one.full_row(one_row));
+        // These come after all that have a row.
+        let rows = (Row::of_values(&filled), one.full_row(one_row));
+        self.pair(labels, self.binary.returns_bool, usize::MAX, rows);
         Ok(())
     }
 
