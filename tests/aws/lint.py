@@ -72,6 +72,22 @@ def metrics_of(alarm):
     return sum("MetricStat" in metric for metric in metrics) if metrics else 1
 
 
+def few_secrets(template):
+    """Only who tells people reads their secrets; who checks Slack's requests reads that one secret, and puts into one
+    queue."""
+    readers = {}
+    for role, statement in statements(template["Resources"]):
+        if "ssm:GetParameter" in flat(statement["Action"]):
+            readers.setdefault(role, []).extend(json.dumps(name) for name in flat(statement["Resource"]))
+    assert set(readers) == {"NotifyRole", "QueryRole"}, f"secrets are read by {sorted(readers)}"
+    one = re.compile(r"parameter/\$\{SecretsPath\}/slack-signing-secret(/\*)?\"")
+    assert all(one.search(name) for name in readers["QueryRole"]), readers["QueryRole"]
+    senders = {role for role, statement in statements(template["Resources"])
+               if "sqs:SendMessage" in flat(statement["Action"])
+               and {"Fn::GetAtt": ["AlertQueue", "Arn"]} in flat(statement.get("Resource", []))}
+    assert senders == {"NotifyRole", "QueryRole"}, f"into the queue of alerts put {sorted(senders)}"
+
+
 def alarms(resources):
     """Few alarms, few metrics, and a canary that also tells of silence."""
     ours = {name: resource for name, resource in resources.items()
@@ -175,7 +191,7 @@ def main():
     resources = template["Resources"]
     for check in (lambda: linters(bin_folder), lambda: security_linter(checkov), lambda: least_privilege(resources),
                   lambda: alarms(resources), lambda: limits(resources, template["Parameters"]), lambda: narrow_doors(template),
-                  lambda: quiet(template)):
+                  lambda: few_secrets(template), lambda: quiet(template)):
         check()
     print("the template holds")
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use app::ports::{Message, Topic};
+use app::ports::{Message, Topic, WAKE_AHEAD_MAX};
 use app::refusals::MESSAGE_BYTES_MAX;
 use bytes::Bytes;
-use model::ErrorKind;
+use model::{ErrorKind, Timestamp};
 
 /// Makes a test of each check of this module, for the topic that the expression gives.
 #[macro_export]
@@ -21,6 +22,7 @@ macro_rules! topic_contract {
                 a_message_has_its_greatest_size,
                 the_same_message_may_be_published_again,
                 publishing_nothing_succeeds,
+                a_wish_for_a_look_is_no_message,
             ]
         );
     };
@@ -87,5 +89,14 @@ pub async fn the_same_message_may_be_published_again(subject: TopicSubject) {
 /// And nothing arrives.
 pub async fn publishing_nothing_succeeds(subject: TopicSubject) {
     subject.topic.publish(Vec::new()).await.expect("publishing");
+    assert_eq!(subject.received().len(), 0);
+}
+
+/// At once, soon, and as far ahead as can be asked for; nothing arrives that would have to be read.
+pub async fn a_wish_for_a_look_is_no_message(subject: TopicSubject) {
+    let now = Timestamp::from_secs(1_700_000_000);
+    for ahead in [Duration::ZERO, Duration::from_secs(10), WAKE_AHEAD_MAX] {
+        subject.topic.wake(now + ahead, now).await.expect("asking for a look");
+    }
     assert_eq!(subject.received().len(), 0);
 }

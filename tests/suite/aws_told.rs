@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use ::aws::client::{AwsSettings, Clients, Credentials, SharedTimeSource, SystemTimeSource};
 use ::aws::runtime::MessageSettings;
-use ::aws::{AwsMessenger, SnsTopic};
+use ::aws::{AlertQueue, AwsMessenger, SnsTopic, SsmSecrets};
 use app::ports::{Address, Content, Delivery, Messenger as _, Secret, Topic as _};
 use model::{ErrorKind, Timestamp};
-use services::{Services, TOPIC};
+use services::{QUEUE, Services, TOPIC};
 use tests::messenger::MessengerSubject;
 use tests::topic::TopicSubject;
 
@@ -29,6 +29,12 @@ fn clients(services: &Services) -> Clients {
 fn topic() -> TopicSubject {
     let services = Services::start();
     let topic = Arc::new(SnsTopic::new(&clients(&services), TOPIC));
+    TopicSubject { topic, receive: Box::new(move || services.queued_messages()) }
+}
+
+fn queue() -> TopicSubject {
+    let services = Services::start();
+    let topic = Arc::new(AlertQueue::new(&clients(&services), QUEUE));
     TopicSubject { topic, receive: Box::new(move || services.queued_messages()) }
 }
 
@@ -57,8 +63,40 @@ fn messenger() -> MessengerSubject {
 mod topic {
     tests::topic_contract!(super::topic());
 }
+mod queue {
+    tests::topic_contract!(super::queue());
+}
 mod messenger {
     tests::messenger_contract!(super::messenger());
+}
+
+#[tokio::test]
+async fn a_look_is_delayed_in_whole_seconds_and_asked_for_again_while_the_queue_is_out() {
+    let services = Services::start();
+    let queue = AlertQueue::new(&clients(&services), QUEUE);
+    let now = Timestamp::from_millis(1_700_000_000_250);
+    queue.wake(Timestamp::from_secs(1_700_000_011), now).await.expect("a look");
+    queue.wake(Timestamp::from_secs(1_699_999_000), now).await.expect("a look at once");
+    assert_eq!(services.delays(), [11, 0]);
+    services.queue_is_out(2);
+    queue.wake(now, now).await.expect("the third time");
+    assert_eq!(services.calls("SendMessage"), 5);
+    services.queue_is_out(9);
+    let error = queue.wake(now, now).await.expect_err("it does not answer");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_for_secrets_alone_reads_them_and_tells_nobody() {
+    let services = Services::start();
+    services.set_parameter("/mihari/slack-signing-secret", "s3cret");
+    let secrets = SsmSecrets::new(&clients(&services));
+    let messenger: &dyn app::ports::Messenger = &secrets;
+    let found = messenger.reveal(&Secret::File("ssm:/mihari/slack-signing-secret".to_owned())).await;
+    assert_eq!(found.expect("a secret"), "s3cret");
+    let error = messenger.deliver(&webhook(Secret::new("http://127.0.0.1:1/hook"))).await.expect_err("tells nobody");
+    assert_eq!(error.kind(), ErrorKind::Bug);
 }
 
 fn delivery(address: Address, content: Content) -> Delivery {

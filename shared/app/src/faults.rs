@@ -292,6 +292,10 @@ impl<P: Topic + ?Sized> Topic for Faulty<P> {
     async fn publish(&self, messages: Vec<Message>) -> PortResult<()> {
         self.plan.call("topic publish", || self.inner.publish(messages.clone())).await
     }
+
+    async fn wake(&self, at: Timestamp, now: Timestamp) -> PortResult<()> {
+        self.plan.call("topic wake", || self.inner.wake(at, now)).await
+    }
 }
 
 #[async_trait]

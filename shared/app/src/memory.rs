@@ -244,16 +244,22 @@ impl StateStore for MemoryStateStore {
     }
 }
 
-/// A topic that keeps what was published until somebody takes it.
+/// A topic that keeps what was published, and the looks that were asked for, until somebody takes them.
 #[derive(Debug, Default)]
 pub struct MemoryTopic {
     messages: Mutex<VecDeque<Message>>,
+    wakes: Mutex<Vec<Timestamp>>,
 }
 
 impl MemoryTopic {
     /// Takes all messages, the oldest first.
     pub fn drain(&self) -> Vec<Message> {
         lock(&self.messages).drain(..).collect()
+    }
+
+    /// Takes the moments for which looks were asked for, the first first.
+    pub fn drain_wakes(&self) -> Vec<Timestamp> {
+        std::mem::take(&mut *lock(&self.wakes))
     }
 }
 
@@ -262,6 +268,11 @@ impl Topic for MemoryTopic {
     async fn publish(&self, messages: Vec<Message>) -> PortResult<()> {
         check_messages("topic publish", &messages)?;
         lock(&self.messages).extend(messages);
+        Ok(())
+    }
+
+    async fn wake(&self, at: Timestamp, _now: Timestamp) -> PortResult<()> {
+        lock(&self.wakes).push(at);
         Ok(())
     }
 }

@@ -23,13 +23,16 @@ mod history;
 mod illustrate;
 pub mod links;
 mod receive;
+mod reply;
 mod rows;
 mod services;
 mod silences;
 mod view;
+mod wake;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use alerting::notify::{self as pure, Silence};
 use alerting::oncall::OnCall;
@@ -55,10 +58,12 @@ pub use explain::{
 pub use history::{Detection, Sent, detections, sent};
 pub use illustrate::Picture;
 pub use receive::{Received, SentAlert, take_in};
+pub(crate) use reply::reply;
 pub use silences::{expire_silence, put_silence, silence, silences};
 pub use view::{
     AlertGroupView, SentAlertState, SentAlertView, ViewFilter, alert_groups, receiver_fulfils, sent_alerts,
 };
+use wake::Noting;
 
 /// The body of a message on the alert topic, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,7 +81,12 @@ pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Receive
     let config = app.config();
     let started = app.stopwatch.read();
     let received = match app.require_config() {
-        Ok(()) => Desk::of(app, &config, now).receive(messages).await,
+        Ok(()) => {
+            let noting = Noting::over(app.ports.state.as_ref());
+            let received = Desk { state: &noting, ..Desk::of(app, &config, now) }.receive(messages).await;
+            noting.wake(app.ports.topic.as_ref(), soon(now), now).await;
+            received
+        }
         Err(error) => Received::none(messages, &error),
     };
     app.metrics.flow("notify", received.failed.is_empty(), app.stopwatch.read().saturating_sub(started));
@@ -91,7 +101,15 @@ pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Receive
 pub async fn run_due(app: &App, now: Timestamp) -> Result<Ran, AppError> {
     app.require_config()?;
     let config = app.config();
-    Desk::of(app, &config, now).run_due().await
+    let noting = Noting::over(app.ports.state.as_ref());
+    let ran = Desk { state: &noting, ..Desk::of(app, &config, now) }.run_due().await;
+    noting.wake(app.ports.topic.as_ref(), soon(now), now).await;
+    ran
+}
+
+/// From when on those who do what is due ask for another look: what they found due is done, or waits for the minute.
+fn soon(now: Timestamp) -> Timestamp {
+    now + Duration::from_millis(1)
 }
 
 /// Sends the pictures that follow the messages of a run, for twelve seconds at most. One that fails is left out: its

@@ -398,7 +398,20 @@ pub trait Topic: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Invalid` when a message is too large; `Unavailable` when some may not have been taken.
     async fn publish(&self, messages: Vec<Message>) -> PortResult<()>;
+
+    /// Lets whoever reads the topic look at what is due, at a moment of whole seconds before `now` +
+    /// [`WAKE_AHEAD_MAX`], or at once where it has passed. It carries nothing, and may be lost, come late or come twice:
+    /// the reader looks by itself every minute. Does nothing where it looks all the time.
+    ///
+    /// # Errors
+    /// `Unavailable` when it may not have been taken.
+    async fn wake(&self, _at: Timestamp, _now: Timestamp) -> PortResult<()> {
+        Ok(())
+    }
 }
+
+/// Looks of the topic's reader are asked for that are less far ahead than this.
+pub const WAKE_AHEAD_MAX: Duration = Duration::from_secs(60);
 
 /// Where a delivery goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

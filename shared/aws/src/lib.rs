@@ -16,6 +16,7 @@ pub mod http_event;
 pub mod queue;
 pub mod runtime;
 
+mod alert_queue;
 mod cloudwatch;
 mod failure;
 mod messenger;
@@ -26,6 +27,7 @@ mod state;
 mod topic;
 mod wal;
 
+pub use alert_queue::AlertQueue;
 pub use cloudwatch::CloudWatchReader;
 pub use messenger::{AwsMessenger, MailMessenger};
 pub use objects::S3Objects;

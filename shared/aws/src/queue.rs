@@ -2,7 +2,7 @@
 //!
 //! A record holds what [`crate::topic`] published: raw (the subscription's `RawMessageDelivery`), with the id and the
 //! form of the body in attributes of the record, or wrapped by SNS in a JSON envelope that holds the same. A rule of
-//! EventBridge puts changes of CloudWatch's alarms beside them, as they are.
+//! EventBridge puts changes of CloudWatch's alarms beside them, as they are; [`crate::alert_queue`] puts messages in raw.
 //!
 //! A batch is answered record by record: what failed comes again alone, and after a few times goes to the queue of dead
 //! letters, where a person finds it.
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::alert_queue::WAKE_ID;
 use crate::topic::{BASE64, ENCODING_ATTRIBUTE, ID_ATTRIBUTE};
 
 /// The records of one event.
@@ -93,6 +94,9 @@ pub fn decode(event: &RawValue) -> Result<Batch, String> {
     let mut batch = Batch { messages: Vec::new(), records: BTreeMap::new(), unreadable: Vec::new() };
     for record in records {
         let name = record.message_id.clone();
+        if is_wake(&record) {
+            continue;
+        }
         match message(record) {
             Ok(message) => {
                 let names = batch.records.entry(message.id.clone()).or_default();
@@ -105,6 +109,12 @@ pub fn decode(event: &RawValue) -> Result<Batch, String> {
         }
     }
     Ok(batch)
+}
+
+/// Whether a record only asks for a look at what is due, which follows every batch.
+fn is_wake(record: &Record) -> bool {
+    let id = record.message_attributes.get(ID_ATTRIBUTE).and_then(|found| found.string_value.as_deref());
+    id == Some(WAKE_ID)
 }
 
 fn message(record: Record) -> Result<Message, String> {
@@ -179,6 +189,15 @@ mod tests {
         let expected: [(&str, &[u8]); 3] = [("one", b"raw"), ("two", "wrapped 警告".as_bytes()), ("three", &[0, 255])];
         assert_eq!(found, expected);
         assert!(batch.unreadable().is_empty());
+    }
+
+    #[test]
+    fn a_record_that_asks_for_a_look_is_no_message_and_never_comes_again() {
+        let batch = decoded(vec![raw_record("r1", WAKE_ID, "wake"), raw_record("r2", "one", "raw")]).unwrap();
+        let ids: Vec<&str> = batch.messages.iter().map(|message| message.id.as_str()).collect();
+        assert_eq!((ids, batch.unreadable().len()), (vec!["one"], 0));
+        let answer = serde_json::to_value(batch.answer([WAKE_ID])).unwrap();
+        assert_eq!(answer, json!({"batchItemFailures": []}));
     }
 
     #[test]

@@ -33,7 +33,9 @@ use tracing::level_filters::LevelFilter;
 
 use crate::client::Clients;
 use crate::handlers::{self, FunctionError, Invocation, Outcome};
-use crate::{AwsMessenger, CloudWatchReader, DynamoState, DynamoWal, MailMessenger, S3Objects, SnsTopic};
+use crate::{
+    AlertQueue, AwsMessenger, CloudWatchReader, DynamoState, DynamoWal, MailMessenger, S3Objects, SnsTopic, SsmSecrets,
+};
 
 pub use environment::{Environment, EnvironmentError, MessageSettings};
 
@@ -94,6 +96,19 @@ impl Host {
     /// When the environment does not name it.
     pub fn topic(&self) -> Result<Arc<dyn Topic>, EnvironmentError> {
         Ok(Arc::new(SnsTopic::new(&self.clients, self.environment.topic_arn()?)))
+    }
+
+    /// The queue behind the alert topic, which can delay what is put into it.
+    ///
+    /// # Errors
+    /// When the environment does not name it.
+    pub fn queue(&self) -> Result<Arc<dyn Topic>, EnvironmentError> {
+        Ok(Arc::new(AlertQueue::new(&self.clients, self.environment.queue_url()?)))
+    }
+
+    /// Secrets alone, for a function that checks signatures and tells nobody itself.
+    pub fn secrets(&self) -> Arc<dyn Messenger> {
+        Arc::new(SsmSecrets::new(&self.clients))
     }
 
     /// Every way to reach people.

@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use app::ports::{PortError, PortResult, Secret};
+use app::ports::{Delivery, Messenger, PortError, PortResult, Receipt, Secret};
+use async_trait::async_trait;
 use aws_sdk_ssm::Client;
 use model::ErrorKind;
 
@@ -38,6 +39,18 @@ struct Known {
 impl fmt::Debug for SsmSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SsmSecrets")
+    }
+}
+
+/// For a host that reads secrets and tells nobody itself.
+#[async_trait]
+impl Messenger for SsmSecrets {
+    async fn deliver(&self, _: &Delivery) -> PortResult<Receipt> {
+        Err(PortError::new(ErrorKind::Bug, "messenger deliver", "this host was built for secrets alone"))
+    }
+
+    async fn reveal(&self, secret: &Secret) -> PortResult<String> {
+        Self::reveal(self, "messenger reveal", secret).await.map(|found| found.text.to_string())
     }
 }
 

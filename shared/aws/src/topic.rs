@@ -101,10 +101,7 @@ impl Topic for SnsTopic {
 
 /// What a message is on the wire, and how much of a call it takes.
 fn entry(message: Message, place: usize) -> PortResult<(PublishBatchRequestEntry, usize)> {
-    let (body, encoding) = match String::from_utf8(message.body.to_vec()) {
-        Ok(text) if text.chars().all(is_carried) && !text.is_empty() => (text, None),
-        Ok(_) | Err(_) => (STANDARD.encode(&message.body), Some(BASE64)),
-    };
+    let (body, encoding) = as_text(&message.body);
     let mut entry_bytes = body.len();
     let mut attribute = |name: &str, value: &str| {
         entry_bytes += name.len() + "String".len() + value.len();
@@ -123,6 +120,14 @@ fn entry(message: Message, place: usize) -> PortResult<(PublishBatchRequestEntry
     }
     let entry = entry.message(body).build().map_err(|error| PortError::new(ErrorKind::Bug, PUBLISH, error))?;
     Ok((entry, entry_bytes))
+}
+
+/// A body as a queue carries it, and how it is encoded if it is no text.
+pub(crate) fn as_text(body: &[u8]) -> (String, Option<&'static str>) {
+    match std::str::from_utf8(body) {
+        Ok(text) if text.chars().all(is_carried) && !text.is_empty() => (text.to_owned(), None),
+        Ok(_) | Err(_) => (STANDARD.encode(body), Some(BASE64)),
+    }
 }
 
 /// The characters that a queue takes in a message: those of XML 1.0 ("SendMessage" of the AWS documentation).

@@ -14,6 +14,7 @@ mod drawn;
 mod guard;
 mod mail;
 mod outbox;
+mod post;
 mod slack;
 mod smtp;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use model::ErrorKind;
 
 pub use guard::{Guard, GuardError};
 pub use mail::{Mail, mime};
+pub use post::Poster;
 
 /// The operation that errors name.
 const DELIVER: &str = "messenger deliver";

@@ -16,6 +16,9 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The one topic.
 pub(super) const TOPIC: &str = "arn:aws:sns:ap-northeast-1:123456789012:mihari-alerts";
 
+/// The queue behind it.
+pub(super) const QUEUE: &str = "https://sqs.ap-northeast-1.amazonaws.com/123456789012/mihari-alerts";
+
 /// Most bytes of a batch or a message with its attributes.
 const BATCH_BYTES_MAX: usize = 262_144;
 
@@ -49,6 +52,10 @@ struct Book {
     texts: Vec<SentText>,
     parameters: BTreeMap<String, String>,
     calls: Vec<String>,
+    /// The delays of what was put into the queue itself, in seconds.
+    delays: Vec<u64>,
+    /// The queue does not answer so many times.
+    queue_is_out: usize,
     /// What CloudWatch says was spent on text messages this month, in dollars.
     spent: f64,
 }
@@ -118,6 +125,16 @@ impl Services {
         self.book().spent = dollars;
     }
 
+    /// The delays of what was put into the queue itself, in seconds.
+    pub(super) fn delays(&self) -> Vec<u64> {
+        self.book().delays.clone()
+    }
+
+    /// The queue does not answer so many times.
+    pub(super) fn queue_is_out(&self, times: usize) {
+        self.book().queue_is_out = times;
+    }
+
     /// From now on the webhook at `/hook` is gone.
     pub(super) fn close_hook(&self) {
         self.book().hook_is_closed = true;
@@ -150,6 +167,15 @@ async fn answer(State(services): State<Services>, request: Request) -> Response 
             ([("content-type", "application/json")], answer.to_string()).into_response()
         }
         "/v2/email/outbound-emails" => send_email(&mut book, &serde_json::from_slice(&body).expect("JSON")),
+        "/" if target == "AmazonSQS.SendMessage" => {
+            let header = |name: &str| head.headers[name].to_str().expect("a text").to_owned();
+            assert_eq!(header("content-type"), "application/x-amz-json-1.0");
+            let signature = header("authorization");
+            assert!(signature.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{signature}");
+            assert!(signature.contains("/ap-northeast-1/sqs/aws4_request"), "{signature}");
+            assert!(signature.contains("SignedHeaders=content-type;host;x-amz-date;x-amz-target,"), "{signature}");
+            send_message(&mut book, &serde_json::from_slice(&body).expect("JSON"))
+        }
         "/" if target == "AmazonSSM.GetParameter" => {
             get_parameter(&mut book, &serde_json::from_slice(&body).expect("JSON"))
         }
@@ -261,6 +287,29 @@ fn record(place: usize, text: &str, attributes: &Form) -> Value {
     json!({
         "messageId": format!("record-{place}"), "body": text, "messageAttributes": attributes, "eventSource": "aws:sqs"
     })
+}
+
+fn send_message(book: &mut Book, request: &Value) -> Response {
+    book.calls.push("SendMessage".to_owned());
+    if book.queue_is_out > 0 {
+        book.queue_is_out -= 1;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let attribute = |(name, value): (&String, &Value)| {
+        assert_eq!(value["DataType"], "String");
+        (name.clone(), value["StringValue"].as_str().expect("a text").to_owned())
+    };
+    let attributes: Form =
+        request["MessageAttributes"].as_object().expect("attributes").iter().map(attribute).collect();
+    let text = request["MessageBody"].as_str().expect("a body");
+    let delay = request.get("DelaySeconds").map_or(0, |delay| delay.as_u64().expect("whole seconds"));
+    if request["QueueUrl"] != QUEUE || delay > 900 || text.is_empty() || size(text, &attributes) > BATCH_BYTES_MAX {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    book.delays.push(delay);
+    let record = record(book.queue.len(), text, &attributes);
+    book.queue.push(record);
+    ([("content-type", "application/x-amz-json-1.0")], json!({ "MessageId": "m" }).to_string()).into_response()
 }
 
 fn publish(book: &mut Book, form: &Form) -> Response {

@@ -255,6 +255,12 @@ impl Topic for Metered<dyn Topic> {
         }
         self.inner.publish(messages).await
     }
+
+    /// It is put into the queue, taken and removed.
+    async fn wake(&self, at: Timestamp, now: Timestamp) -> PortResult<()> {
+        self.ledger.add(Item::QueueRequest, 3);
+        self.inner.wake(at, now).await
+    }
 }
 
 #[async_trait]

@@ -15,7 +15,7 @@ use sha2::Sha256;
 use super::alertmanager::uuid;
 use super::{HttpError, Params, Reply, answers, reply};
 use crate::notify::{self, Answering, Author};
-use crate::ports::{Address, Content, Delivery, Expect, RowKey, RowWrite, Secret};
+use crate::ports::{Expect, RowKey, RowWrite};
 use crate::{App, AppError};
 
 /// What the paths start with.
@@ -88,7 +88,7 @@ pub(super) async fn handle(
         });
     }
     if let (Some(url), false) = (payload.response_url, said.is_empty()) {
-        tell(app, &url, &said.join("\n"), request, now).await;
+        tell(app, &url, &said.join("\n"), request).await;
     }
     Ok(reply::empty(StatusCode::OK))
 }
@@ -131,17 +131,11 @@ async fn is_first(app: &App, request: &Request<Bytes>, now: Timestamp) -> Result
 }
 
 /// Says in the channel what came of it; nothing depends on its arrival.
-async fn tell(app: &App, url: &str, text: &str, request: &Request<Bytes>, now: Timestamp) {
+async fn tell(app: &App, url: &str, text: &str, request: &Request<Bytes>) {
     let signature = request.headers().get("x-slack-signature").and_then(|value| value.to_str().ok()).unwrap_or("");
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let body = serde_json::json!({ "response_type": "in_channel", "replace_original": false, "text": text });
-    let delivery = Delivery {
-        idempotency_key: format!("slack/{signature}"),
-        address: Address::Webhook { url: Secret::new(url), headers: Vec::new() },
-        content: Content::Json(body.to_string()),
-        time: now,
-    };
-    if let Err(error) = app.ports.messenger.deliver(&delivery).await {
-        tracing::info!(%error, "Slack was not told what came of a button");
+    if let Err(error) = notify::reply(app, signature, url, body.to_string()).await {
+        tracing::info!(%error, "Slack is not told what came of a button");
     }
 }

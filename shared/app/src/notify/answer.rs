@@ -9,6 +9,7 @@ use alerting::oncall::{EscalationKey, Event, OnCall, Watched};
 use model::{ErrorKind, Labels, MatchOp, Matcher, TenantId, Timestamp, matches_all};
 
 use super::escalate::{StoredEscalation, any_key_of, row_key};
+use super::wake::Noting;
 use super::{Act, Desk, put_silence};
 use crate::ports::PortResult;
 use crate::{App, AppError};
@@ -105,7 +106,8 @@ pub async fn answer(
         return Err(AppError::Invalid(format!("a comment has at most {COMMENT_CHARS_MAX} characters")));
     }
     let config = app.config();
-    let desk = Desk::of(app, &config, now);
+    let noting = Noting::over(app.ports.state.as_ref());
+    let desk = Desk { state: &noting, ..Desk::of(app, &config, now) };
     let (alerts, _) = desk.alerts(tenant).await?;
     let fires = |alert: &Fingerprint| alerts.get(alert).filter(|held| !held.alert.is_resolved(now));
     let firing: Vec<&Held> = wanted.iter().filter_map(fires).collect();
@@ -128,6 +130,7 @@ pub async fn answer(
         let change = Change { key, alerts: &alerts, wanted: &wanted, answering, by: author.name };
         acts.extend(desk.change(tenant, &change).await?);
     }
+    noting.wake(app.ports.topic.as_ref(), Timestamp::default(), now).await;
     Ok(acts)
 }
 

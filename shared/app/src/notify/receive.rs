@@ -9,7 +9,9 @@ use alerting::oncall::{Event, step};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 
 use super::escalate::{self, StoredEscalation};
+use super::reply::is_reply;
 use super::rows::{self, StoredGroup};
+use super::wake::Noting;
 use super::{AlertMessage, Desk};
 use crate::ports::{Message, PortResult, WRITE_ROWS_MAX};
 use crate::{App, AppError};
@@ -83,7 +85,8 @@ impl SentAlert {
 pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: Timestamp) -> Result<(), AppError> {
     app.require_config()?;
     let config = app.config();
-    let desk = Desk::of(app, &config, now);
+    let noting = Noting::over(app.ports.state.as_ref());
+    let desk = Desk { state: &noting, ..Desk::of(app, &config, now) };
     let resolve_timeout = desk.routes(tenant).resolve_timeout;
     let (mut fine, mut wrong) = (BTreeMap::new(), Vec::new());
     for alert in alerts {
@@ -96,6 +99,7 @@ pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: 
     let fine: Vec<Held> = fine.into_values().collect();
     if !fine.is_empty() {
         desk.take_in_surely(tenant, &fine).await?;
+        noting.wake(app.ports.topic.as_ref(), Timestamp::default(), now).await;
     }
     if wrong.is_empty() { Ok(()) } else { Err(AppError::Invalid(wrong.join("\n"))) }
 }
@@ -103,11 +107,13 @@ pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: 
 impl Desk<'_> {
     pub(super) async fn receive(&self, messages: &[Message]) -> Received {
         let mut received = Received::default();
-        for message in messages {
+        // No alert waits until an answer is said.
+        let (answers, alerts): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(|one| is_reply(one));
+        for message in alerts.into_iter().chain(answers) {
             match self.receive_one(message).await {
                 Ok(alerts) => received.alerts += alerts,
                 Err(error) => {
-                    tracing::warn!(message.id = %message.id, %error, "alerts were not taken in");
+                    tracing::warn!(message.id = %message.id, %error, "a message was not taken in");
                     received.failed.push((message.id.clone(), error));
                 }
             }
@@ -116,6 +122,9 @@ impl Desk<'_> {
     }
 
     async fn receive_one(&self, message: &Message) -> Result<usize, AppError> {
+        if is_reply(message) {
+            return self.say(message).await.map(|()| 0);
+        }
         let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of alerts: {error}"));
         let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
         let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;

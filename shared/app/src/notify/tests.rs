@@ -17,6 +17,7 @@ mod dead_letters;
 mod escalations;
 mod pictures;
 mod threads;
+mod wakes;
 
 const ROUTES: &str = "
 global: {smtp_from: mihari@example.com}

@@ -93,6 +93,10 @@ impl Topic for Absent {
     async fn publish(&self, _: Vec<Message>) -> PortResult<()> {
         absent("topic publish")
     }
+
+    async fn wake(&self, _: Timestamp, _: Timestamp) -> PortResult<()> {
+        absent("topic wake")
+    }
 }
 
 #[async_trait]

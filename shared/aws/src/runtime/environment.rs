@@ -25,6 +25,7 @@ const QUERY_TIME_MAX: Duration = Duration::from_secs(25);
 /// | `MIHARI_TABLE`, `MIHARI_BUCKET` | the table and the bucket | must be set |
 /// | `MIHARI_EXTERNAL_URL` | where people reach the pages | must be set |
 /// | `MIHARI_TOPIC_ARN` | the alert topic | must be set for `evaluate` |
+/// | `MIHARI_QUEUE_URL` | the queue behind it | must be set for `notify` and `query` |
 /// | `MIHARI_TIME_ZONE` | IANA name of the zone of notifications, reports and pages | `Asia/Tokyo` |
 /// | `MIHARI_LANGUAGE` | `ja` or `en`, where nothing else says | `ja` |
 /// | `MIHARI_PROMQL_PROFILE` | the PromQL of queries and rules: `extended` or `prometheus` | `extended` |
@@ -54,6 +55,7 @@ pub struct Environment {
     /// A name that no other process of the function has.
     pub instance: String,
     topic_arn: Option<String>,
+    queue_url: Option<String>,
 }
 
 /// How people are told.
@@ -115,6 +117,7 @@ impl Environment {
             memory_mb,
             instance: get("AWS_LAMBDA_LOG_STREAM_NAME").unwrap_or_else(|| "local".to_owned()),
             topic_arn: get("MIHARI_TOPIC_ARN"),
+            queue_url: get("MIHARI_QUEUE_URL"),
         })
     }
 
@@ -124,6 +127,14 @@ impl Environment {
     /// When it is not named.
     pub fn topic_arn(&self) -> Result<String, EnvironmentError> {
         self.topic_arn.clone().ok_or(EnvironmentError::Missing("MIHARI_TOPIC_ARN"))
+    }
+
+    /// The queue behind the alert topic.
+    ///
+    /// # Errors
+    /// When it is not named.
+    pub fn queue_url(&self) -> Result<String, EnvironmentError> {
+        self.queue_url.clone().ok_or(EnvironmentError::Missing("MIHARI_QUEUE_URL"))
     }
 
     /// The number of the account that the deployment is in: that of its topic.
@@ -290,6 +301,7 @@ mod tests {
         assert_eq!(found.limits, limits);
         assert_eq!(found.messages, MessageSettings::default());
         assert_eq!(found.topic_arn(), Err(EnvironmentError::Missing("MIHARI_TOPIC_ARN")));
+        assert_eq!(found.queue_url(), Err(EnvironmentError::Missing("MIHARI_QUEUE_URL")));
         assert!(!format!("{found:?}").contains("very secret"));
     }
 
@@ -297,6 +309,7 @@ mod tests {
     fn what_is_said_counts() {
         let found = read(&[
             ("MIHARI_TOPIC_ARN", "arn:aws:sns:ap-northeast-1:123456789012:t"),
+            ("MIHARI_QUEUE_URL", "https://sqs.ap-northeast-1.amazonaws.com/123456789012/q"),
             ("MIHARI_TIME_ZONE", "Europe/Berlin"),
             ("MIHARI_LANGUAGE", "en"),
             ("MIHARI_PROMQL_PROFILE", "prometheus"),
@@ -307,6 +320,7 @@ mod tests {
         ]);
         let found = found.unwrap();
         assert_eq!(found.topic_arn().unwrap(), "arn:aws:sns:ap-northeast-1:123456789012:t");
+        assert_eq!(found.queue_url().unwrap(), "https://sqs.ap-northeast-1.amazonaws.com/123456789012/q");
         assert_eq!(found.account().as_deref(), Some("123456789012"));
         assert_eq!(found.settings.language, Language::English);
         assert_eq!(found.settings.promql_profile.as_str(), "prometheus");

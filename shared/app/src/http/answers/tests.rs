@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use super::*;
 use crate::faults::FaultPlan;
-use crate::memory::MemoryMessenger;
+use crate::memory::{MemoryMessenger, MemoryTopic};
 use crate::notify::SentAlert;
 use crate::pages::testing::{NOW, World, tenant};
 use crate::ports::{Address, Content};
@@ -31,6 +31,7 @@ slack_signing_secret: 8f742231b10e8888abcd99yyyzzz85a5
 struct Scene {
     app: App,
     messenger: std::sync::Arc<MemoryMessenger>,
+    topic: std::sync::Arc<MemoryTopic>,
 }
 
 impl Scene {
@@ -40,6 +41,8 @@ impl Scene {
         let mut app = World::default().app(&files, &FaultPlan::none());
         let messenger = std::sync::Arc::new(MemoryMessenger::default());
         app.ports.messenger = std::sync::Arc::clone(&messenger) as _;
+        let topic = std::sync::Arc::new(MemoryTopic::default());
+        app.ports.topic = std::sync::Arc::clone(&topic) as _;
         let labels = [("alertname", "cpu"), ("host", "a"), ("severity", "critical")];
         let alert = SentAlert {
             labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
@@ -49,7 +52,7 @@ impl Scene {
             generator_url: String::new(),
         };
         notify::take_in(&app, &tenant(), vec![alert], NOW).await.unwrap();
-        let scene = Self { app, messenger };
+        let scene = Self { app, messenger, topic };
         scene.run(11).await;
         scene
     }
@@ -274,8 +277,12 @@ async fn a_button_in_slack_counts_when_slack_signed_it_just_now() {
     let answered = notify::answered(&scene.app, &tenant(), NOW + Duration::from_secs(40)).await.unwrap();
     let by = answered.values().next().unwrap().watched.answer.clone().unwrap().by;
     assert_eq!(by, "aiko", "the person of that user");
-    let told = scene.messenger.drain().into_iter().filter(|one| one.idempotency_key.starts_with("slack/")).count();
-    assert_eq!(told, 1, "the channel hears of it");
+    let received = notify::receive(&scene.app, &scene.topic.drain(), NOW + Duration::from_secs(21)).await;
+    assert!(received.failed.is_empty(), "{received:?}");
+    let told: Vec<_> =
+        scene.messenger.drain().into_iter().filter(|one| one.idempotency_key.starts_with("reply/")).collect();
+    let [told] = told.try_into().expect("the channel hears of it once");
+    assert!(format!("{:?}", told.content).contains("aiko: ack"), "{told:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ global: {slack_app_token: t}
 route: {receiver: r, group_by: [alertname], group_wait: 10s, group_interval: 2m, repeat_interval: 4m}
 receivers: [{name: r, slack_configs: [{channel: '#a', update_message: true, send_resolved: true}]}]";
 const GRAPH: &str = "http://127.0.0.1:9099/graph?g0.expr=node_load1+%3E+1&g0.tab=1";
-const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The web API of Slack; perhaps it takes no files.
 #[derive(Debug)]
