@@ -3,7 +3,8 @@
 
 The same rule file and the same route file on both sides, the same samples by remote write. What the webhooks bring is
 compared field by field. Prometheus, and vmalert beside it, send to Mihari's Alertmanager API and to Alertmanager at the
-same time, and amtool lists the same on both.
+same time, and amtool lists the same on both. An Alertmanager outside, to which Mihari hands its alerts on, tells the
+same of them.
 """
 
 import argparse
@@ -202,6 +203,12 @@ def listed(amtool, url):
     return sorted(alerts, key=lambda alert: alert["fingerprint"])
 
 
+def times(desk):
+    """When the alerts that ended began and ended, as a desk was told."""
+    alerts = [alert for body in desk.of("/desk", "resolved") + desk.of("/short", "resolved") for alert in body["alerts"]]
+    return sorted({(alert["fingerprint"], seconds(alert["startsAt"]), seconds(alert["endsAt"])) for alert in alerts})
+
+
 def grouped(url):
     groups = fetch_json(f"{url}/api/v2/alerts/groups")
     names = lambda group: sorted(alert["fingerprint"] for alert in group["alerts"])
@@ -252,6 +259,12 @@ def main():
         (folder / "config/alertmanager.yml").write_text(routes[0])
         (folder / "machines.yml").write_text(RULES)
 
+        outside_desk = Desk()
+        outside = alertmanager(stack, options.alertmanager, folder, "outside", ROUTES.format(port=outside_desk.server_address[1]))
+        targets = [{"targets": [outside.removeprefix("http://")]}]
+        forward = {"alerting": {"alertmanagers": [{"static_configs": targets}]}}
+        (folder / "config/forward.yml").write_text(json.dumps(forward))
+
         process, mihari, _ = start_mihari(options.mihari, folder, ["--config", str(folder / "config"), "--no-host-metrics"])
         stack.enter_context(process)
         wait_for("mihari", lambda: fetch(f"{mihari}/-/ready")[0] == 200)
@@ -297,10 +310,15 @@ def main():
         agree("what amtool lists of Prometheus's alerts", lambda: listed(options.amtool, f"{second}/am"),
               lambda: listed(options.amtool, theirs))
         agree("the groups of Prometheus's alerts", lambda: grouped(f"{second}/am"), lambda: grouped(theirs))
+        handed = (desks[0], outside_desk)
+        found += pair("one alert, handed on", "/desk", "firing", handed, (mihari, outside), began)
+        found += pair("two alerts, handed on", "/short", "firing", handed, (mihari, outside), began, both_warm)
         values.update(a=70.0, b=70.0, c=70.0)
         found += pair("one alert that ended", "/desk", "resolved", desks, servers, began)
         all_ended = lambda body: body["groupLabels"].get("alertname") == "Warm"
         found += pair("two alerts that ended", "/short", "resolved", desks, servers, began, all_ended)
+        found += pair("two alerts that ended, handed on", "/short", "resolved", handed, (mihari, outside), began, all_ended)
+        agree("times of the alerts handed on", lambda: times(desks[0]), lambda: times(outside_desk), 30)
         assert feed.error is None, feed.error
         assert not found, "\n".join(found)
 

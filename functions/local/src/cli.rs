@@ -75,7 +75,7 @@ pub(crate) struct ServeArgs {
     /// Where to listen. Anything but a loopback address needs a token first (`mihari token create`).
     #[arg(long, env = "MIHARI_LISTEN", default_value = DEFAULT_LISTEN, value_name = "ADDR:PORT")]
     pub(crate) listen: SocketAddr,
-    /// A folder with rules/*.yml, alertmanager.yml, oncall.yml and reports.yml. Changes are picked up within a minute; a
+    /// A folder with rules/*.yml, alertmanager.yml, oncall.yml, forward.yml and reports.yml. Changes are picked up within a minute; a
     /// broken file is named and the last good one stays. Without it holds what `mihari config push` sent last, or else the
     /// built-in defaults.
     #[arg(long, env = "MIHARI_CONFIG", value_name = "DIR")]
@@ -438,7 +438,7 @@ pub(crate) enum ConfigCommand {
     /// Check a folder of configuration and put it into force; everything runs by it within a minute. Exit code 1 and
     /// the place of every mistake when something in it is wrong: then nothing changes.
     Push {
-        /// The folder: rules/*.yml, alertmanager.yml, oncall.yml, reports.yml; those of other tenants below tenants/ID/.
+        /// The folder: rules/*.yml, alertmanager.yml, oncall.yml, forward.yml, reports.yml; those of other tenants below tenants/ID/.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
         /// Who pushes, for the history. A token says it by its name.

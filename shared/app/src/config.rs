@@ -1,14 +1,15 @@
 //! The configuration files: which rules run, and who is told.
 //!
 //! A folder of configuration holds `rules/*.yml` (Prometheus rule files) and `alertmanager.yml` (an Alertmanager
-//! configuration file) and `oncall.yml` (who is called, and when) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
+//! configuration file), `oncall.yml` (who is called, and when) and `forward.yml` (the Alertmanagers outside that alerts
+//! are handed on to) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
 //! `reports.yml` and `cloudwatch.yml` (what is read from CloudWatch into the default tenant). What the folder
 //! `infra/config` of the repository holds is in the binary: [`Config::defaults`].
 
 use std::collections::BTreeMap;
 
 use alerting::ConfigError;
-use alerting::notify;
+use alerting::notify::{self, Forwarding};
 use alerting::oncall::OnCall;
 use alerting::rule::{self, RuleGroup, RuleKind};
 use model::{Limits, TenantId};
@@ -32,6 +33,7 @@ const DEFAULT_FILES: [(&str, &str); 9] = [
 
 const NOTIFY_FILE: &str = "alertmanager.yml";
 const ON_CALL_FILE: &str = "oncall.yml";
+const FORWARD_FILE: &str = "forward.yml";
 const REPORTS_FILE: &str = "reports.yml";
 const CLOUDWATCH_FILE: &str = "cloudwatch.yml";
 
@@ -55,6 +57,8 @@ pub struct TenantConfig {
     pub notify: notify::Config,
     /// Who is called, and what happens when nobody answers; nobody without a file that says it.
     pub on_call: OnCall,
+    /// Whom alerts are handed on to; nobody without a file that says it.
+    pub forwarding: Forwarding,
     /// Every expression of the rules, parsed.
     exprs: BTreeMap<String, Expr>,
 }
@@ -65,6 +69,7 @@ enum Part {
     Rules,
     Notify,
     OnCall,
+    Forward,
 }
 
 impl Config {
@@ -130,7 +135,7 @@ impl Config {
     /// Says in the log what the files ask for and do not get.
     pub fn log_unheeded(&self) {
         for (tenant, config) in &self.tenants {
-            for what in &config.notify.unheeded {
+            for what in config.notify.unheeded.iter().chain(&config.forwarding.unheeded) {
                 tracing::warn!(%tenant, what, "the configuration asks for more than is done");
             }
         }
@@ -156,7 +161,13 @@ impl TenantConfig {
     fn empty() -> Self {
         let (file, text) = DEFAULT_FILES[0];
         let notify = notify::parse(file, text).expect("the file in the binary is read by a test");
-        Self { rule_groups: Vec::new(), notify, on_call: OnCall::default(), exprs: BTreeMap::new() }
+        Self {
+            rule_groups: Vec::new(),
+            notify,
+            on_call: OnCall::default(),
+            forwarding: Forwarding::default(),
+            exprs: BTreeMap::new(),
+        }
     }
 
     fn add(&mut self, profile: Profile, part: Part, (path, text): (&str, &str), errors: &mut Vec<ConfigError>) {
@@ -174,6 +185,10 @@ impl TenantConfig {
             },
             Part::OnCall => match OnCall::parse(path, text) {
                 Ok(on_call) => self.on_call = on_call,
+                Err(error) => errors.push(error),
+            },
+            Part::Forward => match Forwarding::parse(path, text) {
+                Ok(forwarding) => self.forwarding = forwarding,
                 Err(error) => errors.push(error),
             },
         }
@@ -217,6 +232,8 @@ fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
         Part::Notify
     } else if rest == ON_CALL_FILE {
         Part::OnCall
+    } else if rest == FORWARD_FILE {
+        Part::Forward
     } else {
         return Ok(None);
     };

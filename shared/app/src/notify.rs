@@ -19,6 +19,7 @@ mod digest;
 mod due;
 mod escalate;
 mod explain;
+mod forward;
 mod history;
 mod illustrate;
 pub mod links;
@@ -91,6 +92,13 @@ pub async fn receive(app: &App, messages: &[Message], now: Timestamp) -> Receive
     };
     app.metrics.flow("notify", received.failed.is_empty(), app.stopwatch.read().saturating_sub(started));
     received
+}
+
+/// Hands alerts on to the Alertmanagers outside that the configuration names, each within its time limit; does nothing
+/// where it names none. What fails is counted and told: rules say it again.
+pub async fn forward(app: &App, alerts: &BTreeMap<TenantId, Vec<Alert>>, now: Timestamp) {
+    let config = app.config();
+    Desk::of(app, &config, now).forward(alerts).await;
 }
 
 /// Does what is due: looks at groups whose time has come, delivers, and tries again what failed. What it gives back may

@@ -183,11 +183,14 @@ pub async fn notify(app: Arc<App>, invocation: Invocation) -> Result<Outcome, Fu
         tracing::error!(record, reason, "a message of the queue is none of ours");
     }
     let received = app::notify::receive(&app, &batch.messages, now).await;
-    match app::notify::run_due(&app, now).await {
-        Ok(ran) => app::notify::illustrate(&app, ran.pictures, now).await,
-        // The alerts are taken in; their timers bring them back with the next minute.
-        Err(error) => tracing::warn!(%error, "due notifications wait for the next minute"),
-    }
+    let tell = async {
+        match app::notify::run_due(&app, now).await {
+            Ok(ran) => app::notify::illustrate(&app, ran.pictures, now).await,
+            // The alerts are taken in; their timers bring them back with the next minute.
+            Err(error) => tracing::warn!(%error, "due notifications wait for the next minute"),
+        }
+    };
+    futures::future::join(tell, app::notify::forward(&app, &received.known, now)).await;
     // What can never succeed comes again, too: a few times later it is in the queue of dead letters, with an alarm.
     outcome(&batch.answer(received.failed.iter().map(|(id, _)| id.as_str())), Door::Queue)
 }

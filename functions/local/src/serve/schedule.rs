@@ -10,6 +10,7 @@ use app::error::consequence;
 use app::ports::{Shard, Topic as _};
 use app::{App, AppError, config_store, evaluate, ingest, metadata, notify, report, rollup};
 use embedded::LocalTopic;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -29,6 +30,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// How often to see whether what was used is to be stored.
 const COUNT_EVERY: Duration = Duration::from_secs(60);
 const MESSAGES_AT_ONCE: usize = 100;
+/// Most batches of alerts that wait to be handed on to Alertmanagers outside.
+const HANDED_ON_MAX: usize = 16;
 /// The memory of a function that runs by time, as `infra/template.yaml` has it for evaluate.
 const MEMORY_MB: u32 = 1024;
 /// A flow that failed is tried again so soon.
@@ -131,9 +134,21 @@ pub(super) fn warn_of_cloudwatch(app: &App) {
 }
 
 async fn receive(app: Arc<App>, topic: Arc<LocalTopic>) {
+    // One after the other, so that what an alert was never comes after what it is; nothing else waits for it.
+    let (hand_on, mut handed) = mpsc::channel(HANDED_ON_MAX);
+    let forwarding = Arc::clone(&app);
+    tokio::spawn(async move {
+        while let Some(alerts) = handed.recv().await {
+            notify::forward(&forwarding, &alerts, now()).await;
+        }
+    });
     loop {
         let messages = topic.recv(MESSAGES_AT_ONCE).await;
         let received = notify::receive(&app, &messages, now()).await;
+        // What finds no room is said again by the rules.
+        if hand_on.try_send(received.known).is_err() {
+            tracing::warn!("alerts are not handed on: those before are still on their way");
+        }
         deliver(&app).await;
         let can_succeed = |error: &AppError| consequence(error.kind()).retry;
         let again: Vec<_> = messages

@@ -11,11 +11,14 @@ use super::mute::InhibitRule;
 use crate::ConfigError;
 
 mod fields;
+mod forward;
 mod http;
 mod original;
 mod read;
 mod receivers;
 mod services;
+
+pub use forward::{Alertmanager, Forwarding};
 
 /// Reads an Alertmanager configuration file.
 ///

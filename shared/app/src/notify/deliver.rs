@@ -247,7 +247,7 @@ impl Desk<'_> {
     }
 
     /// The headers that `http_config` asks for.
-    async fn headers(&self, http: &Http) -> PortResult<Vec<(String, String)>> {
+    pub(super) async fn headers(&self, http: &Http) -> PortResult<Vec<(String, String)>> {
         let mut headers = Vec::new();
         let authorization = match &http.authorization {
             None => None,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use alerting::Fingerprint;
 use alerting::notify::{Arrival, Group, GroupKey, Held, Inhibitor, Input};
 use alerting::oncall::{Event, step};
+use alerting::{Alert, Fingerprint};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 
 use super::escalate::{self, StoredEscalation};
@@ -32,13 +32,15 @@ pub struct Received {
     pub alerts: usize,
     /// The messages that were not, by id: to be sent again where the kind of the error allows.
     pub failed: Vec<(String, AppError)>,
+    /// What is known now of the alerts that were taken in: for [`forward()`](super::forward()).
+    pub known: BTreeMap<TenantId, Vec<Alert>>,
 }
 
 impl Received {
     /// Nothing was taken in, for one reason that may pass.
     pub(super) fn none(messages: &[Message], reason: &AppError) -> Self {
         let failed = |message: &Message| (message.id.clone(), AppError::Overloaded(reason.to_string()));
-        Self { alerts: 0, failed: messages.iter().map(failed).collect() }
+        Self { failed: messages.iter().map(failed).collect(), ..Self::default() }
     }
 }
 
@@ -110,8 +112,17 @@ impl Desk<'_> {
         // No alert waits until an answer is said.
         let (answers, alerts): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(|one| is_reply(one));
         for message in alerts.into_iter().chain(answers) {
-            match self.receive_one(message).await {
-                Ok(alerts) => received.alerts += alerts,
+            let taken = if is_reply(message) {
+                self.say(message).await.map(|()| None)
+            } else {
+                self.receive_one(message).await.map(Some)
+            };
+            match taken {
+                Ok(None) => {}
+                Ok(Some((tenant, alerts))) => {
+                    received.alerts += alerts.len();
+                    received.known.entry(tenant).or_default().extend(alerts);
+                }
                 Err(error) => {
                     tracing::warn!(message.id = %message.id, %error, "a message was not taken in");
                     received.failed.push((message.id.clone(), error));
@@ -121,19 +132,18 @@ impl Desk<'_> {
         received
     }
 
-    async fn receive_one(&self, message: &Message) -> Result<usize, AppError> {
-        if is_reply(message) {
-            return self.say(message).await.map(|()| 0);
-        }
+    async fn receive_one(&self, message: &Message) -> Result<(TenantId, Vec<Alert>), AppError> {
         let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of alerts: {error}"));
         let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
         let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;
         let alerts: Vec<Held> = alerts.into_iter().map(Held::of_rule).collect();
-        Ok(self.take_in_surely(&tenant, &alerts).await.map(|()| alerts.len())?)
+        let known = self.take_in_surely(&tenant, &alerts).await?;
+        Ok((tenant, known.into_iter().map(|held| held.alert).collect()))
     }
 
-    /// Takes in alerts, again where somebody else was at the same ones.
-    async fn take_in_surely(&self, tenant: &TenantId, alerts: &[Held]) -> PortResult<()> {
+    /// Takes in alerts, again where somebody else was at the same ones. Gives what is known of each then: a message that
+    /// comes late changes nothing.
+    async fn take_in_surely(&self, tenant: &TenantId, alerts: &[Held]) -> PortResult<Vec<Held>> {
         for _ in 1..TRIES_MAX {
             match self.take_in(tenant, alerts).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -145,7 +155,7 @@ impl Desk<'_> {
 
     /// Adds alerts to what is known of a tenant, in as few writes as the limits of a write allow; taking in the same
     /// alerts again after a failure changes nothing twice.
-    async fn take_in(&self, tenant: &TenantId, messages: &[Held]) -> PortResult<()> {
+    async fn take_in(&self, tenant: &TenantId, messages: &[Held]) -> PortResult<Vec<Held>> {
         let (mut alerts, versions) = self.alerts(tenant).await?;
         let groups = self.groups(tenant, messages).await?;
         let mut arrivals = Vec::with_capacity(messages.len());
@@ -171,7 +181,8 @@ impl Desk<'_> {
         for arrival in &arrivals {
             intake.take(arrival).await?;
         }
-        intake.commit().await
+        intake.commit().await?;
+        Ok(arrivals.into_iter().map(|arrival| arrival.held).collect())
     }
 
     /// The groups that the alerts lead to, as far as they exist.

@@ -15,6 +15,7 @@ use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secr
 mod alarms;
 mod dead_letters;
 mod escalations;
+mod forward;
 mod pictures;
 mod threads;
 mod wakes;

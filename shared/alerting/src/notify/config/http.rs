@@ -6,14 +6,20 @@ use super::{Authorization, Http, Secret};
 /// Reads `http_config` of a receiver or of `global`; `None` when there is none.
 pub(super) fn http_config(of: &mut Fields<'_>) -> Read<Option<Http>> {
     let Some(mut fields) = of.object("http_config", "`http_config`")? else { return Ok(None) };
-    let authorization = authorization(&mut fields)?;
-    let headers = headers(&mut fields)?;
-    proxy(&mut fields)?;
-    // A receiver's redirects are followed only where they ask for the same POST again.
-    fields.ignore(&["enable_http2", "follow_redirects"]);
-    tls_config(&mut fields, "tls_config")?;
+    let http = inlined(&mut fields)?;
     fields.end()?;
-    Ok(Some(Http { authorization, headers }))
+    Ok(Some(http))
+}
+
+/// Reads the fields of `http_config` where they stand among others.
+pub(super) fn inlined(fields: &mut Fields<'_>) -> Read<Http> {
+    let authorization = authorization(fields)?;
+    let headers = headers(fields)?;
+    proxy(fields)?;
+    // Redirects are followed only where they ask for the same POST again.
+    fields.ignore(&["enable_http2", "follow_redirects"]);
+    tls_config(fields, "tls_config")?;
+    Ok(Http { authorization, headers })
 }
 
 fn authorization(fields: &mut Fields<'_>) -> Read<Option<Authorization>> {

@@ -93,7 +93,7 @@ async fn data(
         "/api/v1/parse_query" => tree(&expr(app, params)?),
         "/api/v1/targets" => targets(senders(app, tenant, now).await?, params),
         "/api/v1/scrape_pools" => json!({ "scrapePools": pools(&senders(app, tenant, now).await?) }),
-        "/api/v1/alertmanagers" => json!({ "activeAlertmanagers": [], "droppedAlertmanagers": [] }),
+        "/api/v1/alertmanagers" => alertmanagers(app, tenant),
         "/api/v1/status/buildinfo" => build_info(),
         "/api/v1/status/runtimeinfo" => runtime_info(app, tenant, now),
         "/api/v1/status/config" => config(app, tenant),
@@ -106,6 +106,14 @@ async fn data(
         _ => return Err(AppError::Invalid("senders relabel before they push: there are no steps here".to_owned())),
     };
     Ok(Readable { found, warnings: Vec::new() })
+}
+
+/// Those that alerts are handed on to.
+fn alertmanagers(app: &App, tenant: &TenantId) -> Json {
+    let config = app.config();
+    let all = config.tenants.get(tenant).map_or(&[][..], |config| &config.forwarding.alertmanagers);
+    let active: Vec<Json> = all.iter().map(|one| json!({ "url": one.url })).collect();
+    json!({ "activeAlertmanagers": active, "droppedAlertmanagers": [] })
 }
 
 pub(super) fn expr(app: &App, params: &Params) -> Result<promql::Expr, AppError> {

@@ -322,7 +322,13 @@ async fn a_server_says_what_it_is_and_who_sends_to_it() {
     assert_eq!((&tsdb["headStats"]["numSeries"], &tsdb["headStats"]["numLabelPairs"]), (&json!(4), &json!(6)));
     assert_eq!(tsdb["seriesCountByMetricName"], json!([{"name": "requests_total", "value": 2}]));
     assert_eq!(tsdb["seriesCountByLabelValuePair"], json!([{"name": "job=api", "value": 4}]));
-    for path in ["alertmanagers", "status/walreplay", "alerts"] {
+    let forward = "alerting: { alertmanagers: [{ static_configs: [{ targets: ['am:9093'] }] }] }";
+    let nobody = data(&app, "/api/v1/alertmanagers").await;
+    app.set_config(crate::config::Config::parse(&[("forward.yml", forward)]).unwrap());
+    let somebody = data(&app, "/api/v1/alertmanagers").await;
+    let urls = [nobody, somebody].map(|all| all["activeAlertmanagers"].clone());
+    assert_eq!(urls, [json!([]), json!([{"url": "http://am:9093/api/v2/alerts"}])]);
+    for path in ["status/walreplay", "alerts"] {
         data(&app, &format!("/api/v1/{path}")).await;
     }
 }
