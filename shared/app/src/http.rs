@@ -67,6 +67,8 @@ pub enum Route {
     Disabled,
     /// `/am/...`: Alertmanager's API.
     Alertmanager,
+    /// `/eventbridge`: changes of CloudWatch's alarms.
+    EventBridge,
     /// `/api/mihari/v1/explain`: why an alert was told, or was not.
     Explain,
     /// `/api/mihari/v1/dead-letters`: notifications that could not be delivered.
@@ -115,6 +117,7 @@ impl Route {
             "/api/v1/write" => Self::RemoteWrite,
             "/api/v1/import/prometheus" => Self::Import,
             "/firehose" => Self::Firehose,
+            "/eventbridge" => Self::EventBridge,
             "/api/v1/query" => Self::Query,
             "/api/v1/query_range" => Self::QueryRange,
             "/api/v1/labels" | "/api/v1/series" => Self::Series,
@@ -153,6 +156,7 @@ impl Route {
             Self::RemoteRead => "read",
             Self::Import => "import",
             Self::Firehose => "firehose",
+            Self::EventBridge => "eventbridge",
             Self::Query => "query",
             Self::QueryRange => "query_range",
             Self::Series => "series",
@@ -184,7 +188,7 @@ impl Route {
     const fn scope(self) -> Option<Scope> {
         match self {
             Self::Health | Self::Link | Self::AnswerLink | Self::Slack | Self::Login | Self::Asset => None,
-            Self::RemoteWrite | Self::Import | Self::Firehose => Some(Scope::Write),
+            Self::RemoteWrite | Self::Import | Self::Firehose | Self::EventBridge => Some(Scope::Write),
             Self::Tokens | Self::Config | Self::Reports => Some(Scope::Admin),
             Self::Metrics
             | Self::Cost
@@ -209,7 +213,7 @@ impl Route {
 
     /// Whether samples are pushed there: a host with doors of their own for samples and questions asks for it.
     pub const fn is_push(self) -> bool {
-        matches!(self.scope(), Some(Scope::Write))
+        matches!(self, Self::RemoteWrite | Self::Import | Self::Firehose)
     }
 
     /// Whether a role sees what the route answers. Management sees pages and reports, whose code says which of them;
@@ -236,6 +240,7 @@ impl Route {
             | Self::RemoteWrite
             | Self::Import
             | Self::Firehose
+            | Self::EventBridge
             | Self::Reports
             | Self::Cost
             | Self::Link
@@ -256,6 +261,7 @@ impl Route {
             Self::RemoteWrite
                 | Self::Import
                 | Self::Firehose
+                | Self::EventBridge
                 | Self::Alertmanager
                 | Self::DeadLetters
                 | Self::Answers
@@ -278,7 +284,7 @@ impl Route {
             Self::Health | Self::Metrics | Self::Rules | Self::Explain | Self::Cost | Self::Link | Self::Asset => GET,
             Self::OnCall | Self::History | Self::Federate => GET,
             Self::Disabled => POST_PUT,
-            Self::Slack => POST,
+            Self::Slack | Self::EventBridge => POST,
             Self::RemoteWrite | Self::Import | Self::RemoteRead | Self::Firehose | Self::Reports => POST,
             Self::Query | Self::QueryRange => BOTH,
             Self::Series if prometheus::label_of(path).is_some() => GET,
@@ -403,6 +409,10 @@ async fn answer(
         Route::Disabled => Ok(prometheus::disabled(path)),
         Route::RemoteRead => Ok(prometheus::read(app, &caller.tenant, request, now).await),
         Route::Alertmanager => alertmanager::handle(app, &caller, request, random, now).await,
+        Route::EventBridge => {
+            crate::notify::take_alarm(app, &caller.tenant, request.body(), now).await?;
+            Ok(reply::empty(StatusCode::NO_CONTENT))
+        }
         Route::Explain => told::explain(app, &caller, &params, now).await,
         Route::DeadLetters => told::dead_letters(app, &caller, request, &params, now).await,
         Route::Answers => answers::alerts(app, &caller, request, &params, random, now).await,

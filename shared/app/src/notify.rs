@@ -48,7 +48,7 @@ use crate::ports::{Message, Messenger, PortResult, RowRange, Shard, StateStore, 
 use crate::settings::Settings;
 use crate::{App, AppError};
 pub use acts::{Act, ActKind, acts};
-pub use alarms::alarm_message;
+pub use alarms::{alarm_message, take_alarm};
 pub use answer::{Answered, Answering, Author, SILENCED_FOR, answer, answered, firing, labels_of_alerts};
 pub use dead_letters::{DeadLetter, Redriven, dead_letters, redrive};
 pub use due::Ran;

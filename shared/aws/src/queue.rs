@@ -13,6 +13,7 @@ use app::ports::Message;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use model::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -123,7 +124,7 @@ fn message(record: Record) -> Result<Message, String> {
         let encoding = attributes(ENCODING_ATTRIBUTE);
         return Ok(Message { id, body: body(record.body, encoding.as_deref())? });
     }
-    if let Some(alarm) = app::notify::alarm_message(record.body.as_bytes()) {
+    if let Some(alarm) = app::notify::alarm_message(record.body.as_bytes(), &TenantId::default_tenant()) {
         return alarm.map_err(|error| error.to_string());
     }
     let Ok(envelope) = serde_json::from_str::<Envelope>(&record.body) else {

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use alerting::Alert;
 use alerting::rule::{ALERT_NAME, STATE_ANNOTATION};
 use bytes::Bytes;
-use model::{Labels, TenantId};
+use model::{Labels, TenantId, Timestamp};
 use wire::WireError;
 use wire::cloudwatch::alarm::{self, AlarmChange, AlarmState, AlarmStateValue};
 use wire::cloudwatch::{JOB, dimension_label};
 
-use super::AlertMessage;
+use super::{AlertMessage, Desk};
 use crate::ports::Message;
+use crate::{App, AppError};
 
 /// What a label for the alert begins with in the description of an alarm: `mihari/severity=critical`.
 const LABEL_PREFIX: &str = "mihari/";
@@ -20,17 +21,39 @@ const SEVERITY: &str = "warning";
 
 /// A "CloudWatch Alarm State Change" event of EventBridge as a message of the alert topic; `None` for anything else.
 ///
-/// An alarm fires an alert of the default tenant, which only the alarm's return to OK ends, however long that takes:
+/// An alarm fires an alert of the tenant, which only the alarm's return to OK ends, however long that takes:
 /// CloudWatch says nothing in between. Where it lacks data, the alert goes on and says so. Labels are the alarm's name
 /// and ARN, what it watches, and those that its description names (`mihari/severity=critical mihari/team=db`).
-pub fn alarm_message(event: &[u8]) -> Option<Result<Message, WireError>> {
+pub fn alarm_message(event: &[u8], tenant: &TenantId) -> Option<Result<Message, WireError>> {
     let read = alarm::decode(event)?;
     Some(read.and_then(|change| {
         let alerts = alert_of(&change)?.into_iter().collect();
-        let message = AlertMessage { tenant: TenantId::default_tenant().to_string(), alerts };
+        let message = AlertMessage { tenant: tenant.to_string(), alerts };
         let body = serde_json::to_vec(&message).expect("texts and numbers become JSON");
         Ok(Message { id: change.id, body: Bytes::from(body) })
     }))
+}
+
+/// Takes in such an event that came over HTTP; its alert is stored when this returns, and people are told in time.
+///
+/// # Errors
+/// `Invalid` when it is anything else, or cannot be read; otherwise when it cannot be stored, and is to be sent again.
+pub async fn take_alarm(app: &App, tenant: &TenantId, event: &[u8], now: Timestamp) -> Result<(), AppError> {
+    app.require_config()?;
+    let Some(read) = alarm_message(event, tenant) else {
+        return Err(AppError::Invalid(
+            "the body is no event \"CloudWatch Alarm State Change\" of EventBridge".to_owned(),
+        ));
+    };
+    let message = read?;
+    let config = app.config();
+    Desk::of(app, &config, now).receive_one(&message).await?;
+    // It is stored. From the topic it comes once more, which changes nothing here, and is handed on.
+    let is_handed_on = config.tenants.get(tenant).is_some_and(|config| !config.forwarding.alertmanagers.is_empty());
+    if is_handed_on && let Err(error) = app.ports.topic.publish(vec![message]).await {
+        tracing::warn!(%tenant, %error, "an alarm is not handed on");
+    }
+    Ok(())
 }
 
 /// What there is to tell: nothing of an alarm that did not fire and now lacks data.

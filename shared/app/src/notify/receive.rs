@@ -132,7 +132,7 @@ impl Desk<'_> {
         received
     }
 
-    async fn receive_one(&self, message: &Message) -> Result<(TenantId, Vec<Alert>), AppError> {
+    pub(super) async fn receive_one(&self, message: &Message) -> Result<(TenantId, Vec<Alert>), AppError> {
         let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of alerts: {error}"));
         let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
         let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;

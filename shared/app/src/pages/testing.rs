@@ -11,7 +11,7 @@ use crate::access::{Access, Role, SessionKey, Viewer};
 use crate::config::Config;
 use crate::faults::{FaultPlan, Faulty};
 use crate::memory::{MemoryMessenger, MemoryObjectStore, MemoryStateStore, MemoryTopic, MemoryWal};
-use crate::ports::{ObjectStore, Shard, StateStore, Wal};
+use crate::ports::{ObjectStore, Shard, StateStore, Topic, Wal};
 use crate::{App, Ports, Settings, Stopwatch};
 
 /// 2026-11-22 13:30:00 in Tokyo.
@@ -23,6 +23,7 @@ pub(crate) struct World {
     pub(crate) wal: Arc<MemoryWal>,
     pub(crate) objects: Arc<MemoryObjectStore>,
     pub(crate) state: Arc<MemoryStateStore>,
+    pub(crate) topic: Arc<MemoryTopic>,
 }
 
 impl World {
@@ -32,7 +33,7 @@ impl World {
             wal: Arc::clone(&self.wal) as Arc<dyn Wal>,
             objects: Arc::new(Faulty::new(Arc::clone(&self.objects) as Arc<dyn ObjectStore>, Arc::clone(plan))),
             state: Arc::clone(&self.state) as Arc<dyn StateStore>,
-            topic: Arc::new(MemoryTopic::default()),
+            topic: Arc::clone(&self.topic) as Arc<dyn Topic>,
             messenger: Arc::new(MemoryMessenger::default()),
         };
         let config = Config::parse(files).expect("the test's files are fine");

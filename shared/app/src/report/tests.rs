@@ -95,8 +95,7 @@ async fn a_run_that_failed_half_way_is_made_whole_by_the_next() {
     for fault in [Fault::ErrorBefore(ErrorKind::Unavailable), Fault::ErrorAfter(ErrorKind::Unavailable), Fault::Retried]
     {
         for call in 0..3 {
-            let world =
-                World { objects: std::sync::Arc::default(), wal: world.wal.clone(), state: world.state.clone() };
+            let world = World { wal: world.wal.clone(), state: world.state.clone(), ..World::default() };
             let app = world.app(&[], &FaultPlan::script([("object put", call, fault)]));
             let first = daily(&app, &tenant(), yesterday_is(), NOW).await;
             assert_eq!(first.is_ok(), fault == Fault::Retried, "{fault:?} at call {call}");

@@ -1,6 +1,11 @@
 //! Alarms of CloudWatch, from the event of EventBridge to the message.
 
+use http::{Method, Request, StatusCode};
+use serde_json::Value;
+
 use super::*;
+use crate::access::{self, NewToken, Role, Scope};
+use crate::pages::testing::World;
 
 const EVENT: &str = include_str!("../../../../../events/notify/alarm.json");
 /// When the event says that the alarm fires, in seconds.
@@ -8,7 +13,7 @@ const FIRED: i64 = 1_795_347_180;
 
 /// The event with another state after another one.
 fn event(state: &str, since: &str, before: &str) -> Vec<u8> {
-    let mut event: serde_json::Value = serde_json::from_str(EVENT).unwrap();
+    let mut event: Value = serde_json::from_str(EVENT).unwrap();
     let detail = &mut event["detail"];
     detail["previousState"] = detail["state"].clone();
     detail["previousState"]["value"] = before.into();
@@ -18,7 +23,7 @@ fn event(state: &str, since: &str, before: &str) -> Vec<u8> {
 }
 
 fn read(event: &[u8]) -> (Message, Vec<Alert>) {
-    let message = alarm_message(event).unwrap().unwrap();
+    let message = alarm_message(event, &TenantId::default_tenant()).unwrap().unwrap();
     let body: AlertMessage = serde_json::from_slice(&message.body).unwrap();
     assert_eq!(body.tenant, "default");
     (message, body.alerts)
@@ -47,8 +52,9 @@ fn an_alarm_is_an_alert_with_what_it_watches_and_what_its_description_says() {
     assert!(alert.annotations["reason"].starts_with("Threshold Crossed"));
     assert_eq!((alert.starts_at, alert.ends_at), (Timestamp::from_millis(FIRED * 1000 + 989), None));
     assert!(alert.generator_url.ends_with("?region=ap-northeast-1#alarmsV2:alarm/orders-db-cpu"));
-    assert_eq!(alarm_message(b"{\"tenant\": \"default\", \"alerts\": []}"), None);
-    assert!(alarm_message(b"{\"detail-type\": \"CloudWatch Alarm State Change\"}").unwrap().is_err());
+    let shop = TenantId::new("shop").unwrap();
+    assert_eq!(alarm_message(b"{\"tenant\": \"default\", \"alerts\": []}", &shop), None);
+    assert!(alarm_message(b"{\"detail-type\": \"CloudWatch Alarm State Change\"}", &shop).unwrap().is_err());
 }
 
 #[test]
@@ -92,4 +98,73 @@ async fn it_is_told_once_and_again_when_it_is_over_and_goes_on_as_long_as_cloudw
     bench.run(FIRED + 4000).await;
     let said = bench.said();
     assert!(said.len() == 1 && said[0].contains("RESOLVED"), "the older event changes nothing: {said:?}");
+}
+
+/// A deployment that asks for tokens, with one for a sender of the tenant `shop` and one for its people.
+async fn deployment(files: &[(&str, &str)]) -> (App, World, [String; 2]) {
+    let world = World::default();
+    let app = world.app(files, &FaultPlan::none());
+    app.require_tokens();
+    let token = |name: &str, scope: Scope, seed: u8| {
+        let tenant = TenantId::new("shop").unwrap();
+        let token = NewToken { name: name.to_owned(), scopes: vec![scope], role: Role::Ops, tenant };
+        let state = Arc::clone(&app.ports.state);
+        async move { access::create(state.as_ref(), token, [seed; 32], Timestamp::from_secs(FIRED)).await.unwrap() }
+    };
+    let tokens = [token("eventbridge", Scope::Write, 1).await, token("you", Scope::Read, 2).await];
+    (app, world, tokens)
+}
+
+async fn ask(app: &App, method: Method, path: &str, token: &str, body: Vec<u8>) -> (StatusCode, Value) {
+    let request = Request::builder().method(method).uri(path).header("x-api-key", token).body(body.into()).unwrap();
+    let reply = crate::http::handle(app, request, [3; 32], Timestamp::from_secs(FIRED + 60)).await;
+    (reply.status(), serde_json::from_slice(reply.body()).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn an_alarm_comes_over_http_into_the_tenant_of_its_sender() {
+    let (app, _world, [sender, reader]) = deployment(&[]).await;
+    let post = |token: &str, body: &[u8]| {
+        let (app, token, body) = (&app, token.to_owned(), body.to_vec());
+        async move { ask(app, Method::POST, "/eventbridge", &token, body).await }
+    };
+    let alerts = || async { ask(&app, Method::GET, "/am/api/v2/alerts", &reader, Vec::new()).await.1 };
+    for _ in 0..2 {
+        assert_eq!(post(&sender, EVENT.as_bytes()).await, (StatusCode::NO_CONTENT, Value::Null));
+    }
+    let shown = alerts().await;
+    assert_eq!(shown.as_array().unwrap().len(), 1, "the same event twice is one alert: {shown}");
+    assert_eq!(
+        (&shown[0]["labels"]["alertname"], &shown[0]["labels"]["team"]),
+        (&"orders-db-cpu".into(), &"dev".into())
+    );
+    let (default, now) = (TenantId::default_tenant(), Timestamp::from_secs(FIRED + 60));
+    assert!(sent_alerts(&app, &default, &ViewFilter::default(), now).await.unwrap().is_empty());
+    let end = event("OK", "2026-11-22T11:33:30.000+0000", "ALARM");
+    assert_eq!(post(&sender, &end).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(alerts().await, serde_json::json!([]));
+
+    let cases: [(&str, &[u8], StatusCode, &str); 4] = [
+        (&sender, b"{}", StatusCode::BAD_REQUEST, "is no event"),
+        (&sender, b"{\"detail-type\": \"CloudWatch Alarm State Change\"}", StatusCode::BAD_REQUEST, "id"),
+        (&reader, EVENT.as_bytes(), StatusCode::FORBIDDEN, "write"),
+        ("mihari_nobody", EVENT.as_bytes(), StatusCode::UNAUTHORIZED, ""),
+    ];
+    for (token, body, status, reason) in cases {
+        let (found, said) = post(token, body).await;
+        assert!(found == status && said.to_string().contains(reason), "{found} {said}: {status} {reason}");
+    }
+    let (status, _) = ask(&app, Method::GET, "/eventbridge", &sender, Vec::new()).await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn an_alarm_that_came_over_http_is_handed_on_by_way_of_the_topic() {
+    let forward = "alerting: { alertmanagers: [{ static_configs: [{ targets: ['am:9093'] }] }] }";
+    for (files, expected) in [(vec![], 0), (vec![("tenants/shop/forward.yml", forward)], 1)] {
+        let (app, world, [sender, _]) = deployment(&files).await;
+        let posted = ask(&app, Method::POST, "/eventbridge", &sender, EVENT.as_bytes().to_vec()).await;
+        assert_eq!(posted.0, StatusCode::NO_CONTENT);
+        assert_eq!(world.topic.drain().len(), expected);
+    }
 }
