@@ -44,6 +44,8 @@ impl fmt::Display for Number {
         if self.as_duration
             && let Some(millis) = crate::duration::whole_millis(self.value)
         {
+            // Minus zero is another number than zero.
+            f.write_str(if millis == 0 && self.value.is_sign_negative() { "-" } else { "" })?;
             return DurationExpr::Millis(millis).fmt(f);
         }
         f.write_str(&format_float(self.value))

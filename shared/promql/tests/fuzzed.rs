@@ -9,8 +9,9 @@ mod entry;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// Texts that are expressions, to be spoilt.
+/// Texts that are expressions, to be spoilt. What libFuzzer found is among them.
 const EXPRESSIONS: &[&str] = &[
+    "1 / -0s",
     "sum by (l) (rate(a[5m])) / on (l) group_left (m) count(b offset 1m)",
     "histogram_quantile(0.9, rate(h[2m])) or h @ end() and ignoring (le) hc",
     "max_over_time((a - b > bool 2)[5m:30s] @ 600 offset -1m)",

@@ -95,6 +95,7 @@ fn binary(binary: &Binary, start: usize, text: &str) -> Result<(), Wrong> {
             return wrong(side.span.start, "binary expression must contain only scalar and instant vector types");
         }
     }
+    let fills = binary.matching.fill_left.is_some() || binary.matching.fill_right.is_some();
     if scalars.contains(&true) {
         let has_labels = match &binary.matching.labels {
             Some(MatchingLabels::On(labels) | MatchingLabels::Ignoring(labels)) => !labels.is_empty(),
@@ -103,11 +104,16 @@ fn binary(binary: &Binary, start: usize, text: &str) -> Result<(), Wrong> {
         if has_labels {
             return wrong(start, "vector matching only allowed between instant vectors");
         }
+        if fills {
+            return wrong(start, "filling in missing series only allowed between instant vectors");
+        }
         if binary.op.is_set() {
             return wrong(start, &format!("set operator {name} not allowed in binary scalar expression"));
         }
     } else if binary.op.is_set() && binary.matching.group.is_some() {
         return wrong(start, &format!("no grouping allowed for {name} operation"));
+    } else if binary.op.is_set() && fills {
+        return wrong(start, "filling in missing series not allowed for set operators");
     }
     Ok(())
 }

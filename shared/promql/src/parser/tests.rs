@@ -27,6 +27,20 @@ fn a_stock_server_has_no_experiments() {
 }
 
 #[test]
+fn gaps_are_filled_between_vectors_that_are_matched() {
+    for (text, message) in [
+        ("a + fill (1) 2", "1:1: parse error: filling in missing series only allowed between instant vectors"),
+        (
+            "1 > bool fill_left (1) a",
+            "1:1: parse error: filling in missing series only allowed between instant vectors",
+        ),
+        ("a and fill_right (1) b", "1:1: parse error: filling in missing series not allowed for set operators"),
+    ] {
+        assert_eq!(parse(text).map_err(|error| error.to_string()), Err(message.to_owned()), "{text}");
+    }
+}
+
+#[test]
 fn a_plain_selector_says_what_it_matches() {
     let cases = [
         ("up{job=~\"a.*\"}", Ok(2)),

@@ -2,7 +2,7 @@
 
 use super::{is_classic_metric_name, is_name_byte};
 
-/// What becomes of a name with other than classic letters, digits, `_` and `:`.
+/// What becomes of a name with other than classic letters, digits, `_` and `:`. Any other name stays as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Escaping {
     /// Nothing: it is quoted.
@@ -34,8 +34,7 @@ impl Escaping {
 
     /// A metric or label name as its reader is to see it.
     pub fn escape(self, name: &str) -> String {
-        let is_plain = is_classic_metric_name(name) && self != Self::Dots;
-        if name.is_empty() || is_plain || self == Self::AllowUtf8 {
+        if name.is_empty() || is_classic_metric_name(name) || self == Self::AllowUtf8 {
             return name.to_owned();
         }
         let mut out = String::from(if self == Self::Values { "U__" } else { "" });
@@ -61,7 +60,7 @@ mod tests {
     #[test]
     fn names_are_escaped_as_prometheus_escapes_them() {
         let cases = [
-            ("a:b_c", ["a:b_c", "a:b_c", "a:b__c", "a:b_c"]),
+            ("a:b_c", ["a:b_c", "a:b_c", "a:b_c", "a:b_c"]),
             ("http.status", ["http.status", "http_status", "http_dot_status", "U__http_2e_status"]),
             ("a_b.c", ["a_b.c", "a_b_c", "a__b_dot_c", "U__a__b_2e_c"]),
             ("1x", ["1x", "_x", "__x", "U___31_x"]),
