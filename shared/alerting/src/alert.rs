@@ -28,6 +28,10 @@ pub struct Alert {
     /// end an alert of our own rules.
     #[serde(with = "optional_millis", default)]
     pub valid_until: Option<Timestamp>,
+    /// The time of the newest sample that made it fire, where the sender knows it: the message that announces an alert of
+    /// our own rules says it, later ones need not.
+    #[serde(with = "optional_millis", default, skip_serializing_if = "Option::is_none")]
+    pub sampled_at: Option<Timestamp>,
     /// Where a person can look at the expression.
     pub generator_url: String,
     /// When it was sent; of two messages about one alert the younger counts.

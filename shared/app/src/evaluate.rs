@@ -20,6 +20,7 @@ mod message;
 mod queries;
 mod recorded;
 mod rules;
+mod sampled;
 mod work;
 
 use std::time::Duration;

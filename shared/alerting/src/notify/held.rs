@@ -41,6 +41,7 @@ impl Held {
             starts_at: starts_at.or(ends_at).unwrap_or(now),
             ends_at: Some(ends_at.unwrap_or(now + resolve_timeout)),
             valid_until: None,
+            sampled_at: None,
             generator_url,
             updated_at: now,
         };
@@ -60,6 +61,8 @@ impl Held {
             return younger;
         }
         younger.alert.starts_at = younger.alert.starts_at.min(older.alert.starts_at);
+        let sampled_at = [older.alert.sampled_at, younger.alert.sampled_at].into_iter().flatten().min();
+        younger.alert.sampled_at = sampled_at;
         let older_resolved = older.alert.is_resolved(now);
         let older_end_counts =
             if younger.alert.is_resolved(now) { older_resolved } else { !older.end_assumed && !older_resolved };
@@ -134,10 +137,34 @@ mod tests {
             starts_at: secs(start),
             ends_at: end.map(secs),
             valid_until: None,
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: secs(sent),
         };
         Held { alert, end_assumed }
+    }
+
+    #[test]
+    fn when_it_was_measured_outlives_messages_that_do_not_say_it() {
+        let sampled = |start: i64, sent: i64, at: Option<i64>| {
+            let mut held = held(start, None, false, sent);
+            held.alert.sampled_at = at.map(secs);
+            held
+        };
+        let cases = [
+            (sampled(10, 10, Some(7)), sampled(10, 70, None), Some(7)),
+            (sampled(10, 10, Some(7)), sampled(20, 70, Some(18)), Some(7)),
+            (sampled(10, 10, None), sampled(10, 70, None), None),
+        ];
+        for (one, two, expected) in cases {
+            for (first, second) in [(one.clone(), two.clone()), (two.clone(), one)] {
+                assert_eq!(first.merge(second, secs(100)).alert.sampled_at, expected.map(secs));
+            }
+        }
+        let mut over = sampled(10, 10, Some(7));
+        over.alert.ends_at = Some(secs(20));
+        let again = sampled(50, 50, None);
+        assert_eq!(over.merge(again, secs(100)).alert.sampled_at, None, "another occurrence");
     }
 
     fn check(name: &str, one: Held, two: Held, start: i64, end: Option<i64>) {

@@ -323,6 +323,7 @@ mod tests {
             starts_at: Timestamp::from_secs(1),
             ends_at: ends_at.map(Timestamp::from_secs),
             valid_until: None,
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: Timestamp::from_secs(1),
         })

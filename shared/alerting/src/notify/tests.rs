@@ -58,6 +58,7 @@ impl Bench {
             starts_at: secs(start),
             ends_at: end.map(secs),
             valid_until: None,
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: secs(now),
         };

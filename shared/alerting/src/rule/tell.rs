@@ -77,6 +77,7 @@ pub(super) fn send(outcome: &mut Outcome, moment: &Moment<'_>) {
                 starts_at: since,
                 ends_at: ended,
                 valid_until,
+                sampled_at: None,
                 generator_url: url.clone(),
                 updated_at: slot,
             });
@@ -91,6 +92,7 @@ pub(super) fn send(outcome: &mut Outcome, moment: &Moment<'_>) {
             starts_at: withdrawn.since,
             ends_at: Some(withdrawn.at),
             valid_until: None,
+            sampled_at: None,
             generator_url: url.clone(),
             updated_at: slot,
         });

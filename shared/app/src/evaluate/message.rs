@@ -65,6 +65,7 @@ mod tests {
             starts_at: Timestamp::from_secs(1),
             ends_at: None,
             valid_until: Some(Timestamp::from_secs(2)),
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: Timestamp::from_secs(1),
         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,6 +24,7 @@ mod generator;
 mod missing;
 mod queries;
 mod replay;
+mod sampled;
 mod turns;
 
 const RULES: &str = "

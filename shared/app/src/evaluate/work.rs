@@ -22,6 +22,7 @@ use promql::{Deadline, Expr, Output, Params, Profile, Selection, Source, Value};
 
 use super::queries::{Part, Queries};
 use super::recorded::{Overlay, Recorded, RecordedSample};
+use super::sampled;
 use crate::Stopwatch;
 use crate::config::{Config, TenantConfig};
 
@@ -396,7 +397,12 @@ impl Work {
             let of_histograms = vector.histograms.into_iter().map(|(labels, _)| (labels, 0.0));
             Ok(vector.numbers.into_iter().chain(of_histograms).collect())
         };
-        rule::step(step.rule, state, result, &Moment { query: &query, known: &known, recovered: &recovered, ..moment })
+        let moment = Moment { query: &query, known: &known, recovered: &recovered, ..moment };
+        let mut outcome = rule::step(step.rule, state, result, &moment);
+        let part = part(&run.expr_place);
+        let overlay = Overlay::new(&part, part.selections(), &self.recorded);
+        sampled::date(&mut outcome, step.rule, &overlay, part.selections().len());
+        outcome
     }
 
     /// Lets a run come once more, with what its templates asked for.

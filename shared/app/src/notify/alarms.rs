@@ -80,6 +80,7 @@ fn alert_of(change: &AlarmChange) -> Result<Option<Alert>, WireError> {
         starts_at,
         ends_at,
         valid_until: None,
+        sampled_at: None,
         generator_url: console(change),
         updated_at: *since,
     }))

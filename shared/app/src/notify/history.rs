@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alerting::notify::{Notification, Reason};
+use alerting::notify::{Held, Notification, Reason};
 use model::{TenantId, TimeRange, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,9 @@ pub struct Detection {
     /// Where the samples come from: the label `job` of the alert, `alertmanager api` for alerts of outside senders, else
     /// `rules`.
     pub source: String,
-    /// From the evaluation that saw the samples, or from the start that a sender says, to the notification, in
-    /// milliseconds; of several alerts the longest.
+    /// From the newest sample that made the alert fire to the notification, in milliseconds; of several alerts the
+    /// longest. Where that is not known, from the evaluation that saw it, or from the start that a sender says. A series
+    /// that a rule records is as old as the evaluation that recorded it.
     pub latency_ms: i64,
 }
 
@@ -63,13 +64,14 @@ impl Detection {
         if notification.reason != Reason::FirstNotification {
             return None;
         }
-        let first = notification.firing.iter().min_by_key(|held| held.alert.starts_at)?;
+        let began = |held: &Held| held.alert.sampled_at.unwrap_or(held.alert.starts_at);
+        let first = notification.firing.iter().min_by_key(|held| began(held))?;
         let source = match (first.alert.ends_at, first.alert.labels.get("job")) {
             (Some(_), _) => "alertmanager api",
             (None, Some(job)) => job,
             (None, None) => "rules",
         };
-        let latency_ms = now.as_millis().saturating_sub(first.alert.starts_at.as_millis()).max(0);
+        let latency_ms = now.as_millis().saturating_sub(began(first).as_millis()).max(0);
         Some(Self { source: source.to_owned(), latency_ms })
     }
 }
@@ -97,9 +99,8 @@ const LIST_MAX: usize = 1000;
 
 /// The row of a notification that was delivered or given up.
 pub(super) fn row(tenant: &TenantId, notification: &Notification, delivered: &Delivered, now: Timestamp) -> RowWrite {
-    let list = |alerts: &[alerting::notify::Held]| {
-        alerts.iter().take(LIST_MAX).map(|held| held.alert.fingerprint().to_string()).collect()
-    };
+    let list =
+        |alerts: &[Held]| alerts.iter().take(LIST_MAX).map(|held| held.alert.fingerprint().to_string()).collect();
     let sent = Sent {
         at_ms: now.as_millis(),
         receiver: notification.receiver.clone(),

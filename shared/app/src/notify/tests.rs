@@ -14,6 +14,7 @@ use crate::ports::{Address, Content, Delivery, Expect, PortError, RowWrite, Secr
 
 mod alarms;
 mod dead_letters;
+mod detection;
 mod escalations;
 mod forward;
 mod pictures;
@@ -134,6 +135,7 @@ fn message(sent: i64, alerts: &[(&str, i64, Option<i64>)]) -> Message {
         starts_at: Timestamp::from_secs(start),
         ends_at: end.map(Timestamp::from_secs),
         valid_until: None,
+        sampled_at: None,
         generator_url: String::new(),
         updated_at: Timestamp::from_secs(sent),
     };

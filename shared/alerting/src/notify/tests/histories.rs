@@ -228,6 +228,7 @@ impl World {
             starts_at: secs(start),
             ends_at: end.map(secs),
             valid_until: None,
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: secs(sent),
         };

@@ -77,6 +77,7 @@ async fn messages_of_a_batch_ask_together() {
                 starts_at: Timestamp::from_secs(now),
                 ends_at: None,
                 valid_until: None,
+                sampled_at: None,
                 generator_url: String::new(),
                 updated_at: Timestamp::from_secs(now),
             };
