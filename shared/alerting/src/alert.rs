@@ -160,11 +160,15 @@ mod tests {
             starts_at: Timestamp::from_secs(60),
             ends_at: None,
             valid_until: Some(Timestamp::from_secs(300)),
+            sampled_at: Some(Timestamp::from_secs(58)),
             generator_url: "http://localhost/graph".to_owned(),
             updated_at: Timestamp::from_secs(60),
         };
         let text = serde_json::to_string(&alert).unwrap();
         assert_eq!(serde_json::from_str::<Alert>(&text).unwrap(), alert);
+        let without = text.replace("\"sampled_at\":58000,", "");
+        let older = Alert { sampled_at: None, ..alert };
+        assert_eq!(serde_json::from_str::<Alert>(&without).unwrap(), older, "a message of an older build");
     }
 
     #[test]
@@ -175,6 +179,7 @@ mod tests {
             starts_at: Timestamp::from_secs(0),
             ends_at: None,
             valid_until: Some(Timestamp::from_secs(10)),
+            sampled_at: None,
             generator_url: String::new(),
             updated_at: Timestamp::from_secs(0),
         };
