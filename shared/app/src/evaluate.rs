@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Batch, ErrorKind, Labels, TenantId, Timestamp};
 
-pub(crate) use history::read as read_history;
+pub(crate) use history::{read as read_history, rows_of_alert as history_rows};
 pub use work::rule_result;
 
 use crate::load::Drained;

@@ -28,6 +28,7 @@ mod reply;
 mod rows;
 mod services;
 mod silences;
+mod turns;
 mod view;
 mod wake;
 
@@ -73,6 +74,20 @@ pub struct AlertMessage {
     pub tenant: String,
     /// The alerts.
     pub alerts: Vec<Alert>,
+    /// Where they come from.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Where alerts come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// From rules: the tick that made them has written their changes into the history.
+    #[default]
+    Rules,
+    /// From outside senders and alarms of CloudWatch: their changes become history here.
+    Elsewhere,
 }
 
 /// Takes in alerts from the topic: each message for itself, so that a bad one costs no other.

@@ -2,7 +2,8 @@
 //!
 //! Partition `h#<tenant>#<yyyy-mm-dd>` (UTC), sort key `<milliseconds, 14 digits>#<hash of the groups, 16 hex>#<part>`,
 //! value: a format version byte and a JSON array of changes. The key is the same for the same evaluation of the same
-//! groups, and rows are written in the tick's own commit: no change is ever there twice.
+//! groups, and rows are written in the tick's own commit: no change is ever there twice. Alerts that no rule made have
+//! rows of the same kind, written by the notifications with the alert itself.
 
 use std::collections::BTreeMap;
 
@@ -90,6 +91,15 @@ pub(super) fn rows(
         }
     }
     Ok((rows, dropped))
+}
+
+/// The rows for changes of one alert that no tick made.
+pub(crate) fn rows_of_alert(
+    tenant: &TenantId,
+    changes: &[(String, Transition)],
+    expires: Timestamp,
+) -> Result<Vec<RowWrite>, AppError> {
+    rows(tenant, changes, expires, &mut Room::default()).map(|(rows, _)| rows)
 }
 
 /// JSON arrays that fit into a row, each with its number of changes.

@@ -10,7 +10,7 @@ use wire::WireError;
 use wire::cloudwatch::alarm::{self, AlarmChange, AlarmState, AlarmStateValue};
 use wire::cloudwatch::{JOB, dimension_label};
 
-use super::{AlertMessage, Desk};
+use super::{AlertMessage, Desk, Origin};
 use crate::ports::Message;
 use crate::{App, AppError};
 
@@ -28,7 +28,7 @@ pub fn alarm_message(event: &[u8], tenant: &TenantId) -> Option<Result<Message, 
     let read = alarm::decode(event)?;
     Some(read.and_then(|change| {
         let alerts = alert_of(&change)?.into_iter().collect();
-        let message = AlertMessage { tenant: tenant.to_string(), alerts };
+        let message = AlertMessage { tenant: tenant.to_string(), alerts, origin: Origin::Elsewhere };
         let body = serde_json::to_vec(&message).expect("texts and numbers become JSON");
         Ok(Message { id: change.id, body: Bytes::from(body) })
     }))

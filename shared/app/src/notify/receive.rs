@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use alerting::notify::{Arrival, Group, GroupKey, Held, Inhibitor, Input};
 use alerting::oncall::{Event, step};
+use alerting::rule::Transition;
 use alerting::{Alert, Fingerprint};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 
@@ -12,7 +13,7 @@ use super::escalate::{self, StoredEscalation};
 use super::reply::is_reply;
 use super::rows::{self, StoredGroup};
 use super::wake::Noting;
-use super::{AlertMessage, Desk};
+use super::{AlertMessage, Desk, Origin, turns};
 use crate::ports::{Message, PortResult, WRITE_ROWS_MAX};
 use crate::{App, AppError};
 
@@ -100,7 +101,7 @@ pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: 
     }
     let fine: Vec<Held> = fine.into_values().collect();
     if !fine.is_empty() {
-        desk.take_in_surely(tenant, &fine).await?;
+        desk.take_in_surely(tenant, &fine, Origin::Elsewhere).await?;
         noting.wake(app.ports.topic.as_ref(), Timestamp::default(), now).await;
     }
     if wrong.is_empty() { Ok(()) } else { Err(AppError::Invalid(wrong.join("\n"))) }
@@ -134,36 +135,42 @@ impl Desk<'_> {
 
     pub(super) async fn receive_one(&self, message: &Message) -> Result<(TenantId, Vec<Alert>), AppError> {
         let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of alerts: {error}"));
-        let AlertMessage { tenant, alerts } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
+        let AlertMessage { tenant, alerts, origin } =
+            serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
         let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;
         let alerts: Vec<Held> = alerts.into_iter().map(Held::of_rule).collect();
-        let known = self.take_in_surely(&tenant, &alerts).await?;
+        let known = self.take_in_surely(&tenant, &alerts, origin).await?;
         Ok((tenant, known.into_iter().map(|held| held.alert).collect()))
     }
 
     /// Takes in alerts, again where somebody else was at the same ones. Gives what is known of each then: a message that
     /// comes late changes nothing.
-    async fn take_in_surely(&self, tenant: &TenantId, alerts: &[Held]) -> PortResult<Vec<Held>> {
+    async fn take_in_surely(&self, tenant: &TenantId, alerts: &[Held], origin: Origin) -> PortResult<Vec<Held>> {
         for _ in 1..TRIES_MAX {
-            match self.take_in(tenant, alerts).await {
+            match self.take_in(tenant, alerts, origin).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 other => return other,
             }
         }
-        self.take_in(tenant, alerts).await
+        self.take_in(tenant, alerts, origin).await
     }
 
     /// Adds alerts to what is known of a tenant, in as few writes as the limits of a write allow; taking in the same
     /// alerts again after a failure changes nothing twice.
-    async fn take_in(&self, tenant: &TenantId, messages: &[Held]) -> PortResult<Vec<Held>> {
+    async fn take_in(&self, tenant: &TenantId, messages: &[Held], origin: Origin) -> PortResult<Vec<Held>> {
         let (mut alerts, versions) = self.alerts(tenant).await?;
         let groups = self.groups(tenant, messages).await?;
         let mut arrivals = Vec::with_capacity(messages.len());
         for message in messages {
             let fingerprint = message.alert.fingerprint();
-            let arrival = Arrival::of(alerts.get(&fingerprint), message.clone(), self.now);
+            let known = alerts.get(&fingerprint);
+            let arrival = Arrival::of(known, message.clone(), self.now);
+            let turns = match origin {
+                Origin::Rules => Vec::new(),
+                Origin::Elsewhere => turns::of(known, &arrival, self.now),
+            };
             alerts.insert(fingerprint, arrival.held.clone());
-            arrivals.push(arrival);
+            arrivals.push((arrival, turns));
         }
         let config = self.routes(tenant);
         let inhibitor = Inhibitor::new(&config.inhibit_rules, &alerts, self.now);
@@ -178,11 +185,11 @@ impl Desk<'_> {
         let escalations = self.escalations(tenant, messages).await?;
         let pending = Pending::default();
         let mut intake = Intake { desk: *self, tenant, input, versions, groups, escalations, pending };
-        for arrival in &arrivals {
-            intake.take(arrival).await?;
+        for (arrival, turns) in &arrivals {
+            intake.take(arrival, turns).await?;
         }
         intake.commit().await?;
-        Ok(arrivals.into_iter().map(|arrival| arrival.held).collect())
+        Ok(arrivals.into_iter().map(|(arrival, _)| arrival.held).collect())
     }
 
     /// The groups that the alerts lead to, as far as they exist.
@@ -218,19 +225,23 @@ struct Intake<'a> {
 #[derive(Default)]
 struct Pending {
     alerts: BTreeSet<Fingerprint>,
+    turns: BTreeMap<Fingerprint, Vec<Transition>>,
     groups: BTreeSet<String>,
     escalations: BTreeSet<String>,
     size_bytes: usize,
 }
 
 impl Intake<'_> {
-    async fn take(&mut self, arrival: &Arrival) -> PortResult<()> {
+    async fn take(&mut self, arrival: &Arrival, turns: &[Transition]) -> PortResult<()> {
         let joined = self.join(arrival);
         let escalated = self.escalate(arrival);
-        self.make_room(arrival.changed, &joined, escalated.is_some()).await?;
+        let of_alert = usize::from(arrival.changed) * (1 + turns.len());
+        self.make_room(of_alert, &joined, escalated.is_some()).await?;
         if arrival.changed {
-            self.pending.alerts.insert(arrival.held.alert.fingerprint());
-            self.pending.size_bytes += 4096;
+            let fingerprint = arrival.held.alert.fingerprint();
+            self.pending.alerts.insert(fingerprint);
+            self.pending.turns.entry(fingerprint).or_default().extend_from_slice(turns);
+            self.pending.size_bytes += 4096 * (1 + turns.len());
         }
         for (id, group) in joined {
             if self.pending.groups.insert(id.clone()) {
@@ -298,14 +309,15 @@ impl Intake<'_> {
     /// Writes what is pending when the next alert would make the write too large.
     async fn make_room(
         &mut self,
-        with_alert: bool,
+        of_alert: usize,
         joined: &[(String, Group)],
         with_escalation: bool,
     ) -> PortResult<()> {
         let new_groups = joined.iter().filter(|(id, _)| !self.pending.groups.contains(id)).count();
         let escalations = self.pending.escalations.len() * ESCALATION_ROWS;
-        let rows = self.pending.alerts.len() + self.pending.groups.len() * GROUP_ROWS + escalations;
-        let more = usize::from(with_alert) + new_groups * GROUP_ROWS + usize::from(with_escalation) * ESCALATION_ROWS;
+        let turns: usize = self.pending.turns.values().map(Vec::len).sum();
+        let rows = self.pending.alerts.len() + turns + self.pending.groups.len() * GROUP_ROWS + escalations;
+        let more = of_alert + new_groups * GROUP_ROWS + usize::from(with_escalation) * ESCALATION_ROWS;
         if rows > 0 && (rows + more > WRITE_ROWS_MAX || self.pending.size_bytes > WRITE_BYTES_TARGET) {
             self.commit().await?;
         }
@@ -318,7 +330,9 @@ impl Intake<'_> {
         let mut units = Vec::new();
         for fingerprint in &pending.alerts {
             let held = &self.input.alerts[fingerprint];
-            units.push(vec![rows::alert_row(self.tenant, held, self.versions.get(fingerprint).copied())]);
+            let mut unit = vec![rows::alert_row(self.tenant, held, self.versions.get(fingerprint).copied())];
+            unit.extend(turns::rows(self.tenant, *fingerprint, &pending.turns[fingerprint], self.desk.now));
+            units.push(unit);
         }
         units.extend(pending.groups.iter().map(|id| self.groups[id].rows(self.tenant)));
         let on_call = self.desk.on_call(self.tenant);

@@ -139,7 +139,11 @@ fn message(sent: i64, alerts: &[(&str, i64, Option<i64>)]) -> Message {
         generator_url: String::new(),
         updated_at: Timestamp::from_secs(sent),
     };
-    let body = AlertMessage { tenant: "default".to_owned(), alerts: alerts.iter().map(alert).collect() };
+    let body = AlertMessage {
+        tenant: "default".to_owned(),
+        alerts: alerts.iter().map(alert).collect(),
+        origin: Origin::Rules,
+    };
     Message { id: sent.to_string(), body: serde_json::to_vec(&body).unwrap().into() }
 }
 

@@ -1,10 +1,14 @@
 //! Alarms of CloudWatch, from the event of EventBridge to the message.
 
+use std::collections::BTreeMap;
+
 use http::{Method, Request, StatusCode};
+use model::TimeRange;
 use serde_json::Value;
 
 use super::*;
 use crate::access::{self, NewToken, Role, Scope};
+use crate::history::Filter;
 use crate::pages::testing::World;
 
 const EVENT: &str = include_str!("../../../../../events/notify/alarm.json");
@@ -167,4 +171,57 @@ async fn an_alarm_that_came_over_http_is_handed_on_by_way_of_the_topic() {
         assert_eq!(posted.0, StatusCode::NO_CONTENT);
         assert_eq!(world.topic.drain().len(), expected);
     }
+}
+
+#[tokio::test]
+async fn alarms_and_alerts_of_outside_senders_are_in_the_history_and_count_for_their_rules() {
+    let world = World::default();
+    let app = world.app(&[], &FaultPlan::none());
+    let tenant = TenantId::default_tenant();
+    let at = |secs: i64| Timestamp::from_secs(FIRED + secs);
+    let sent = |end: Option<i64>| {
+        let labels = BTreeMap::from([("alertname".to_owned(), "Busy".to_owned())]);
+        let ends_at = end.map(at);
+        vec![SentAlert {
+            labels,
+            annotations: BTreeMap::new(),
+            starts_at: Some(at(10)),
+            ends_at,
+            generator_url: String::new(),
+        }]
+    };
+    for _ in 0..2 {
+        take_alarm(&app, &tenant, EVENT.as_bytes(), at(5)).await.unwrap();
+    }
+    take_in(&app, &tenant, sent(Some(300)), at(20)).await.unwrap();
+    take_in(&app, &tenant, sent(Some(400)), at(80)).await.unwrap();
+    take_alarm(&app, &tenant, &event("OK", "2026-11-22T11:34:00.000+0000", "ALARM"), at(100)).await.unwrap();
+    take_in(&app, &tenant, sent(Some(90)), at(100)).await.unwrap();
+    // One that fires until its time has passed, and nobody says so; then it fires again.
+    take_in(&app, &tenant, sent(Some(300)), at(200)).await.unwrap();
+    let again = vec![SentAlert { starts_at: Some(at(500)), ..sent(Some(900)).remove(0) }];
+    take_in(&app, &tenant, again, at(510)).await.unwrap();
+
+    let changes = crate::alerts::history(&app, &tenant, TimeRange::ALL, at(1000)).await.unwrap();
+    let shown = changes.iter().map(|change| {
+        let at = change.at.as_millis() / 1000 - FIRED;
+        format!("{at} {} {}>{}", change.labels.get("alertname").unwrap(), change.from.as_str(), change.to.as_str())
+    });
+    let expected = [
+        "5 orders-db-cpu inactive>firing",
+        "20 Busy inactive>firing",
+        "100 Busy firing>resolved",
+        "100 orders-db-cpu firing>resolved",
+        "200 Busy inactive>firing",
+        "300 Busy firing>resolved",
+        "510 Busy inactive>firing",
+    ];
+    let mut shown: Vec<String> = shown.collect();
+    shown[2..4].sort();
+    assert_eq!(shown, expected);
+    let (_, rules) = crate::history::events_and_rules(&app, &tenant, TimeRange::ALL, &Filter::default(), 100, at(1000))
+        .await
+        .unwrap();
+    assert_eq!((rules["Busy"].fired, rules["Busy"].flaps, rules["orders-db-cpu"].fired), (3, 2, 1));
+    assert_eq!(rules["orders-db-cpu"].resolve_seconds_mean, Some(95.0));
 }

@@ -81,7 +81,7 @@ async fn messages_of_a_batch_ask_together() {
                 generator_url: String::new(),
                 updated_at: Timestamp::from_secs(now),
             };
-            let body = AlertMessage { tenant: "default".to_owned(), alerts: vec![alert] };
+            let body = AlertMessage { tenant: "default".to_owned(), alerts: vec![alert], origin: Origin::Rules };
             Message { id: number.to_string(), body: serde_json::to_vec(&body).unwrap().into() }
         })
         .collect();
