@@ -24,7 +24,7 @@ fn message(name: &str, job: Option<&str>, since: u64, sampled: Option<u64>) -> M
         generator_url: String::new(),
         updated_at: NOW,
     };
-    let body = AlertMessage { tenant: "default".to_owned(), alerts: vec![alert] };
+    let body = AlertMessage { tenant: "default".to_owned(), alerts: vec![alert], origin: Origin::Rules };
     Message { id: format!("{name} {since}"), body: serde_json::to_vec(&body).unwrap().into() }
 }
 
