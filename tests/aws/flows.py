@@ -11,6 +11,8 @@ import dataclasses
 import datetime
 import email.header
 import fnmatch
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -33,6 +35,7 @@ from stack import REGION, ROOT, Stack, emulated, fetch, free_port, programs, wai
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 SECRET = "/mihari/hook"
+SLACK_SECRET = "/mihari/slack-signing-secret"
 PARAMETERS = ["MailFrom=mihari@example.com", "AlarmEmail=operations@example.com", "Language=en"]
 SENDERS = ["prometheus-2.42", "vmagent-1.79", "k6-1.1"]
 CRITICAL = 'go_goroutines{job="node"}'
@@ -72,7 +75,10 @@ class Receiver:
 
     def alerts(self, name):
         return [(key, body) for _, key, body in self.got
-                if any(alert["labels"].get("alertname") == name for alert in body["alerts"])]
+                if any(alert["labels"].get("alertname") == name for alert in body.get("alerts", []))]
+
+    def replies(self):
+        return [body["text"] for path, _, body in self.got if path == "/reply"]
 
 
 def now_ms():
@@ -94,7 +100,8 @@ def configuration(folder):
     """The plan's defaults, with receivers of these checks and a rule over the recorded series."""
     shutil.copytree(ROOT / "infra" / "config", folder, dirs_exist_ok=True)
     shutil.rmtree(folder / "rules")
-    (folder / "oncall.yml").unlink()  # It names receivers of the default routes.
+    # That of the defaults names receivers of the default routes.
+    (folder / "oncall.yml").write_text(f"slack_signing_secret_file: ssm:{SLACK_SECRET}\n")
     (folder / "rules").mkdir()
     (folder / "rules" / "checks.yml").write_text(f"""
 groups:
@@ -207,6 +214,34 @@ def alert_arrives(stack, receiver):
     sent = [entry for entries in stack.mails()["messages"].values() for entry in entries]
     assert "operations@example.com" in sent[-1]["To"], sent
     assert "secret-of-the-hook" not in "\n".join(stack.logs()), "a secret stands in a log"
+
+
+def short_wait(stack, receiver, tokens):
+    """An alert of an outside sender is told when its group's wait is over: a delayed message brings notify, and no
+    schedule runs."""
+    alert = json.dumps([{"labels": {"alertname": "by_hand", "severity": "info"}}]).encode()
+    status, _, answer = stack.http("/am/api/v2/alerts", alert, {"Content-Type": "application/json"}, tokens["write"])
+    assert status == 200, f"{status}: {answer!r}"
+    wait_for("a notification without the minute", lambda: receiver.alerts("by_hand"), 60)
+    looks = [json.loads(call.body) for call in stack.proxy.calls if call.action == "SendMessage"]
+    assert looks and all(0 <= look["DelaySeconds"] <= 60 for look in looks), looks
+
+
+def button(stack, receiver):
+    """Query checks by Slack's secret, which it may read, that a press is one; notify says what came of it."""
+    fingerprint = receiver.alerts("by_hand")[0][1]["alerts"][0]["fingerprint"]
+    payload = {"type": "block_actions", "user": {"id": "U1", "username": "aiko"},
+               "actions": [{"action_id": "ack", "value": fingerprint}],
+               "response_url": f"http://127.0.0.1:{receiver.port}/reply"}
+    body, sent = urllib.parse.urlencode({"payload": json.dumps(payload)}), str(int(time.time()))
+    for secret, expected in (("somebody else's", 403), ("signs for slack", 200)):
+        signature = hmac.new(secret.encode(), f"v0:{sent}:{body}".encode(), hashlib.sha256).hexdigest()
+        status, _, answer = stack.http("/slack/actions", body.encode(), {
+            "Content-Type": "application/x-www-form-urlencoded", "X-Slack-Request-Timestamp": sent,
+            "X-Slack-Signature": f"v0={signature}"})
+        assert status == expected, f"{status}: {answer!r}"
+    wait_for("what came of the button", receiver.replies, 60)
+    assert receiver.replies() == ["slack:aiko: ack"], receiver.replies()
 
 
 def mails(stack):
@@ -404,6 +439,9 @@ def roles_refuse(stack):
         ("Notify", "s3", lambda client: client.put_object(Bucket=bucket, Key="raw/x", Body=b"")),
         ("Notify", "ssm", lambda client: client.get_parameter(Name="/other/secret")),
         ("Query", "sns", lambda client: client.publish(TopicArn=stack.physical("AlertTopic"), Message="x")),
+        ("Query", "ssm", lambda client: client.get_parameter(Name=SECRET)),
+        ("Query", "sqs", lambda client: client.receive_message(QueueUrl=stack.physical("AlertQueue"))),
+        ("Evaluate", "sqs", lambda client: client.send_message(QueueUrl=stack.physical("AlertQueue"), MessageBody="x")),
         ("Query", "s3", lambda client: client.delete_object(Bucket=bucket, Key="raw/x")),
     ]
     for role, service, call in refused:
@@ -450,6 +488,7 @@ def run(stack, receiver, mode):
         stack.deploy(*PARAMETERS, "Schedules=DISABLED")
     stack.client("sesv2").create_email_identity(EmailIdentity="mihari@example.com")
     stack.client("ssm").put_parameter(Name=SECRET, Value=receiver.url, Type="SecureString")
+    stack.client("ssm").put_parameter(Name=SLACK_SECRET, Value="signs for slack", Type="SecureString")
     with step("first tokens and configuration, by the operator's door"):
         tokens = {}
         for scope in ("write", "read"):
@@ -477,6 +516,9 @@ def run(stack, receiver, mode):
         reports(stack, tokens)
     with step("metrics of CloudWatch, streamed and polled"):
         cloudwatch(stack, tokens)
+    with step("a short wait ends without the minute, and a button in Slack is answered"):
+        short_wait(stack, receiver, tokens)
+        button(stack, receiver)
     with step("roles refuse"):
         roles_refuse(stack)
         ingest_keeps_to_its_rows(stack)
@@ -496,7 +538,7 @@ def run(stack, receiver, mode):
 # Which SDKs each function calls; no more may be linked, since they cost time at every start.
 STORES = {"dynamodb", "s3"}
 LINKED = {
-    "ingest": STORES, "rollup": STORES, "query": STORES, "mihari": set(), "collect": STORES | {"cloudwatch"},
+    "ingest": STORES, "rollup": STORES, "query": STORES | {"ssm"}, "mihari": set(), "collect": STORES | {"cloudwatch"},
     "evaluate": STORES | {"sns"}, "report": STORES | {"sesv2"},
     "notify": STORES | {"cloudwatch", "sns", "sesv2", "ssm"},
 }
