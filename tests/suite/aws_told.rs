@@ -95,6 +95,7 @@ async fn a_host_for_secrets_alone_reads_them_and_tells_nobody() {
     let messenger: &dyn app::ports::Messenger = &secrets;
     let found = messenger.reveal(&Secret::File("ssm:/mihari/slack-signing-secret".to_owned())).await;
     assert_eq!(found.expect("a secret"), "s3cret");
+    assert!(!messenger.reaches_people() && aws_messenger(&services).reaches_people());
     let error = messenger.deliver(&webhook(Secret::new("http://127.0.0.1:1/hook"))).await.expect_err("tells nobody");
     assert_eq!(error.kind(), ErrorKind::Bug);
 }

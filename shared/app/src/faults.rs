@@ -304,6 +304,10 @@ impl<P: Messenger + ?Sized> Messenger for Faulty<P> {
         self.plan.call("messenger deliver", || self.inner.deliver(delivery)).await
     }
 
+    fn reaches_people(&self) -> bool {
+        self.inner.reaches_people()
+    }
+
     async fn reveal(&self, secret: &Secret) -> PortResult<String> {
         self.plan.call("messenger reveal", || self.inner.reveal(secret)).await
     }

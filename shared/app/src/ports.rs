@@ -525,6 +525,11 @@ pub trait Messenger: Send + Sync + fmt::Debug {
     /// `Invalid` when it can never succeed; `Throttled` or `Unavailable` when it may later. Never names a secret.
     async fn deliver(&self, delivery: &Delivery) -> PortResult<Receipt>;
 
+    /// Whether this host reaches people. One that does not leaves what is to be told to the reader of the topic.
+    fn reaches_people(&self) -> bool {
+        true
+    }
+
     /// The text of a secret that a delivery needs inside of a header or a body; one that is kept elsewhere is read
     /// anew, so that it may change.
     ///

@@ -49,6 +49,10 @@ impl Messenger for SsmSecrets {
         Err(PortError::new(ErrorKind::Bug, "messenger deliver", "this host was built for secrets alone"))
     }
 
+    fn reaches_people(&self) -> bool {
+        false
+    }
+
     async fn reveal(&self, secret: &Secret) -> PortResult<String> {
         Self::reveal(self, "messenger reveal", secret).await.map(|found| found.text.to_string())
     }

@@ -69,11 +69,15 @@ pub(crate) async fn alerts(command: AlertsCommand) -> anyhow::Result<ExitCode> {
                 print(&answer.to_string())?;
             } else {
                 for one in redriven {
-                    let said = if one["delivered"] == true { "delivered" } else { "failed" };
+                    let said = match (&one["delivered"], &one["handed_over"]) {
+                        (Value::Bool(true), _) => "delivered",
+                        (_, Value::Bool(true)) => "handed over",
+                        _ => "failed",
+                    };
                     print(&format!("{} {said}: {}", text(&one["id"]), text(&one["note"])))?;
                 }
             }
-            let failed = redriven.iter().any(|one| one["delivered"] != true);
+            let failed = redriven.iter().any(|one| one["delivered"] != true && one["handed_over"] != true);
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }

@@ -275,6 +275,10 @@ impl Messenger for Metered<dyn Messenger> {
         self.inner.deliver(delivery).await
     }
 
+    fn reaches_people(&self) -> bool {
+        self.inner.reaches_people()
+    }
+
     async fn reveal(&self, secret: &Secret) -> PortResult<String> {
         self.inner.reveal(secret).await
     }

@@ -13,11 +13,12 @@ use std::time::Duration;
 use alerting::notify::{GroupKey, Held, Integration, Notification, Outcome, Reason};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::deliver::Delivered;
 use super::rows::{self, StoredGroup};
 use super::{Desk, history};
-use crate::ports::{Expect, PortResult, RowKey, RowRange, RowWrite, range_all};
+use crate::ports::{Expect, Message, PortResult, RowKey, RowRange, RowWrite, range_all};
 use crate::{App, AppError};
 
 const VERSION: u8 = 1;
@@ -69,8 +70,26 @@ pub struct Redriven {
     pub id: String,
     /// Whether it arrived; otherwise it is still a dead letter.
     pub delivered: bool,
+    /// Whether this host does not reach people, and left it to one that does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub handed_over: bool,
     /// What the messenger said.
     pub note: String,
+}
+
+/// What the ids of messages start with that ask for letters to be delivered again.
+const ID: &str = "redrive/";
+
+/// The body of such a message, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Handed {
+    tenant: String,
+    ids: Vec<String>,
+}
+
+/// Whether a message asks for letters to be delivered again.
+pub(super) fn is_redrive(message: &Message) -> bool {
+    message.id.starts_with(ID)
 }
 
 fn partition(tenant: &TenantId) -> String {
@@ -190,7 +209,7 @@ pub async fn dead_letters(app: &App, tenant: &TenantId, now: Timestamp) -> Resul
 ///
 /// # Errors
 /// `NotFound` when an id is none; when they cannot be read or what came of one cannot be written. A delivery that fails
-/// is no error: it is said.
+/// is no error: it is said. A host that does not reach people asks one that does, and says so.
 pub async fn redrive(
     app: &App,
     tenant: &TenantId,
@@ -198,7 +217,25 @@ pub async fn redrive(
     now: Timestamp,
 ) -> Result<Vec<Redriven>, AppError> {
     let config = app.config();
-    Desk::of(app, &config, now).redrive(tenant, ids).await
+    let desk = Desk::of(app, &config, now);
+    if app.ports.messenger.reaches_people() {
+        return desk.redrive(tenant, ids).await;
+    }
+    let letters = desk.dead_letters(tenant).await?;
+    let ids: Vec<String> = wanted(&letters, ids)?.into_iter().map(|letter| letter.id.clone()).collect();
+    let body = serde_json::to_vec(&Handed { tenant: tenant.to_string(), ids: ids.clone() }).expect("texts become JSON");
+    let id = format!("{ID}{}/{:032x}", now.as_millis(), xxh3_128(&body));
+    app.ports.topic.publish(vec![Message { id, body: body.into() }]).await?;
+    let note = "handed over: it leaves the list when it has arrived";
+    Ok(ids.into_iter().map(|id| Redriven { id, delivered: false, handed_over: true, note: note.to_owned() }).collect())
+}
+
+/// The letters with these ids, or all.
+fn wanted<'a>(letters: &'a [DeadLetter], ids: Option<&[String]>) -> Result<Vec<&'a DeadLetter>, AppError> {
+    if let Some(unknown) = ids.unwrap_or_default().iter().find(|id| !letters.iter().any(|one| one.id == **id)) {
+        return Err(AppError::NotFound(format!("there is no dead letter {unknown:?}")));
+    }
+    Ok(letters.iter().filter(|letter| ids.is_none_or(|ids| ids.contains(&letter.id))).collect())
 }
 
 impl Desk<'_> {
@@ -223,21 +260,26 @@ impl Desk<'_> {
 
     pub(super) async fn redrive(&self, tenant: &TenantId, ids: Option<&[String]>) -> Result<Vec<Redriven>, AppError> {
         let letters = self.dead_letters(tenant).await?;
-        if let Some(unknown) =
-            ids.iter().flat_map(|ids| ids.iter()).find(|id| !letters.iter().any(|one| one.id == **id))
-        {
-            return Err(AppError::NotFound(format!("there is no dead letter {unknown:?}")));
-        }
-        let wanted = |letter: &&DeadLetter| ids.is_none_or(|ids| ids.contains(&letter.id));
         let mut all = Vec::new();
-        for letter in letters.iter().filter(wanted) {
+        for letter in wanted(&letters, ids)? {
             all.push(self.redrive_one(tenant, letter).await?);
         }
         Ok(all)
     }
 
+    /// Delivers letters that another host handed over; one that is none any more was delivered meanwhile.
+    pub(super) async fn redrive_handed(&self, message: &Message) -> Result<(), AppError> {
+        let invalid = |error: &dyn std::fmt::Display| AppError::Invalid(format!("message of dead letters: {error}"));
+        let Handed { tenant, ids } = serde_json::from_slice(&message.body).map_err(|error| invalid(&error))?;
+        let tenant = TenantId::new(&tenant).map_err(|error| invalid(&error))?;
+        for letter in self.dead_letters(&tenant).await?.iter().filter(|letter| ids.contains(&letter.id)) {
+            self.redrive_one(&tenant, letter).await?;
+        }
+        Ok(())
+    }
+
     async fn redrive_one(&self, tenant: &TenantId, letter: &DeadLetter) -> Result<Redriven, AppError> {
-        let said = |delivered, note: String| Redriven { id: letter.id.clone(), delivered, note };
+        let said = |delivered, note: String| Redriven { id: letter.id.clone(), delivered, handed_over: false, note };
         let receiver = self.routes(tenant).receivers.get(&letter.receiver);
         let all = receiver.iter().flat_map(|receiver| &receiver.integrations);
         let Some(integration) = all.into_iter().find(|one| one.key == letter.integration) else {

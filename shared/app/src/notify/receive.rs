@@ -9,6 +9,7 @@ use alerting::rule::Transition;
 use alerting::{Alert, Fingerprint};
 use model::{ErrorKind, Labels, TenantId, Timestamp};
 
+use super::dead_letters::is_redrive;
 use super::escalate::{self, StoredEscalation};
 use super::reply::is_reply;
 use super::rows::{self, StoredGroup};
@@ -110,11 +111,14 @@ pub async fn take_in(app: &App, tenant: &TenantId, alerts: Vec<SentAlert>, now: 
 impl Desk<'_> {
     pub(super) async fn receive(&self, messages: &[Message]) -> Received {
         let mut received = Received::default();
-        // No alert waits until an answer is said.
-        let (answers, alerts): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(|one| is_reply(one));
-        for message in alerts.into_iter().chain(answers) {
+        // No alert waits until an answer is said, or an old message told.
+        let is_errand = |one: &&Message| is_reply(one) || is_redrive(one);
+        let (errands, alerts): (Vec<&Message>, Vec<&Message>) = messages.iter().partition(is_errand);
+        for message in alerts.into_iter().chain(errands) {
             let taken = if is_reply(message) {
                 self.say(message).await.map(|()| None)
+            } else if is_redrive(message) {
+                self.redrive_handed(message).await.map(|()| None)
             } else {
                 self.receive_one(message).await.map(Some)
             };

@@ -17,6 +17,7 @@ mod dead_letters;
 mod detection;
 mod escalations;
 mod forward;
+mod handed;
 mod pictures;
 mod threads;
 mod wakes;
