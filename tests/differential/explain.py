@@ -133,7 +133,7 @@ def durations_may_be_calculated(_query, ours, theirs, _difference):
     """Newer versions read more where a duration stands, and say so; some characters there are refused otherwise."""
     left, right = errors(ours, theirs)
     left = left.replace("number, duration, step(), or range()", "number or duration")
-    other_words = "in subquery or range selector, expected" in left or "expected ':'" in left
+    other_words = re.search(r"in subquery (or range |selector|or range selector)", left) is not None or "expected ':'" in left
     return left == right or (other_words and ("unexpected colon" in right or "in duration expression: " in right))
 
 
@@ -191,7 +191,8 @@ def fractions_within_the_first_bucket(query, _ours, _theirs, difference):
 
     `histogram_fraction(0, 1, latency_seconds_bucket{kind="infinity_only"})` shows it; newer versions have rules for it.
     """
-    return "histogram_fraction(" in query and difference.startswith("value") and " and NaN of " in difference
+    is_value = difference.startswith("value") and " and NaN of " in difference
+    return "histogram_fraction(" in query and (is_value or difference.startswith("order"))
 
 
 @reason(0.01)

@@ -24,7 +24,7 @@ use self::notation::{Point, expand, read_duration, read_series};
 use crate::ast::{Expr, ExprKind};
 use crate::parser::parse;
 use crate::selection::Params;
-use crate::value::Value;
+use crate::value::{Output, Value};
 
 pub use self::storage::{Answered, Storage, read_histogram, read_labels};
 
@@ -55,6 +55,9 @@ pub struct Case {
     expected: Expected,
     loaded: Arc<Storage>,
 }
+
+/// What answers a query: a text and when it is evaluated to an answer, or to the message of an error.
+pub type Answering<'a> = dyn FnMut(&str, &Params) -> Result<Output, String> + 'a;
 
 /// When a query is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -184,13 +187,22 @@ impl Case {
         names
     }
 
-    /// Evaluates the query and compares the answer.
+    /// Evaluates the query over what was loaded, and compares the answer.
     ///
     /// # Errors
     /// When the answer is another one; says how.
     pub fn run(&self) -> Result<(), String> {
+        self.run_on(&mut |_, params| self.answer(params))
+    }
+
+    /// Lets something else answer the query, once or at several times, and compares what it says: the text and when are
+    /// its arguments. It should have taken in [`Case::loaded`].
+    ///
+    /// # Errors
+    /// When the answer is another one; says how.
+    pub fn run_on(&self, answer: &mut Answering<'_>) -> Result<(), String> {
         let params = self.params();
-        let outcome = self.answer(&params);
+        let outcome = answer(&self.query, &params);
         if let Some(expected) = &self.expected.fails {
             return check_failure(outcome, expected);
         }
@@ -198,11 +210,16 @@ impl Case {
         check_annotations("warning", &output.warnings, self.expected.warnings.as_deref())?;
         check_annotations("info", &output.infos, self.expected.infos.as_deref())?;
         check_value(&output, &self.expected, &params)?;
-        self.check_as_range(&output)
+        self.check_as_range(&output, answer)
+    }
+
+    /// What was loaded before it.
+    pub fn loaded(&self) -> &Storage {
+        &self.loaded
     }
 
     /// An instant query must answer what a range query answers at its time.
-    fn check_as_range(&self, instant: &crate::Output) -> Result<(), String> {
+    fn check_as_range(&self, instant: &Output, answer: &mut Answering<'_>) -> Result<(), String> {
         let When::At(time) = self.when else { return Ok(()) };
         let sees_range = ["start", "end", "range", "step"].iter().any(|name| self.functions().contains(name));
         let Value::Vector(_) = instant.value else { return Ok(()) };
@@ -211,7 +228,7 @@ impl Case {
         }
         let minute = Duration::from_secs(60);
         let params = Params::range(time - minute, time + minute, minute);
-        let output = self.answer(&params).map_err(|error| format!("fails as a range query: {error}"))?;
+        let output = answer(&self.query, &params).map_err(|error| format!("fails as a range query: {error}"))?;
         let Value::Matrix(matrix) = output.value else { return Err("a range query gave no matrix".to_owned()) };
         let mut found: BTreeMap<&Labels, Found> = BTreeMap::new();
         for series in &matrix {
@@ -235,7 +252,7 @@ impl Case {
         }
     }
 
-    fn answer(&self, params: &Params) -> Result<crate::Output, String> {
+    fn answer(&self, params: &Params) -> Result<Output, String> {
         let expr = parse(&self.query).map_err(|error| error.to_string())?;
         self.loaded.answer(&expr, params).map_err(|error| error.to_string())
     }

@@ -10,10 +10,10 @@ use crate::lexer::{Mode, TokenKind};
 const EXPECTED: &str = "number, duration, step(), or range()";
 
 impl Parser<'_> {
-    /// A window or a subquery's step: must be greater than zero.
-    pub(super) fn window_duration(&mut self) -> Parsed<DurationExpr> {
+    /// A window or a subquery's step, as the context says: must be greater than zero.
+    pub(super) fn window_duration(&mut self, context: &str) -> Parsed<DurationExpr> {
         let start = self.token.start;
-        let duration = self.duration_expression(0, "subquery or range selector")?;
+        let duration = self.duration_expression(0, context)?;
         let duration = self.literal_to_millis(duration, start)?;
         self.experimental_duration(&duration, start)?;
         if matches!(duration, DurationExpr::Millis(millis) if millis <= 0) {
@@ -107,6 +107,10 @@ impl Parser<'_> {
                 Ok(DurationExpr::Millis(millis))
             }
             TokenKind::Name => self.duration_function(context),
+            // A subquery may have no step.
+            TokenKind::End | TokenKind::Text(_) | TokenKind::Symbol(_) if context == "subquery selector" => {
+                Err(self.unexpected(context, &format!("{EXPECTED} or \"]\"")))
+            }
             TokenKind::End | TokenKind::Text(_) | TokenKind::Symbol(_) => Err(self.unexpected(context, EXPECTED)),
         }
     }

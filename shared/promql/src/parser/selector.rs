@@ -130,13 +130,14 @@ impl Parser<'_> {
     }
 
     fn window(&mut self) -> Parsed<Attachment> {
+        const SUBQUERY: &str = "subquery selector";
         let start = self.token.start;
         self.mode = Mode::Brackets;
         self.advance()?;
-        let range = self.window_duration()?;
+        let range = self.window_duration("subquery or range selector")?;
         let mut step = None;
         if self.take_symbol(":")? {
-            step = Some(if self.is_symbol("]") { None } else { Some(self.window_duration()?) });
+            step = Some(if self.is_symbol("]") { None } else { Some(self.window_duration(SUBQUERY)?) });
         }
         if !self.is_symbol("]") {
             return Err(match &self.token.kind {
@@ -145,7 +146,8 @@ impl Parser<'_> {
                     self.error(format!("unexpected character: '{first}', expected ':'"))
                 }
                 TokenKind::Symbol(":") => self.error("unexpected colon ':'"),
-                _ => self.unexpected("subquery or range selector", "\"]\""),
+                _ if step.is_some() => self.unexpected(SUBQUERY, "\"]\""),
+                _ => self.unexpected("subquery or range", "\":\" or \"]\""),
             });
         }
         self.mode = Mode::Expression;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Histogram, HistogramSamples, Labels, Sample, Series, TimedHistogram, Timestamp, matches_all, stale_nan};
+use model::{
+    Batch, Histogram, HistogramSamples, Labels, Sample, Series, TimedHistogram, Timestamp, matches_all, stale_nan,
+};
 
 use super::compare::{Found, found_vector};
 use super::native;
@@ -102,6 +104,23 @@ impl Storage {
     pub fn insert_histogram(&mut self, labels: Labels, sample: TimedHistogram) {
         let time = sample.timestamp.as_millis();
         self.series.entry(labels).or_default().entry(time).or_insert(Stored::Histogram(sample.histogram));
+    }
+
+    /// All samples as a sender would send them: histograms say of resets what they were written with.
+    pub fn batch(&self) -> Batch {
+        let mut batch = Batch::new();
+        for (labels, samples) in &self.series {
+            let of_series = samples.iter().map(|(time, sample)| (Timestamp::from_millis(*time), sample));
+            let numbers = of_series.clone().filter_map(|(timestamp, sample)| match sample {
+                Stored::Number(value) => Some(Sample { timestamp, value: *value }),
+                Stored::Histogram(_) => None,
+            });
+            let histograms = of_series.filter_map(|(timestamp, sample)| {
+                Some(TimedHistogram { timestamp, histogram: Arc::clone(sample.histogram()?) })
+            });
+            batch.push_native(labels.as_ref(), numbers, histograms);
+        }
+        batch
     }
 
     /// From now on queries see what was measured up to then, and nothing later.
