@@ -81,7 +81,7 @@ inhibit_rules:
 
 # Differences that are meant, each with its reason; every other one fails the check.
 INTENDED = {
-    "notification_reason": "Alertmanager says why it notifies since 0.33; an older one beside us does not",
+    "notification_reason": "an older Alertmanager beside us does not say why it notifies; one that does says the same",
     "externalURL": "each server names itself; both must be the address it was given",
     "generatorURL": "each server names itself; what follows its address must be equal",
     "startsAt": "each side evaluates at slots of its own; both must lie after the breach, by no more than its clocks",
@@ -157,6 +157,8 @@ def differences(ours, theirs, servers, began):
         if one != other:
             found.append(f"{place}: {one!r} and {other!r}")
 
+    if "notification_reason" in theirs:
+        differ("notification_reason", ours["notification_reason"], theirs["notification_reason"])
     differ("fields", sorted(ours.keys() - {"notification_reason"}), sorted(theirs.keys() - {"notification_reason"}))
     for name in ("version", "groupKey", "status", "receiver", "groupLabels", "commonLabels", "commonAnnotations",
                  "truncatedAlerts"):
@@ -195,7 +197,7 @@ def pair(name, path, status, desks, servers, began, accept=lambda body: True):
 
 def listed(amtool, url):
     """What amtool lists, without what each server keeps to itself: when it heard of an alert."""
-    done = subprocess.run([*amtool, f"--alertmanager.url={url}", "alert", "query", "--output=json", "--silenced",
+    done = subprocess.run([amtool, f"--alertmanager.url={url}", "alert", "query", "--output=json", "--silenced",
                            "--inhibited", "--active"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     kept = ("labels", "annotations", "startsAt", "fingerprint", "generatorURL", "receivers", "endsAt")
@@ -235,7 +237,7 @@ def alertmanager(stack, command, folder, name, routes):
     port = free_port()
     config = folder / f"{name}.yml"
     config.write_text(routes)
-    words = [*command, f"--config.file={config}", f"--storage.path={folder / name}", "--cluster.listen-address=",
+    words = [command, f"--config.file={config}", f"--storage.path={folder / name}", "--cluster.listen-address=",
              f"--web.listen-address=127.0.0.1:{port}", f"--web.external-url=http://127.0.0.1:{port}"]
     stack.enter_context(running(name, words, folder))
     url = f"http://127.0.0.1:{port}"
@@ -246,8 +248,10 @@ def alertmanager(stack, command, folder, name, routes):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mihari", required=True)
-    parser.add_argument("--alertmanager", nargs="+", default=["prometheus-alertmanager"])
-    parser.add_argument("--amtool", nargs="+", default=["amtool"])
+    parser.add_argument("--alertmanager", default="prometheus-alertmanager")
+    parser.add_argument("--amtool", default="amtool")
+    parser.add_argument("--prometheus", default="prometheus")
+    parser.add_argument("--vmalert", default="vmalert")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -291,7 +295,7 @@ def main():
             "global": {"evaluation_interval": "5s"}, "rule_files": [str(folder / "machines.yml")],
             "alerting": {"alertmanagers": managers},
         }))
-        words = ["prometheus", f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'prometheus'}",
+        words = [options.prometheus, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'prometheus'}",
                  f"--web.listen-address=127.0.0.1:{port}", "--web.enable-remote-write-receiver",
                  f"--web.external-url={prometheus}"]
         stack.enter_context(running("prometheus", words, folder))
@@ -324,7 +328,7 @@ def main():
 
         # vmalert, to an Alertmanager and a Mihari that have heard of nothing else.
         values.update(a=97.0)
-        vmalert = ["vmalert", f"-rule={folder / 'machines.yml'}", f"-datasource.url={prometheus}",
+        vmalert = [options.vmalert, f"-rule={folder / 'machines.yml'}", f"-datasource.url={prometheus}",
                    f"-notifier.url={theirs}", f"-notifier.url={second}/am", f"-external.url={prometheus}",
                    f"-httpListenAddr=127.0.0.1:{free_port()}", "-evaluationInterval=5s",
                    "-external.label=sender=vmalert", f"-remoteWrite.url={prometheus}"]

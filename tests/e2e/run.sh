@@ -35,5 +35,16 @@ mkdir -p "$cache"
 
 python3 tests/e2e/amtool.py --mihari "$mihari"
 python3 tests/e2e/alerts.py --mihari "$mihari"
+if [ "$mode" = full ]; then
+    # The same beside the newest there are, which speak of alerts in words of their own day.
+    . tests/newest.sh
+    newest prometheus-alertmanager usr/bin/prometheus-alertmanager; alertmanager="$newest"
+    newest prometheus-alertmanager usr/bin/amtool; amtool="$newest"
+    newest prometheus usr/bin/prometheus; prometheus="$newest"
+    newest victoria-metrics usr/bin/vmalert; vmalert="$newest"
+    python3 tests/e2e/alerts.py --mihari "$mihari" --alertmanager "$alertmanager" --amtool "$amtool" \
+        --prometheus "$prometheus" --vmalert "$vmalert"
+    python3 tests/e2e/amtool.py --mihari "$mihari" --amtool "$amtool"
+fi
 python3 tests/e2e/peers.py --mihari "$mihari" --mode "$mode"
 NODE_PATH="$cache/node_modules" python3 tests/e2e/browser.py --mihari "$mihari" --screenshots "$cache/screenshots"
