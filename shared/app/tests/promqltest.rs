@@ -34,7 +34,6 @@ const ABOUT_CHUNKS: [(&str, usize); 4] = [
 ];
 
 fn main() {
-    #[expect(clippy::disallowed_methods, reason = "a test harness is its own main")]
     let corpora = std::env::var_os("MIHARI_CORPORA").map(|folder| PathBuf::from(folder).join("promqltest"));
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../promql/tests/scripts");
     let mut files: Vec<PathBuf> = corpora.into_iter().chain([own]).flat_map(|folder| scripts(&folder)).collect();
