@@ -27,6 +27,14 @@ async function visit(browser, language, shape, colorScheme) {
     if (response.status() !== 200) problems.push(`${where}: status ${response.status()}`);
     const lang = await page.getAttribute('html', 'lang');
     if (!language.startsWith(lang)) problems.push(`${where}: asked for ${language}, got ${lang}`);
+    if (where === '/alerts') {
+      const reasons = await page.evaluate(() => {
+        const all = [...document.querySelectorAll('#deliveries details')];
+        all.forEach((one) => { one.open = true; });
+        return all.length;
+      });
+      if (reasons < 2) problems.push(`${where}: says why of ${reasons} alerts, not of 2`);
+    }
     const wide = await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth + 1);
     if (wide) problems.push(`${where}: wider than the ${shape.name}`);
     await page.evaluate(axe);
