@@ -159,6 +159,20 @@ def a_flag_is_named(_query, ours, theirs, _difference):
 
 
 @reason(0.01, is_wording=True)
+def items_have_names(_query, ours, theirs, _difference):
+    """Prometheus 3.5 has forgotten the name of `@` and shows its number."""
+    left, right = errors(ours, theirs)
+    return left == re.sub(r'"<Item \d+>" ', "", right)
+
+
+@reason(0.01, is_wording=True)
+def steps_fail_in_order(_query, ours, theirs, _difference):
+    """Prometheus stops at the first step that fails; here each kind of failure is looked for at all steps."""
+    kinds = "found duplicate series for the match group", "multiple matches for labels"
+    return all(error.startswith(kinds) for error in errors(ours, theirs))
+
+
+@reason(0.01, is_wording=True)
 def brackets_without_an_end(_query, ours, theirs, _difference):
     """Where brackets are still open at the end newer versions speak of the duration."""
     left, right = errors(ours, theirs)
@@ -191,8 +205,10 @@ def fractions_within_the_first_bucket(query, _ours, _theirs, difference):
 
     `histogram_fraction(0, 1, latency_seconds_bucket{kind="infinity_only"})` shows it; newer versions have rules for it.
     """
-    is_value = difference.startswith("value") and " and NaN of " in difference
-    return "histogram_fraction(" in query and (is_value or difference.startswith("order"))
+    if "histogram_fraction(" not in query:
+        return False
+    is_alone = query.startswith("histogram_fraction(")
+    return " and NaN of " in difference if is_alone else difference.startswith(("value", "order", "sample", "series"))
 
 
 @reason(0.01)
@@ -219,7 +235,7 @@ def gauges_are_counted_without_buckets(query, _ours, _theirs, difference):
     native_gauge[2m]))` and the same in parentheses have different answers there. Ours looks at buckets in both.
     """
     function = r"histogram_(count|sum|avg)\b.*(rate|increase)\(native_gauge"
-    return re.search(function, query) is not None and difference.startswith(("value", "sample", "series"))
+    return re.search(function, query) is not None and difference.startswith(("value", "sample", "series", "histogram"))
 
 
 @reason(0.005)
@@ -238,7 +254,8 @@ def limits_of_limits(query, _ours, _theirs, difference):
 @reason(0.01)
 def deviations_from_no_number_are_none(query, _ours, _theirs, difference):
     """In newer versions `mad_over_time` of a window with NaN is NaN."""
-    return "mad_over_time(" in query and difference.startswith("value: NaN")
+    start = "value: NaN" if query.startswith("mad_over_time(") else "value"
+    return "mad_over_time(" in query and difference.startswith(start)
 
 
 @reason(0.005)

@@ -555,9 +555,9 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Name if AggregateOp::ALL.iter().any(|op| op.as_str() == lower) => format!("<aggr:{written}>"),
             TokenKind::Name => format!("identifier {}", quote(written)),
-            TokenKind::Number(_) => format!("number {}", quote(written)),
-            TokenKind::Duration(_) => format!("duration {}", quote(written)),
-            TokenKind::Text(_) => format!("string {}", quote(written)),
+            TokenKind::Number(_) => format!("number {}", excerpt(written)),
+            TokenKind::Duration(_) => format!("duration {}", excerpt(written)),
+            TokenKind::Text(_) => format!("string {}", excerpt(written)),
             TokenKind::Symbol(symbol @ ("=" | "(" | ")" | "{" | "}" | "[" | "]" | "," | ":")) => quote(symbol),
             TokenKind::Symbol(symbol) => format!("<op:{symbol}>"),
         }
@@ -574,6 +574,14 @@ const SWITCHED_OFF: &str = " (Mihari takes it with --promql-profile=extended)";
 
 /// Words that are neither operators nor aggregations.
 const KEYWORDS: [&str; 9] = ["offset", "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "start"];
+
+/// What is written, in quotes: of more than ten bytes the first ten characters.
+fn excerpt(written: &str) -> String {
+    if written.len() <= 10 {
+        return quote(written);
+    }
+    format!("{}...", quote(&written.chars().take(10).collect::<String>()))
+}
 
 fn too_deep() -> String {
     format!("expression is nested more than {NESTING_MAX} levels deep")

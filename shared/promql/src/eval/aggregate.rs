@@ -80,7 +80,11 @@ impl Evaluator<'_> {
             Some(parameter) => self.scalar(parameter, grid)?,
             None => Vec::new(),
         };
-        collect::check_parameters(op, &parameters)?;
+        if let Err(refused) = collect::check_parameters(op, &parameters) {
+            // What is wrong with what is aggregated is said first.
+            self.vector(&aggregation.expr, grid)?;
+            return Err(refused);
+        }
         if let (AggregateOp::Quantile, Some(parameter)) = (op, &aggregation.parameter) {
             // Of many that are none, those that are farthest off are named.
             let known = || parameters.iter().copied().filter(|quantile| !quantile.is_nan());
