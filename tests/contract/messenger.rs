@@ -1,5 +1,6 @@
 //! The contract of `Messenger`.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -61,12 +62,13 @@ fn mail(key: &str, to: &[&str]) -> Delivery {
         address: Address::Email {
             from: "mihari@example.com".to_owned(),
             to: to.iter().map(|&mailbox| mailbox.to_owned()).collect(),
-            smarthost: None,
+            server: None,
         },
         content: Content::Email {
             subject: "【警告】CPU 使用率".to_owned(),
             text: "CPU 使用率が高い".to_owned(),
             html: "<p>CPU 使用率が高い</p>".to_owned(),
+            headers: BTreeMap::new(),
             thread: None,
         },
         time: Timestamp::from_secs(1_700_000_000),

@@ -3,6 +3,7 @@
 
 mod services;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ::aws::client::{AwsSettings, Clients, Credentials, SharedTimeSource, SystemTimeSource};
@@ -110,9 +111,14 @@ fn webhook(url: Secret) -> Delivery {
 
 fn mail(to: &[&str]) -> Delivery {
     let to = to.iter().map(|&mailbox| mailbox.to_owned()).collect();
-    let address = Address::Email { from: "Mihari <mihari@mihari.invalid>".to_owned(), to, smarthost: None };
-    let content =
-        Content::Email { subject: "s".to_owned(), text: "t".to_owned(), html: "<p>t</p>".to_owned(), thread: None };
+    let address = Address::Email { from: "Mihari <mihari@mihari.invalid>".to_owned(), to, server: None };
+    let content = Content::Email {
+        subject: "s".to_owned(),
+        text: "t".to_owned(),
+        html: "<p>t</p>".to_owned(),
+        headers: BTreeMap::new(),
+        thread: None,
+    };
     delivery(address, content)
 }
 
@@ -252,7 +258,7 @@ async fn text_messages_reach_those_who_can_be_reached() {
 async fn a_topic_of_the_user_gets_the_text() {
     let services = Services::start();
     let messenger = aws_messenger(&services);
-    let topic = || Address::Topic { arn: TOPIC.to_owned() };
+    let topic = || Address::Topic { arn: TOPIC.to_owned(), attributes: BTreeMap::new() };
     messenger.deliver(&text(topic(), Some("[FIRING:1] cpu_usage"))).await.expect("a delivery");
     messenger.deliver(&text(topic(), Some("【警告】CPU"))).await.expect("a delivery");
     let sent = services.texts();
@@ -260,6 +266,9 @@ async fn a_topic_of_the_user_gets_the_text() {
     let expected = [(Some("[FIRING:1] cpu_usage"), "CPU 使用率 90 %"), (None, "【警告】CPU\n\nCPU 使用率 90 %")];
     assert_eq!(seen, expected);
     assert_eq!(sent[0].attributes["idempotency_key"].len(), 32);
-    let error = messenger.deliver(&text(Address::Topic { arn: "alerts".to_owned() }, None)).await.expect_err("no ARN");
+    let error = messenger
+        .deliver(&text(Address::Topic { arn: "alerts".to_owned(), attributes: BTreeMap::new() }, None))
+        .await
+        .expect_err("no ARN");
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }

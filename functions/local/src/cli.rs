@@ -435,10 +435,21 @@ pub(crate) enum TokenCommand {
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
+    /// Check a folder of configuration, and say what it asks for that is not done. Exit code 1 and the place of every
+    /// mistake when something in it is wrong.
+    Check {
+        /// The folder.
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check a folder of configuration and put it into force; everything runs by it within a minute. Exit code 1 and
     /// the place of every mistake when something in it is wrong: then nothing changes.
     Push {
-        /// The folder: rules/*.yml, alertmanager.yml, oncall.yml, forward.yml, reports.yml; those of other tenants below tenants/ID/.
+        /// The folder: rules/*.yml, alertmanager.yml and its *.tmpl, oncall.yml, forward.yml, reports.yml; those of other
+        /// tenants below tenants/ID/.
         #[arg(value_name = "DIR")]
         dir: PathBuf,
         /// Who pushes, for the history. A token says it by its name.

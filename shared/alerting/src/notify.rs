@@ -20,9 +20,9 @@ mod mute;
 mod plan;
 
 pub use config::{
-    Alertmanager, Authorization, Config, Discord, Email, Forwarding, GroupBy, Http, Integration, MailSender, Opsgenie,
-    PagerDuty, PagerDutyKey, Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns, SnsTarget,
-    Target, Teams, Telegram, Thread, Webhook, is_mailbox, parse,
+    Alertmanager, Authorization, Config, Discord, Email, Expanded, Forwarding, GroupBy, Http, Integration, MailSender,
+    Opsgenie, PagerDuty, PagerDutyKey, Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns,
+    SnsTarget, Target, Teams, Telegram, TemplateFile, TextError, Thread, Tls, Webhook, is_mailbox, parse, parse_with,
 };
 pub(crate) use group::hash;
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};

@@ -1,15 +1,16 @@
 //! The configuration files: which rules run, and who is told.
 //!
 //! A folder of configuration holds `rules/*.yml` (Prometheus rule files) and `alertmanager.yml` (an Alertmanager
-//! configuration file), `oncall.yml` (who is called, and when) and `forward.yml` (the Alertmanagers outside that alerts
-//! are handed on to) of the default tenant, the same below `tenants/<id>/` for every other tenant, and for all
+//! configuration file) with its templates (`*.tmpl`), `oncall.yml` (who is called, and when) and `forward.yml` (the
+//! Alertmanagers outside that alerts are handed on to) of the default tenant, the same below `tenants/<id>/` for every
+//! other tenant, and for all
 //! `reports.yml` and `cloudwatch.yml` (what is read from CloudWatch into the default tenant). What the folder
 //! `infra/config` of the repository holds is in the binary: [`Config::defaults`].
 
 use std::collections::BTreeMap;
 
 use alerting::ConfigError;
-use alerting::notify::{self, Forwarding};
+use alerting::notify::{self, Forwarding, TemplateFile};
 use alerting::oncall::OnCall;
 use alerting::rule::{self, RuleGroup, RuleKind};
 use model::{Limits, TenantId};
@@ -32,6 +33,8 @@ const DEFAULT_FILES: [(&str, &str); 9] = [
 ];
 
 const NOTIFY_FILE: &str = "alertmanager.yml";
+/// How the names of files with templates of receivers end.
+const TEMPLATE_END: &str = ".tmpl";
 const ON_CALL_FILE: &str = "oncall.yml";
 const FORWARD_FILE: &str = "forward.yml";
 const REPORTS_FILE: &str = "reports.yml";
@@ -68,6 +71,8 @@ pub struct TenantConfig {
 enum Part {
     Rules,
     Notify,
+    /// Of receivers.
+    Templates,
     OnCall,
     Forward,
 }
@@ -109,9 +114,11 @@ impl Config {
                 continue;
             }
             match place(path) {
+                Ok(Some((tenant, Part::Templates))) => drop(tenant),
                 Ok(Some((tenant, part))) => {
+                    let templates = templates_of(&tenant, files);
                     let tenant = config.tenants.entry(tenant).or_insert_with(TenantConfig::empty);
-                    tenant.add(profile, part, (path, text), &mut errors);
+                    tenant.add(profile, part, (path, text), &templates, &mut errors);
                 }
                 Ok(None) => {}
                 Err(error) => errors.push(error),
@@ -170,7 +177,14 @@ impl TenantConfig {
         }
     }
 
-    fn add(&mut self, profile: Profile, part: Part, (path, text): (&str, &str), errors: &mut Vec<ConfigError>) {
+    fn add(
+        &mut self,
+        profile: Profile,
+        part: Part,
+        (path, text): (&str, &str),
+        templates: &[TemplateFile<'_>],
+        errors: &mut Vec<ConfigError>,
+    ) {
         match part {
             Part::Rules => match rule::parse(path, text, &|expr| check_expr(profile, expr)) {
                 Ok(mut groups) => {
@@ -179,7 +193,8 @@ impl TenantConfig {
                 }
                 Err(found) => errors.extend(found),
             },
-            Part::Notify => match notify::parse(path, text) {
+            Part::Templates => {}
+            Part::Notify => match notify::parse_with(path, text, templates) {
                 Ok(notify) => self.notify = notify,
                 Err(error) => errors.push(error),
             },
@@ -219,6 +234,16 @@ fn check_expr(profile: Profile, text: &str) -> Result<(), String> {
     promql::parse_as(text, profile, &Limits::default()).map(|_| ()).map_err(|error| error.to_string())
 }
 
+/// The files of templates of a tenant, by their paths from its folder.
+fn templates_of<'a, P: AsRef<str>, T: AsRef<str>>(tenant: &TenantId, files: &'a [(P, T)]) -> Vec<TemplateFile<'a>> {
+    let own = files
+        .iter()
+        .map(|(path, text)| (path.as_ref(), text.as_ref()))
+        .filter(|(path, _)| place(path).is_ok_and(|place| place == Some((tenant.clone(), Part::Templates))));
+    let inside = |path: &'a str| path.strip_prefix("tenants/").and_then(|rest| rest.split_once('/'));
+    own.map(|(path, text)| (inside(path).map_or(path, |(_, rest)| rest), text)).collect()
+}
+
 /// Whose configuration a file is, and of what.
 fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
     let (tenant, rest) = match path.strip_prefix("tenants/").and_then(|rest| rest.split_once('/')) {
@@ -234,6 +259,8 @@ fn place(path: &str) -> Result<Option<(TenantId, Part)>, ConfigError> {
         Part::OnCall
     } else if rest == FORWARD_FILE {
         Part::Forward
+    } else if rest.ends_with(TEMPLATE_END) {
+        Part::Templates
     } else {
         return Ok(None);
     };

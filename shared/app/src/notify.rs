@@ -23,6 +23,7 @@ mod forward;
 mod history;
 mod illustrate;
 pub mod links;
+mod own_texts;
 mod receive;
 mod reply;
 mod rows;

@@ -6,11 +6,12 @@
 
 pub mod absent;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use alerting::notify::Secret;
+pub use alerting::notify::{Secret, Smtp, Tls as MailTls};
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{ErrorKind, TenantId, Timestamp};
@@ -429,8 +430,8 @@ pub enum Address {
         from: String,
         /// Who it is for.
         to: Vec<String>,
-        /// The server, `host:port`; the outbox folder when there is none.
-        smarthost: Option<String>,
+        /// The server; the outbox folder, or the host's own way, when there is none.
+        server: Option<Box<MailServer>>,
     },
     /// Telephones, by text message.
     Sms {
@@ -441,6 +442,8 @@ pub enum Address {
     Topic {
         /// Its name, `arn:aws:sns:...`.
         arn: String,
+        /// Texts beside the message, by which subscribers filter.
+        attributes: BTreeMap<String, String>,
     },
     /// The thread under a message of Slack, by the web API. The app needs the scope `files:write`.
     SlackThread {
@@ -455,6 +458,35 @@ pub enum Address {
     },
 }
 
+/// A mail server, and how to speak with it. Its secrets are revealed already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailServer {
+    /// Its name and port, `host:port`.
+    pub smarthost: String,
+    /// How to speak with it; what is not said there is the host's choice.
+    pub smtp: Smtp,
+}
+
+impl MailServer {
+    /// A server with its secrets revealed; `None` where there is no server.
+    ///
+    /// # Errors
+    /// When a secret cannot be read.
+    pub async fn revealed(
+        smarthost: Option<&str>,
+        smtp: &Smtp,
+        messenger: &dyn Messenger,
+    ) -> PortResult<Option<Box<Self>>> {
+        let Some(smarthost) = smarthost else { return Ok(None) };
+        let mut smtp = smtp.clone();
+        let tls = &mut smtp.tls;
+        for secret in [&mut smtp.password, &mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten() {
+            *secret = Secret::Inline(messenger.reveal(secret).await?);
+        }
+        Ok(Some(Box::new(Self { smarthost: smarthost.to_owned(), smtp })))
+    }
+}
+
 /// What a delivery carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -466,8 +498,10 @@ pub enum Content {
         subject: String,
         /// The text part.
         text: String,
-        /// The HTML part.
+        /// The HTML part; none when it is empty, and then there is a text.
         html: String,
+        /// Further headers, which take the place of those of their name.
+        headers: BTreeMap<String, String>,
         /// What mails must share to be shown as one thread; none for a mail that stands alone.
         thread: Option<String>,
     },

@@ -47,7 +47,7 @@ impl Messenger for MailMessenger {
     async fn deliver(&self, delivery: &Delivery) -> PortResult<Receipt> {
         check_delivery(DELIVER, delivery)?;
         match &delivery.address {
-            Address::Email { smarthost: None, .. } => self.ses.deliver(delivery).await,
+            Address::Email { server: None, .. } => self.ses.deliver(delivery).await,
             Address::Email { .. } => self.net.deliver(delivery).await,
             Address::Webhook { .. } | Address::Sms { .. } | Address::Topic { .. } | Address::SlackThread { .. } => {
                 Err(PortError::new(ErrorKind::Bug, DELIVER, "this host was built for mail alone"))
@@ -108,8 +108,9 @@ impl Messenger for AwsMessenger {
             (Address::Webhook { url, headers }, _) => self.post(url, headers, delivery).await,
             (Address::SlackThread { .. }, _) => self.mail.net.deliver(delivery).await,
             (Address::Sms { numbers }, Content::Text { text, .. }) => self.sms.send(numbers, text).await,
-            (Address::Topic { arn }, Content::Text { subject, text }) => {
-                self.topics.publish(arn, subject.as_deref(), text, &delivery.idempotency_key).await
+            (Address::Topic { arn, attributes }, Content::Text { subject, text }) => {
+                let said = topic::Said { subject: subject.as_deref(), text, attributes };
+                self.topics.publish(arn, &said, &delivery.idempotency_key).await
             }
             (
                 Address::Sms { .. } | Address::Topic { .. },

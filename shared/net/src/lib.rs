@@ -111,11 +111,11 @@ impl NetMessenger {
                 let url = reveal(url).await?;
                 self.webhooks.post(&url, headers, body, &delivery.idempotency_key).await
             }
-            (Address::Email { from, to, smarthost }, Content::Email { subject, text, html, thread }) => {
-                let letter = mail::Letter { from, to, subject, text, html, thread: thread.as_deref() };
+            (Address::Email { from, to, server }, Content::Email { subject, text, html, headers, thread }) => {
+                let letter = mail::Letter { from, to, subject, text, html, headers, thread: thread.as_deref() };
                 let composed = mail::compose(&letter, &delivery.idempotency_key, delivery.time)?;
-                match smarthost {
-                    Some(smarthost) => smtp::send(&composed, smarthost, &self.guard, &self.settings).await,
+                match server {
+                    Some(server) => smtp::send(&composed, server, &self.guard, &self.settings).await,
                     None => outbox::keep(&composed, &delivery.idempotency_key, &self.settings.outbox_dir).await,
                 }
             }

@@ -1,5 +1,6 @@
 //! What a mail looks like on its way.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use app::ports::{Address, Content, Delivery, PortError, PortResult};
@@ -37,7 +38,7 @@ impl std::fmt::Debug for Mail {
 /// # Errors
 /// `Invalid` when the delivery is no mail, or a mailbox in it is none.
 pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
-    let (Address::Email { from, to, .. }, Content::Email { subject, text, html, thread }) =
+    let (Address::Email { from, to, .. }, Content::Email { subject, text, html, headers, thread }) =
         (&delivery.address, &delivery.content)
     else {
         return Err(invalid("the delivery is no mail"));
@@ -50,7 +51,7 @@ pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
             Mailbox::new(named.name, address).to_string()
         }
     };
-    let letter = Letter { from: &from, to, subject, text, html, thread: thread.as_deref() };
+    let letter = Letter { from: &from, to, subject, text, html, headers, thread: thread.as_deref() };
     let message = compose(&letter, &delivery.idempotency_key, delivery.time)?;
     let envelope = message.envelope();
     Ok(Mail {
@@ -61,13 +62,14 @@ pub fn mime(delivery: &Delivery, sender: Option<&str>) -> PortResult<Mail> {
 }
 
 /// What is to be written to whom.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Letter<'a> {
     pub(crate) from: &'a str,
     pub(crate) to: &'a [String],
     pub(crate) subject: &'a str,
     pub(crate) text: &'a str,
     pub(crate) html: &'a str,
+    pub(crate) headers: &'a BTreeMap<String, String>,
     pub(crate) thread: Option<&'a str>,
 }
 
@@ -106,32 +108,61 @@ pub(crate) fn compose(letter: &Letter<'_>, idempotency_key: &str, time: Timestam
         let problem = || invalid(format!("recipient {} of {} is no mailbox", index + 1, letter.to.len()));
         message = message.to(mailbox.parse().map_err(|_| problem())?);
     }
-    let parts = MultiPart::builder()
-        .kind(MultiPartKind::Alternative)
-        .boundary(format!("mihari-{hash:032x}"))
-        .singlepart(SinglePart::plain(letter.text.to_owned()));
-    let (html, pictures) = pictures::taken_out(letter.html, &format!("{hash:032x}"));
-    let parts = if pictures.is_empty() {
-        parts.singlepart(SinglePart::html(html))
-    } else {
-        let mut related = MultiPart::builder()
-            .kind(MultiPartKind::Related)
-            .boundary(format!("mihari-related-{hash:032x}"))
-            .singlepart(SinglePart::html(html));
-        for mut picture in pictures {
-            if picture.content_type == "image/svg+xml"
-                && let Some(png) = drawn::png(&picture.bytes)
-            {
-                (picture.content_type, picture.bytes) = ("image/png".to_owned(), png);
-            }
-            let kind = ContentType::parse(&picture.content_type);
-            let kind = kind.map_err(|_| invalid("a picture has no content type"))?;
-            related = related.singlepart(Attachment::new_inline(picture.id).body(picture.bytes, kind));
+    let message = message.date(system_time(time)).header(AutoSubmitted);
+    let message = match (letter.text, letter.html) {
+        (text, "") => message.singlepart(SinglePart::plain(text.to_owned())),
+        ("", html) => match html_part(html, hash)? {
+            HtmlPart::Alone(html) => message.singlepart(html),
+            HtmlPart::WithPictures(parts) => message.multipart(parts),
+        },
+        (text, html) => {
+            let parts = MultiPart::builder()
+                .kind(MultiPartKind::Alternative)
+                .boundary(format!("mihari-{hash:032x}"))
+                .singlepart(SinglePart::plain(text.to_owned()));
+            message.multipart(match html_part(html, hash)? {
+                HtmlPart::Alone(html) => parts.singlepart(html),
+                HtmlPart::WithPictures(related) => parts.multipart(related),
+            })
         }
-        parts.multipart(related)
     };
-    let message = message.date(system_time(time)).header(AutoSubmitted).multipart(parts);
-    message.map_err(|error| invalid(format!("the mail cannot be written: {error}")))
+    let mut message = message.map_err(|error| invalid(format!("the mail cannot be written: {error}")))?;
+    for (name, value) in letter.headers {
+        let known = HeaderName::new_from_ascii(name.clone());
+        let known = known.map_err(|_| invalid(format!("{name:?} is no name of a header")))?;
+        message.headers_mut().insert_raw(HeaderValue::new(known, one_line(value)));
+    }
+    Ok(message)
+}
+
+/// What shows the HTML of a mail.
+enum HtmlPart {
+    Alone(SinglePart),
+    WithPictures(MultiPart),
+}
+
+/// The HTML, and beside it the pictures that it shows.
+fn html_part(html: &str, hash: u128) -> PortResult<HtmlPart> {
+    let (html, pictures) = pictures::taken_out(html, &format!("{hash:032x}"));
+    let html = SinglePart::html(html);
+    if pictures.is_empty() {
+        return Ok(HtmlPart::Alone(html));
+    }
+    let mut related = MultiPart::builder()
+        .kind(MultiPartKind::Related)
+        .boundary(format!("mihari-related-{hash:032x}"))
+        .singlepart(html);
+    for mut picture in pictures {
+        if picture.content_type == "image/svg+xml"
+            && let Some(png) = drawn::png(&picture.bytes)
+        {
+            (picture.content_type, picture.bytes) = ("image/png".to_owned(), png);
+        }
+        let kind = ContentType::parse(&picture.content_type);
+        let kind = kind.map_err(|_| invalid("a picture has no content type"))?;
+        related = related.singlepart(Attachment::new_inline(picture.id).body(picture.bytes, kind));
+    }
+    Ok(HtmlPart::WithPictures(related))
 }
 
 /// A subject has one line; what would break it becomes a space.
@@ -152,6 +183,8 @@ fn invalid(message: impl std::fmt::Display) -> PortError {
 mod tests {
     use super::*;
 
+    static NO_HEADERS: BTreeMap<String, String> = BTreeMap::new();
+
     fn letter<'a>(to: &'a [String], subject: &'a str) -> Letter<'a> {
         let text = "CPU 使用率が 90 % を超えました。\n";
         Letter {
@@ -160,6 +193,7 @@ mod tests {
             subject,
             text,
             html: "<p>CPU 使用率が <b>90 %</b> を超えました。</p>",
+            headers: &NO_HEADERS,
             thread: None,
         }
     }
@@ -188,12 +222,13 @@ mod tests {
             address: Address::Email {
                 from: "Mihari <mihari@mihari.invalid>".to_owned(),
                 to: vec!["運用 <ops@example.com>".to_owned()],
-                smarthost: None,
+                server: None,
             },
             content: Content::Email {
                 subject: "report".to_owned(),
                 text: "CPU".to_owned(),
                 html: html.to_owned(),
+                headers: BTreeMap::new(),
                 thread: None,
             },
             time: Timestamp::from_secs(1_700_000_000),
@@ -262,5 +297,31 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Invalid);
             assert_eq!(error.to_string(), format!("messenger deliver: {expected}"));
         }
+    }
+
+    #[test]
+    fn headers_of_a_receiver_and_bodies_of_one_part() {
+        let to = ["ops@example.com".to_owned()];
+        let headers =
+            [("Reply-To", "desk@example.com"), ("From", "当番 <b@example.com>"), ("X-Priority", "1\r\nBcc: x@y")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let letter = Letter { html: "", headers: &headers, ..letter(&to, "s") };
+        let message = compose(&letter, "key", Timestamp::default()).unwrap();
+        let text = String::from_utf8(message.formatted()).unwrap();
+        let head = text.split("\r\n\r\n").next().unwrap();
+        for line in ["Reply-To: desk@example.com", "X-Priority: 1  Bcc: x@y", "Content-Type: text/plain; charset=utf-8"]
+        {
+            assert!(head.lines().any(|one| one == line), "{head}");
+        }
+        assert_eq!(head.matches("From: ").count(), 1, "{head}");
+        assert!(!head.contains("\r\nBcc"), "no header gets in by a value: {head}");
+        let from = message.envelope().from().map(ToString::to_string);
+        assert_eq!(from.as_deref(), Some("mihari@example.com"), "the envelope keeps the sender");
+        let html = compose(&Letter { text: "", html: "<p>x</p>", ..letter }, "key", Timestamp::default()).unwrap();
+        let html = String::from_utf8(html.formatted()).unwrap();
+        assert!(html.contains("Content-Type: text/html; charset=utf-8") && !html.contains("multipart"), "{html}");
+        let bad = [("no name".to_owned(), "x".to_owned())].into();
+        let error = compose(&Letter { headers: &bad, ..letter }, "key", Timestamp::default()).unwrap_err();
+        assert!(error.to_string().contains("no name of a header"), "{error}");
     }
 }

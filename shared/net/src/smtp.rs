@@ -1,8 +1,10 @@
 //! Mail by SMTP.
 
-use app::ports::{PortError, PortResult, Receipt};
+use app::ports::{MailServer, MailTls, PortError, PortResult, Receipt, Secret};
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, Identity, Tls, TlsParameters, TlsParametersBuilder, TlsVersion,
+};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use model::ErrorKind;
@@ -18,11 +20,12 @@ const IMPLICIT_TLS_PORT: u16 = 465;
 /// Hands a mail to a server.
 pub(crate) async fn send(
     message: &Message,
-    smarthost: &str,
+    server: &MailServer,
     guard: &Guard,
     settings: &NetSettings,
 ) -> PortResult<Receipt> {
-    let (host, port) = split(smarthost).ok_or_else(|| invalid("the mail server is not host:port"))?;
+    let smtp = &server.smtp;
+    let (host, port) = split(&server.smarthost).ok_or_else(|| invalid("the mail server is not host:port"))?;
     let host = Host::parse(host).map_err(|_| invalid("the mail server has no valid name"))?;
     let addresses = guard.resolve(&borrowed(&host), port).await;
     let addresses = addresses.map_err(|error| PortError::new(error.kind(), DELIVER, error))?;
@@ -31,11 +34,13 @@ pub(crate) async fn send(
     for address in &addresses {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(address.ip().to_string())
             .port(port)
-            .tls(tls(&host, port, on_this_machine, settings.smtp_tls)?)
-            .hello_name(ClientId::Domain(sender_domain(message)))
+            .tls(tls(&host, port, on_this_machine, server, settings.smtp_tls)?)
+            .hello_name(ClientId::Domain(smtp.hello.clone().unwrap_or_else(|| sender_domain(message))))
             .timeout(Some(settings.timeout));
-        let transport = match &settings.smtp_credentials {
-            Some(login) => transport.credentials(Credentials::new(login.username.clone(), login.password.clone())),
+        let own = smtp.username.clone().zip(smtp.password.as_ref().map(inline).transpose()?);
+        let hosts = settings.smtp_credentials.as_ref().map(|login| (login.username.clone(), login.password.clone()));
+        let transport = match own.or(hosts) {
+            Some((username, password)) => transport.credentials(Credentials::new(username, password)),
             None => transport,
         };
         match transport.build().send(message.clone()).await {
@@ -65,20 +70,58 @@ fn borrowed(host: &Host<String>) -> Host<&str> {
     }
 }
 
-fn tls(host: &Host<String>, port: u16, on_this_machine: bool, wanted: SmtpTls) -> PortResult<Tls> {
-    let name = match host {
-        Host::Domain(name) => name.clone(),
-        Host::Ipv4(address) => address.to_string(),
-        Host::Ipv6(address) => address.to_string(),
+/// How TLS is spoken: as the receiver says, else as the port and the host have it.
+fn tls(host: &Host<String>, port: u16, on_this_machine: bool, server: &MailServer, wanted: SmtpTls) -> PortResult<Tls> {
+    let smtp = &server.smtp;
+    let name = match (&smtp.tls.server_name, host) {
+        (Some(name), _) => name.clone(),
+        (None, Host::Domain(name)) => name.clone(),
+        (None, Host::Ipv4(address)) => address.to_string(),
+        (None, Host::Ipv6(address)) => address.to_string(),
     };
-    let parameters = TlsParameters::builder(name).certificate_store(CertificateStore::WebpkiRoots).build_rustls();
-    let parameters = parameters.map_err(|error| PortError::new(ErrorKind::Bug, DELIVER, error))?;
-    Ok(match (port, wanted, on_this_machine) {
-        (IMPLICIT_TLS_PORT, ..) => Tls::Wrapper(parameters),
-        (_, SmtpTls::Required, false) => Tls::Required(parameters),
-        (_, SmtpTls::Required, true) => Tls::None,
-        (_, SmtpTls::IfOffered, _) => Tls::Opportunistic(parameters),
+    let parameters = TlsParameters::builder(name).certificate_store(CertificateStore::WebpkiRoots);
+    let parameters = trusting(parameters, &smtp.tls)?.build_rustls();
+    let parameters = parameters.map_err(|_| invalid("the certificates of `tls_config` cannot be used"))?;
+    if smtp.implicit_tls.unwrap_or(port == IMPLICIT_TLS_PORT) {
+        return Ok(Tls::Wrapper(parameters));
+    }
+    Ok(match (smtp.require_tls, wanted, on_this_machine) {
+        (Some(true), ..) | (None, SmtpTls::Required, false) => Tls::Required(parameters),
+        (Some(false), ..) | (None, SmtpTls::Required, true) => Tls::None,
+        (None, SmtpTls::IfOffered, _) => Tls::Opportunistic(parameters),
     })
+}
+
+/// Whom to trust and what to show, as `tls_config` says.
+fn trusting(mut parameters: TlsParametersBuilder, tls: &MailTls) -> PortResult<TlsParametersBuilder> {
+    let pem = |secret: &Option<Secret>| secret.as_ref().map(inline).transpose();
+    if let Some(ca) = pem(&tls.ca)? {
+        // A file may hold several, one after the other.
+        const END: &str = "-----END CERTIFICATE-----";
+        for one in ca.split_inclusive(END).filter(|one| one.contains(END)) {
+            let certificate = Certificate::from_pem(one.trim_start().as_bytes());
+            let certificate = certificate.map_err(|_| invalid("`ca` of `tls_config` is no certificate in PEM"))?;
+            parameters = parameters.add_root_certificate(certificate);
+        }
+    }
+    if let (Some(cert), Some(key)) = (pem(&tls.cert)?, pem(&tls.key)?) {
+        let identity = Identity::from_pem(cert.as_bytes(), key.as_bytes());
+        let identity =
+            identity.map_err(|_| invalid("`cert` and `key` of `tls_config` are no certificate with its key"))?;
+        parameters = parameters.identify_with(identity);
+    }
+    if tls.only_1_3 {
+        parameters = parameters.set_min_tls_version(TlsVersion::Tlsv13);
+    }
+    Ok(parameters.dangerous_accept_invalid_certs(tls.skips_verification))
+}
+
+/// A secret that was revealed before.
+fn inline(secret: &Secret) -> PortResult<String> {
+    match secret {
+        Secret::Inline(text) => Ok(text.clone()),
+        Secret::File(_) => Err(PortError::new(ErrorKind::Bug, DELIVER, "a secret of the mail server was not revealed")),
+    }
 }
 
 /// How we greet the server: by the domain we write from.

@@ -23,6 +23,7 @@ const PATH: &str = "/api/mihari/v1/config";
 /// When neither the folder nor the server can be asked, or the wish is refused.
 pub(crate) async fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
     match command {
+        ConfigCommand::Check { dir, json } => check(&dir, json),
         ConfigCommand::Push { dir, author, place } => push(&dir, author.as_deref(), &place).await,
         ConfigCommand::Pull { dir, overwrite, place } => pull(&dir, overwrite, &place).await,
         ConfigCommand::Show { file, place } => show(file.as_deref(), &place).await,
@@ -32,14 +33,9 @@ pub(crate) async fn config(command: ConfigCommand) -> anyhow::Result<ExitCode> {
 async fn push(dir: &Path, author: Option<&str>, place: &Place) -> anyhow::Result<ExitCode> {
     let files: Files = config_folder::read(dir)?.into_iter().collect();
     // The server checks again, with its own profile of PromQL; what this machine knows already need not travel.
-    if let Err(problems) = config_store::check(Profile::Extended, &files) {
-        if place.server.json {
-            print(&json!({ "ok": false, "errors": problems }).to_string())?;
-        }
-        for problem in problems.iter().filter(|_| !place.server.json) {
-            print(problem)?;
-        }
-        return Ok(ExitCode::FAILURE);
+    match config_store::check(Profile::Extended, &files) {
+        Err(problems) => return refused(&problems, place.server.json),
+        Ok(config) => tell_unheeded(&config),
     }
     for name in config_store::unread(&files) {
         hint(&format!("{name} is stored, and nothing reads it: is its name right?"));
@@ -62,6 +58,44 @@ async fn push(dir: &Path, author: Option<&str>, place: &Place) -> anyhow::Result
         print(&format!("{count} files pushed as {hash}; they are in force within a minute"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a folder as a server would, and says what is wrong with it and what it asks for in vain.
+fn check(dir: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let files: Files = config_folder::read(dir)?.into_iter().collect();
+    let config = match config_store::check(Profile::Extended, &files) {
+        Err(problems) => return refused(&problems, as_json),
+        Ok(config) => config,
+    };
+    if as_json {
+        let unheeded: Vec<&String> = config.tenants.values().flat_map(|tenant| &tenant.notify.unheeded).collect();
+        let unread = config_store::unread(&files);
+        print(&json!({ "ok": true, "files": files.len(), "unheeded": unheeded, "unread": unread }).to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    tell_unheeded(&config);
+    for name in config_store::unread(&files) {
+        hint(&format!("nothing reads {name}: is its name right?"));
+    }
+    print(&format!("{} files are fine", files.len()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refused(problems: &[String], as_json: bool) -> anyhow::Result<ExitCode> {
+    if as_json {
+        print(&json!({ "ok": false, "errors": problems }).to_string())?;
+    }
+    for problem in problems.iter().filter(|_| !as_json) {
+        print(problem)?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// What the files ask for and do not get.
+fn tell_unheeded(config: &Config) {
+    for what in config.tenants.values().flat_map(|tenant| &tenant.notify.unheeded) {
+        hint(what);
+    }
 }
 
 async fn pull(dir: &Path, overwrite: bool, place: &Place) -> anyhow::Result<ExitCode> {

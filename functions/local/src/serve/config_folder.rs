@@ -77,7 +77,7 @@ fn lines(errors: &[impl ToString]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-/// All YAML files below a folder, by their path from it.
+/// All YAML files and templates below a folder, by their path from it.
 ///
 /// # Errors
 /// When something in it cannot be read, or a file is too large.
@@ -97,7 +97,7 @@ fn collect(dir: &Path, prefix: &str, files: &mut Files) -> anyhow::Result<()> {
         // Unit tests of rules lie beside them and are none.
         if path.is_dir() && name != "rules/tests" {
             collect(&path, &format!("{name}/"), files)?;
-        } else if name.ends_with(".yml") || name.ends_with(".yaml") {
+        } else if [".yml", ".yaml", ".tmpl"].iter().any(|end| name.ends_with(end)) {
             files.push((name, read_file(&path)?));
         }
     }

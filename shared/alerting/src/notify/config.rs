@@ -9,6 +9,7 @@ use model::{Labels, Language, Matcher, Timestamp, matches_all};
 use super::interval::TimeInterval;
 use super::mute::InhibitRule;
 use crate::ConfigError;
+use crate::template::Library;
 
 mod fields;
 mod forward;
@@ -17,6 +18,11 @@ mod original;
 mod read;
 mod receivers;
 mod services;
+mod template_files;
+mod texts;
+
+pub use template_files::TemplateFile;
+pub use texts::{Expanded, TextError};
 
 pub use forward::{Alertmanager, Forwarding};
 
@@ -28,9 +34,17 @@ pub use forward::{Alertmanager, Forwarding};
 /// [`Secret::File`]).
 ///
 /// # Errors
-/// When it is no YAML, has an unknown field, or contradicts itself.
+/// When it is no YAML, has an unknown field, contradicts itself, or a template in it is broken.
 pub fn parse(file: &str, yaml: &str) -> Result<Config, ConfigError> {
-    read::config(file, yaml)
+    parse_with(file, yaml, &[])
+}
+
+/// As [`parse`], with the files of templates that it may name.
+///
+/// # Errors
+/// As [`parse`], and when a template in one of the files is broken, or a text calls one that nobody defines.
+pub fn parse_with(file: &str, yaml: &str, templates: &[TemplateFile<'_>]) -> Result<Config, ConfigError> {
+    read::config(file, yaml, templates)
 }
 
 /// Whether a text looks like a mail address: `local@domain` or `Name <local@domain>`.
@@ -51,8 +65,8 @@ pub struct Config {
     pub inhibit_rules: Vec<InhibitRule>,
     /// The calendars by name; those of every route are among them.
     pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
-    /// Patterns of the files with further templates.
-    pub templates: Vec<String>,
+    /// The named templates that texts of receivers may call: those of the house and those of the files.
+    pub library: Library,
     /// What the file asks for and does not get, one line each, with its place: it loads as in Alertmanager, and whoever
     /// wrote it must be told.
     pub unheeded: Vec<String>,
@@ -69,6 +83,8 @@ pub struct MailSender {
     pub from: String,
     /// The server, `host:port`; the outbox folder when there is none.
     pub smarthost: Option<String>,
+    /// How to speak with the server.
+    pub smtp: Smtp,
 }
 
 impl Config {
@@ -313,6 +329,25 @@ pub struct Smtp {
     pub require_tls: Option<bool>,
     /// Whether TLS is spoken from the first byte; the port decides where the file does not say.
     pub implicit_tls: Option<bool>,
+    /// Whom to trust, and how to prove who asks.
+    pub tls: Tls,
+}
+
+/// Whom to trust over TLS, and how to prove who asks: `tls_config`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificates of authorities to trust besides those that everybody does, in PEM.
+    pub ca: Option<Secret>,
+    /// The certificate to show, in PEM; it comes with its key.
+    pub cert: Option<Secret>,
+    /// The key of the certificate, in PEM.
+    pub key: Option<Secret>,
+    /// The name that the server's certificate must have; its own when there is none.
+    pub server_name: Option<String>,
+    /// Whether any certificate will do.
+    pub skips_verification: bool,
+    /// Whether nothing older than version 1.3 is spoken.
+    pub only_1_3: bool,
 }
 
 /// Which mails are a thread.
@@ -346,6 +381,8 @@ pub struct Sns {
     pub subject: Option<String>,
     /// The text.
     pub message: Option<String>,
+    /// What subscribers filter by: texts beside the message.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// A destination of Amazon SNS.

@@ -1,5 +1,6 @@
 //! Ledgers that count, store and add up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -94,13 +95,19 @@ async fn calls_become_the_units_that_are_billed() {
 async fn people_are_counted_one_by_one() {
     let (app, ledger) = process(&memory(), "test");
     let text = Content::Text { subject: None, text: "down".to_owned() };
-    let mail = Content::Email { subject: String::new(), text: String::new(), html: String::new(), thread: None };
+    let mail = Content::Email {
+        subject: String::new(),
+        text: String::new(),
+        html: String::new(),
+        headers: BTreeMap::new(),
+        thread: None,
+    };
     let two = vec!["a".to_owned(), "b".to_owned()];
     let url = Secret::Inline("https://example.org".to_owned());
     let cases = [
-        (Address::Email { from: "c".to_owned(), to: two.clone(), smarthost: None }, mail, &[(Item::Mail, 2)][..]),
+        (Address::Email { from: "c".to_owned(), to: two.clone(), server: None }, mail, &[(Item::Mail, 2)][..]),
         (Address::Sms { numbers: two }, text.clone(), &[(Item::Sms, 2)]),
-        (Address::Topic { arn: "arn".to_owned() }, text, &[(Item::TopicPublish, 1)]),
+        (Address::Topic { arn: "arn".to_owned(), attributes: BTreeMap::new() }, text, &[(Item::TopicPublish, 1)]),
         (Address::Webhook { url, headers: Vec::new() }, Content::Json("{}".to_owned()), &[]),
     ];
     for (address, content, expected) in cases {

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use alerting::notify::{
     Authorization, Failure, Held, Http, Notification, Outcome, PagerDutyKey, Reason, Slack, SlackDoor, SnsTarget,
-    Target, Thread,
+    Target, TextError, Thread,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use model::{ErrorKind, TenantId};
 use render::Zone;
-use render::notification::{Item, Message, Writer, webhook};
+use render::notification::{Item, Mail, Message, Writer, webhook};
 
 use super::history::Detection;
 use super::services::{self, Said};
-use super::{Desk, TEMPLATES};
-use crate::ports::{Address, Content, Delivery, PortError, PortResult, Receipt, Secret};
+use super::{Desk, TEMPLATES, own_texts};
+use crate::ports::{Address, Content, Delivery, MailServer, PortError, PortResult, Receipt, Secret};
 
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
@@ -69,6 +69,11 @@ impl Desk<'_> {
         if notification.firing.is_empty() && notification.resolved.is_empty() {
             return (Ok(()), "its alerts are forgotten by now".to_owned(), None);
         }
+        let own = match self.in_own_words(tenant, notification) {
+            Ok(own) => own,
+            Err(error) => return (Err(Failure::Permanent), format!("a template of the receiver: {error}"), None),
+        };
+        let notification = &own.notification;
         let carried = async {
             let mut message = self.message(notification);
             message.answer_url = answer_url.map(str::to_owned);
@@ -87,7 +92,7 @@ impl Desk<'_> {
             self.messenger.deliver(&self.delivery(notification, message).await?).await
         };
         match tokio::time::timeout(DELIVERY_TIMEOUT, carried).await {
-            Ok(Ok(receipt)) => (Ok(()), receipt.note, receipt.reference),
+            Ok(Ok(receipt)) => (Ok(()), noted(receipt.note, own.problem.as_ref()), receipt.reference),
             Ok(Err(error)) => (Err(failure(&error)), error.to_string(), None),
             Err(_) => (
                 Err(Failure::Temporary { retry_after: None }),
@@ -162,23 +167,24 @@ impl Desk<'_> {
         let writer = Writer { templates: &TEMPLATES, language, zone: Zone::of(&self.settings.time_zone) };
         let (address, content) = match &notification.integration.target {
             Target::Email(email) => {
-                let mail = writer.mail(&message);
-                let address = Address::Email {
-                    from: email.from.clone(),
-                    to: email.to.clone(),
-                    smarthost: email.smarthost.clone(),
-                };
+                let (mail, headers) = own_texts::mail(email, writer.mail(&message));
+                let server = MailServer::revealed(email.smarthost.as_deref(), &email.smtp, self.messenger).await?;
+                let address = Address::Email { from: email.from.clone(), to: email.to.clone(), server };
                 let thread = email.thread.map(|thread| self.mail_thread(notification, thread));
-                (address, Content::Email { subject: mail.subject, text: mail.text, html: mail.html, thread })
+                let Mail { subject, text, html } = mail;
+                (address, Content::Email { subject, text, html, headers, thread })
             }
             Target::Sns(sns) => match &sns.to {
                 SnsTarget::Phone(number) => {
-                    let text = writer.sms(&message);
+                    let text = own_texts::sms(sns).unwrap_or_else(|| writer.sms(&message));
                     (Address::Sms { numbers: vec![number.clone()] }, Content::Text { subject: None, text })
                 }
                 SnsTarget::Topic(arn) => {
                     let (subject, text) = writer.topic(&message);
-                    (Address::Topic { arn: arn.clone() }, Content::Text { subject: Some(subject), text })
+                    let subject = sns.subject.clone().unwrap_or(subject);
+                    let text = sns.message.clone().filter(|text| !text.is_empty()).unwrap_or(text);
+                    let address = Address::Topic { arn: arn.clone(), attributes: sns.attributes.clone() };
+                    (address, Content::Text { subject: Some(subject).filter(|subject| !subject.is_empty()), text })
                 }
                 SnsTarget::Device(_) => return Err(undelivered("a device of a mobile app")),
             },
@@ -203,7 +209,8 @@ impl Desk<'_> {
             Target::Webhook(hook) => {
                 let headers = self.headers(&hook.http).await?;
                 let address = Address::Webhook { url: hook.url.clone(), headers };
-                return Ok((address, Content::Json(webhook(message, hook.max_alerts))));
+                let house = || webhook(message, hook.max_alerts);
+                return Ok((address, Content::Json(hook.payload.as_ref().map_or_else(house, ToString::to_string))));
             }
             Target::Slack(slack) => {
                 let (url, token) = match &slack.door {
@@ -211,7 +218,8 @@ impl Desk<'_> {
                     SlackDoor::WebApi { url, token } => (Secret::new(url.as_str()), token.as_ref()),
                 };
                 let headers = self.slack_headers(&slack.http, token).await?;
-                let content = Content::Json(writer.slack(message, &slack.channel));
+                let house = writer.slack(message, &slack.channel);
+                let content = Content::Json(services::slack(slack, &house).to_string());
                 return Ok((Address::Webhook { url, headers }, content));
             }
             Target::PagerDuty(service) => {
@@ -303,6 +311,16 @@ fn item(held: &Held, has_ended: bool) -> Item {
         ended_at: has_ended.then(|| alert.ends_at.unwrap_or(alert.updated_at)),
         generator_url: alert.generator_url.clone(),
         fingerprint: alert.fingerprint().to_string(),
+    }
+}
+
+/// What is told of a delivery, and why it was not in the receiver's own words.
+fn noted(note: String, problem: Option<&TextError>) -> String {
+    match problem {
+        None => note,
+        Some(problem) => {
+            format!("{note}; in the words of the house, since a template of the receiver failed: {problem}")
+        }
     }
 }
 

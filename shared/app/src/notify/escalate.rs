@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alerting::Fingerprint;
 use alerting::notify::{
-    Email, Held, Http, Inhibitor, Integration, Notification, Reason, Smtp, Sns, SnsTarget, Target, Webhook, silenced_by,
+    Email, Held, Http, Inhibitor, Integration, Notification, Reason, Sns, SnsTarget, Target, Webhook, silenced_by,
 };
 use alerting::oncall::{
     Cause, Contact, Escalation, EscalationKey, Event, OnCall, Page, PageTarget, Record, Step, step,
@@ -357,16 +357,19 @@ impl Desk<'_> {
                     from: sender.map_or_else(|| FROM.to_owned(), |sender| sender.from.clone()),
                     to: vec![to.clone()],
                     smarthost: sender.and_then(|sender| sender.smarthost.clone()),
-                    smtp: Smtp::default(),
+                    smtp: sender.map(|sender| sender.smtp.clone()).unwrap_or_default(),
                     headers: BTreeMap::new(),
                     html: None,
                     text: None,
                     thread: None,
                 }))
             }
-            Contact::Sms(number) => {
-                Target::Sns(Sns { to: SnsTarget::Phone(number.clone()), subject: None, message: None })
-            }
+            Contact::Sms(number) => Target::Sns(Sns {
+                to: SnsTarget::Phone(number.clone()),
+                subject: None,
+                message: None,
+                attributes: BTreeMap::new(),
+            }),
             Contact::Webhook(url) => {
                 Target::Webhook(Webhook { url: url.clone(), max_alerts: 0, payload: None, http: Http::default() })
             }

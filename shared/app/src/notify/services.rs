@@ -1,7 +1,7 @@
-//! What is said to PagerDuty, Opsgenie, Microsoft Teams, Discord, Telegram and the web API of Slack.
+//! What is said to PagerDuty, Opsgenie, Microsoft Teams, Discord, Telegram and Slack.
 //!
-//! Each function is pure: a service with its secrets revealed and a message in, one request out. The texts are those of
-//! the house; a text of the receiver's own takes their place unless it is a template.
+//! Each function is pure: a service with its secrets revealed and its texts expanded, and a message in; one request out.
+//! The texts are those of the house; a text of the receiver's own takes their place.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +10,10 @@ use alerting::notify::{Discord, Opsgenie, PagerDuty, PagerDutyKey, Teams, Telegr
 use render::notification::{Kind, Message, Writer, webhook};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+
+mod slack;
+
+pub(super) use slack::slack;
 
 /// Most bytes of an event that PagerDuty takes; above that the details are left out.
 const PAGERDUTY_BYTES_MAX: usize = 512_000;
@@ -80,17 +84,9 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Whether a text of a receiver's own is taken as it stands.
-pub(super) fn is_plain(text: &str) -> bool {
-    !text.contains("{{")
-}
-
+/// A text of the receiver's own.
 fn own<'a>(texts: &'a BTreeMap<&'static str, String>, name: &str) -> Option<&'a str> {
-    texts.get(name).map(String::as_str).filter(|text| is_plain(text))
-}
-
-fn plain(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| is_plain(text))
+    texts.get(name).map(String::as_str)
 }
 
 /// A text of at most so many characters; what is cut off is replaced by an ellipsis.
@@ -182,7 +178,7 @@ pub(super) fn opsgenie(service: &Opsgenie, key: &str, said: &Said<'_>) -> Call {
         return Call { url, headers: authorization, body: json!({ "source": source }) };
     }
     let mut details = said.whole["commonLabels"].clone();
-    for (name, value) in service.details.iter().filter(|(_, value)| is_plain(value)) {
+    for (name, value) in &service.details {
         details[name] = value.as_str().into();
     }
     let list = |name: &str| -> Vec<&str> {
@@ -215,10 +211,10 @@ pub(super) fn opsgenie(service: &Opsgenie, key: &str, said: &Said<'_>) -> Call {
 
 /// A message of Microsoft Teams: an adaptive card for a workflow, a message card for an old connector.
 pub(super) fn teams(service: &Teams, url: &str, said: &Said<'_>) -> Call {
-    let title = plain(&service.title).unwrap_or(&said.subject);
-    let text = cut(plain(&service.text).unwrap_or(&said.text), TEAMS_TEXT_CHARS_MAX);
+    let title = service.title.as_deref().unwrap_or(&said.subject);
+    let text = cut(service.text.as_deref().unwrap_or(&said.text), TEAMS_TEXT_CHARS_MAX);
     if !service.is_workflow {
-        let summary = plain(&service.summary).unwrap_or(title);
+        let summary = service.summary.as_deref().unwrap_or(title);
         let colour = if said.has_ended() { "1d7044" } else { "b3261e" };
         return Call::new(
             url.to_owned(),
@@ -278,7 +274,7 @@ pub(super) fn discord(service: &Discord, url: &str, said: &Said<'_>) -> Call {
 
 /// A message of a bot of Telegram. The text of the house has no markup.
 pub(super) fn telegram(service: &Telegram, token: &str, chat: &str, said: &Said<'_>) -> Call {
-    let own = plain(&service.message);
+    let own = service.message.as_deref();
     let mut body = json!({
         "chat_id": chat.trim().parse::<i64>().map_or_else(|_| Value::from(chat.trim()), Value::from),
         "text": cut(own.unwrap_or(&format!("{}\n\n{}", said.subject, said.text)), TELEGRAM_TEXT_CHARS_MAX),

@@ -18,6 +18,7 @@ mod detection;
 mod escalations;
 mod forward;
 mod handed;
+mod own_texts;
 mod pictures;
 mod threads;
 mod wakes;
@@ -180,11 +181,11 @@ async fn mails_without_a_server_go_to_the_outbox_in_the_language_of_the_settings
     bench.run(1010).await;
     let deliveries = bench.messenger.drain();
     let mail = deliveries.iter().find_map(|one| match (&one.address, &one.content) {
-        (Address::Email { smarthost, .. }, Content::Email { text, .. }) => Some((smarthost.clone(), text.clone())),
+        (Address::Email { server, .. }, Content::Email { text, .. }) => Some((server.clone(), text.clone())),
         _ => None,
     });
-    let (smarthost, text) = mail.unwrap();
-    assert_eq!(smarthost, None);
+    let (server, text) = mail.unwrap();
+    assert_eq!(server, None);
     assert!(text.contains("Since: 1970-01-01 09:16:40 UTC+09:00"), "{text}");
 }
 
@@ -209,7 +210,10 @@ receivers:
     assert_eq!(phone.address, Address::Sms { numbers });
     let text = "[CRITICAL] cpu\na\nhigh\nhttp://127.0.0.1:9099/alerts".to_owned();
     assert_eq!(phone.content, Content::Text { subject: None, text });
-    assert_eq!(topic.address, Address::Topic { arn: "arn:aws:sns:us-east-1:123456789012:pager".to_owned() });
+    assert_eq!(
+        topic.address,
+        Address::Topic { arn: "arn:aws:sns:us-east-1:123456789012:pager".to_owned(), attributes: BTreeMap::new() }
+    );
     let Content::Text { subject, text } = topic.content else { panic!("{:?}", topic.content) };
     assert_eq!(subject.as_deref(), Some("[CRITICAL] cpu"));
     assert!(text.contains("Since: 1970-01-01 09:16:40 UTC+09:00"), "{text}");

@@ -5,9 +5,10 @@
 //! process died after storing it, and once: a delivery is claimed by the version of its row and carries an idempotency
 //! key, and only a crash between delivery and record repeats it, under the same key.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use alerting::notify::MailSender;
+use alerting::notify::{MailSender, Smtp};
 use model::{ErrorKind, TenantId, Timestamp};
 use render::report::DailyReport;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,9 @@ use super::schedule::Daily;
 use super::store::{self, ReportKey};
 use super::{link, schedule};
 use crate::config::Config;
-use crate::ports::{Address, Content, Delivery, Expect, PortError, Row, RowKey, RowRange, RowWrite, range_all};
+use crate::ports::{
+    Address, Content, Delivery, Expect, MailServer, PortError, PortResult, Row, RowKey, RowRange, RowWrite, range_all,
+};
 use crate::{App, AppError};
 
 /// The version of the stored row.
@@ -106,9 +109,12 @@ async fn deliver(
         Err(error) if error.kind() == ErrorKind::Conflict => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    let delivery = delivery(app, tenant, daily, &key, &report, now);
+    let mailed = async {
+        let delivery = delivery(app, tenant, daily, &key, &report, now).await?;
+        app.ports.messenger.deliver(&delivery).await
+    };
     let late = || PortError::new(ErrorKind::Unavailable, "report mail", "it took too long");
-    let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, app.ports.messenger.deliver(&delivery)).await;
+    let delivered = tokio::time::timeout(DELIVERY_TIMEOUT, mailed).await;
     let delivered = delivered.unwrap_or_else(|_| Err(late()));
     let after = after(claimed, delivered.as_ref().map(drop), now);
     match &delivered {
@@ -132,34 +138,44 @@ fn after(claimed: MailRow, delivered: Result<(), &PortError>, now: Timestamp) ->
     MailRow { state, due_ms, ..claimed }
 }
 
-fn delivery(
+async fn delivery(
     app: &App,
     tenant: &TenantId,
     daily: &Daily,
     key: &ReportKey,
     report: &DailyReport,
     now: Timestamp,
-) -> Delivery {
+) -> PortResult<Delivery> {
     const SECONDS_A_DAY: u64 = 24 * 3600;
     let language = daily.mail_language.unwrap_or(app.settings.language);
     let id = key.id();
     let path = link::make(app.session_key(), tenant, &id, language, link::MAIL_LIFETIME, now);
     let address = format!("{}{path}", app.settings.external_url);
     let mail = render::report::mail(report, &address, link::MAIL_LIFETIME.as_secs() / SECONDS_A_DAY, language);
-    let MailSender { from, smarthost } = sender(&app.config(), tenant);
-    Delivery {
+    let MailSender { from, smarthost, smtp } = sender(&app.config(), tenant);
+    let server = MailServer::revealed(smarthost.as_deref(), &smtp, app.ports.messenger.as_ref()).await?;
+    Ok(Delivery {
         idempotency_key: format!("report-{tenant}-daily-{}", id.replace('/', "-")),
-        address: Address::Email { from, to: daily.mail_to.clone(), smarthost },
-        content: Content::Email { subject: mail.subject, text: mail.text, html: mail.html, thread: None },
+        address: Address::Email { from, to: daily.mail_to.clone(), server },
+        content: Content::Email {
+            subject: mail.subject,
+            text: mail.text,
+            html: mail.html,
+            headers: BTreeMap::new(),
+            thread: None,
+        },
         time: now,
-    }
+    })
 }
 
 /// Who the mail is from: as for the tenant's notifications, or as the built-in defaults have it.
 fn sender(config: &Config, tenant: &TenantId) -> MailSender {
     let own = config.tenants.get(tenant).and_then(|tenant| tenant.notify.mail_sender.clone());
-    own.or_else(|| Config::defaults().tenants.get(tenant)?.notify.mail_sender.clone())
-        .unwrap_or_else(|| MailSender { from: "mihari@mihari.invalid".to_owned(), smarthost: None })
+    own.or_else(|| Config::defaults().tenants.get(tenant)?.notify.mail_sender.clone()).unwrap_or_else(|| MailSender {
+        from: "mihari@mihari.invalid".to_owned(),
+        smarthost: None,
+        smtp: Smtp::default(),
+    })
 }
 
 fn partition(tenant: &TenantId) -> String {

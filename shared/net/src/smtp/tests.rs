@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use app::ports::{Address, Content, Delivery, Messenger as _};
+use app::ports::{Address, Content, Delivery, MailServer, MailTls, Messenger as _, Secret, Smtp};
 use model::Timestamp;
 
 use super::*;
@@ -59,12 +59,13 @@ fn mail(smarthost: &str) -> Delivery {
         address: Address::Email {
             from: "mihari@example.com".to_owned(),
             to: vec!["ops@example.com".to_owned(), "dev@example.com".to_owned()],
-            smarthost: Some(smarthost.to_owned()),
+            server: Some(Box::new(MailServer { smarthost: smarthost.to_owned(), smtp: Smtp::default() })),
         },
         content: Content::Email {
             subject: "【警告】CPU".to_owned(),
             text: "高い\n.\n行".to_owned(),
             html: "<p>高い</p>".to_owned(),
+            headers: BTreeMap::new(),
             thread: None,
         },
         time: Timestamp::from_secs(1_700_000_000),
@@ -116,6 +117,47 @@ async fn a_name_and_a_password_log_in() {
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 }
 
+fn mail_by(smarthost: &str, smtp: Smtp) -> Delivery {
+    let delivery = mail(smarthost);
+    let Address::Email { from, to, .. } = delivery.address else { panic!("it is a mail") };
+    let server = Some(Box::new(MailServer { smarthost: smarthost.to_owned(), smtp }));
+    Delivery { address: Address::Email { from, to, server }, ..delivery }
+}
+
+#[tokio::test]
+async fn a_receivers_own_settings_come_before_the_hosts() {
+    let hosts = SmtpCredentials { username: "host".to_owned(), password: "other".to_owned() };
+    let settings = NetSettings { smtp_credentials: Some(hosts), ..settings() };
+    let smtp = Smtp {
+        hello: Some("desk.example.com".to_owned()),
+        username: Some("mihari".to_owned()),
+        password: Some(Secret::new("secret")),
+        ..Smtp::default()
+    };
+    let (address, heard) = serve(&[("EHLO", "250-test\r\n250 AUTH PLAIN")]);
+    NetMessenger::new(settings.clone()).deliver(&mail_by(&address.to_string(), smtp)).await.unwrap();
+    let heard = heard.join().unwrap();
+    assert_eq!(heard[0], "EHLO desk.example.com");
+    assert!(heard.contains(&"AUTH PLAIN AG1paGFyaQBzZWNyZXQ=".to_owned()), "{heard:#?}");
+    // This server offers no TLS: who wants it anyway sends nothing.
+    let (address, heard) = serve(&[]);
+    let smtp = Smtp { require_tls: Some(true), ..Smtp::default() };
+    let error = NetMessenger::new(settings.clone()).deliver(&mail_by(&address.to_string(), smtp)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(!heard.join().unwrap().iter().any(|line| line.starts_with("MAIL")));
+    let pem = |text: &str| Some(Secret::new(text));
+    let broken = [
+        MailTls { ca: pem("-----BEGIN CERTIFICATE-----\ngeheim\n-----END CERTIFICATE-----"), ..MailTls::default() },
+        MailTls { cert: pem("geheim"), key: pem("geheim"), ..MailTls::default() },
+    ];
+    for tls in broken {
+        let smtp = Smtp { tls, ..Smtp::default() };
+        let error = NetMessenger::new(settings.clone()).deliver(&mail_by("127.0.0.1:1", smtp)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains("`tls_config`") && !error.to_string().contains("geheim"), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_must_be_reachable_and_allowed() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -138,23 +180,33 @@ async fn a_server_must_be_reachable_and_allowed() {
 }
 
 #[test]
-fn tls_is_required_but_on_this_machine() {
+fn tls_is_required_but_on_this_machine_or_as_the_receiver_says() {
     let host = Host::Domain("mail.example.com".to_owned());
-    let name = |port, on_this_machine, wanted| match tls(&host, port, on_this_machine, wanted).unwrap() {
-        Tls::None => "none",
-        Tls::Opportunistic(_) => "if offered",
-        Tls::Required(_) => "required",
-        Tls::Wrapper(_) => "from the first byte",
+    let name = |port, on_this_machine, smtp: &Smtp, wanted| {
+        let server = MailServer { smarthost: String::new(), smtp: smtp.clone() };
+        match tls(&host, port, on_this_machine, &server, wanted).unwrap() {
+            Tls::None => "none",
+            Tls::Opportunistic(_) => "if offered",
+            Tls::Required(_) => "required",
+            Tls::Wrapper(_) => "from the first byte",
+        }
     };
+    let plain = Smtp::default();
+    let requires = |require_tls| Smtp { require_tls: Some(require_tls), ..Smtp::default() };
+    let wraps = |implicit_tls| Smtp { implicit_tls: Some(implicit_tls), ..Smtp::default() };
     let cases = [
-        (587, false, SmtpTls::Required, "required"),
-        (587, true, SmtpTls::Required, "none"),
-        (25, false, SmtpTls::IfOffered, "if offered"),
-        (465, false, SmtpTls::IfOffered, "from the first byte"),
-        (465, true, SmtpTls::Required, "from the first byte"),
+        (587, false, &plain, SmtpTls::Required, "required"),
+        (587, true, &plain, SmtpTls::Required, "none"),
+        (25, false, &plain, SmtpTls::IfOffered, "if offered"),
+        (465, false, &plain, SmtpTls::IfOffered, "from the first byte"),
+        (465, true, &plain, SmtpTls::Required, "from the first byte"),
+        (587, true, &requires(true), SmtpTls::IfOffered, "required"),
+        (587, false, &requires(false), SmtpTls::Required, "none"),
+        (465, false, &wraps(false), SmtpTls::Required, "required"),
+        (587, true, &wraps(true), SmtpTls::Required, "from the first byte"),
     ];
-    for (port, on_this_machine, wanted, expected) in cases {
-        assert_eq!(name(port, on_this_machine, wanted), expected, "{port} {on_this_machine} {wanted:?}");
+    for (port, on_this_machine, smtp, wanted, expected) in cases {
+        assert_eq!(name(port, on_this_machine, smtp, wanted), expected, "{port} {on_this_machine} {wanted:?} {smtp:?}");
     }
 }
 

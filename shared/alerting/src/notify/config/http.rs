@@ -1,7 +1,7 @@
 //! How a receiver's HTTP server is asked: `http_config`.
 
 use super::fields::{Fields, Read};
-use super::{Authorization, Http, Secret};
+use super::{Authorization, Http, Secret, Tls};
 
 /// Reads `http_config` of a receiver or of `global`; `None` when there is none.
 pub(super) fn http_config(of: &mut Fields<'_>) -> Read<Option<Http>> {
@@ -18,7 +18,7 @@ pub(super) fn inlined(fields: &mut Fields<'_>) -> Read<Http> {
     proxy(fields)?;
     // Redirects are followed only where they ask for the same POST again.
     fields.ignore(&["enable_http2", "follow_redirects"]);
-    tls_config(fields, "tls_config")?;
+    unheeded_tls(fields)?;
     Ok(Http { authorization, headers })
 }
 
@@ -65,7 +65,7 @@ fn oauth(mut fields: Fields<'_>) -> Read<()> {
     }
     fields.secret("client_secret")?;
     fields.secret("client_certificate_key")?;
-    tls_config(&mut fields, "tls_config")?;
+    unheeded_tls(&mut fields)?;
     proxy(&mut fields)?;
     fields.ignore(&[
         "audience",
@@ -119,9 +119,23 @@ fn proxy(fields: &mut Fields<'_>) -> Read<()> {
     Ok(())
 }
 
-/// Reads `tls_config`, of which nothing is heeded but that it is one.
-pub(super) fn tls_config(of: &mut Fields<'_>, name: &'static str) -> Read<()> {
-    let Some(mut fields) = of.object(name, "`tls_config`")? else { return Ok(()) };
+/// Reads the `tls_config` of an HTTP server, of which nothing is heeded but that it is one.
+fn unheeded_tls(of: &mut Fields<'_>) -> Read<()> {
+    let Some(fields) = of.object("tls_config", "`tls_config`")? else { return Ok(()) };
+    for name in fields.names().into_iter().filter(|name| fields.has(name)) {
+        fields.notes.unheeded(fields.place, format!("`{name}` of `tls_config` is not heeded"));
+    }
+    tls(fields).map(drop)
+}
+
+/// Reads the `tls_config` of a mail server.
+pub(super) fn tls_config(of: &mut Fields<'_>, name: &'static str) -> Read<Tls> {
+    let Some(mut fields) = of.object(name, "`tls_config`")? else { return Ok(Tls::default()) };
+    fields.unheeded(&["ca_ref", "cert_ref", "key_ref", "max_version"]);
+    tls(fields)
+}
+
+fn tls(mut fields: Fields<'_>) -> Read<Tls> {
     let has = |fields: &Fields<'_>, name: &str| {
         ["", "_file", "_ref"].iter().filter(|end| fields.has(&format!("{name}{end}"))).count()
     };
@@ -133,20 +147,19 @@ pub(super) fn tls_config(of: &mut Fields<'_>, name: &'static str) -> Read<()> {
     if has(&fields, "cert") != has(&fields, "key") {
         return fields.refuse("a client's certificate and its key belong together");
     }
-    fields.unheeded(&[
-        "ca",
-        "ca_file",
-        "ca_ref",
-        "cert",
-        "cert_file",
-        "cert_ref",
-        "insecure_skip_verify",
-        "key",
-        "key_file",
-        "key_ref",
-        "max_version",
-        "min_version",
-        "server_name",
-    ]);
-    fields.end()
+    fields.ignore(&["ca_ref", "cert_ref", "key_ref", "max_version"]);
+    let version = fields.text("min_version")?;
+    if !matches!(version.as_deref(), None | Some("" | "TLS10" | "TLS11" | "TLS12" | "TLS13")) {
+        return fields.refuse("`min_version` is neither TLS10, TLS11, TLS12 nor TLS13");
+    }
+    let tls = Tls {
+        ca: fields.secret("ca")?,
+        cert: fields.secret("cert")?,
+        key: fields.secret("key")?,
+        server_name: fields.filled_text("server_name")?,
+        skips_verification: fields.flag("insecure_skip_verify")?.unwrap_or(false),
+        only_1_3: version.as_deref() == Some("TLS13"),
+    };
+    fields.end()?;
+    Ok(tls)
 }

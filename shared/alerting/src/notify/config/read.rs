@@ -11,7 +11,9 @@ use serde_saphyr::{Location, Spanned};
 
 use super::fields::{Fields, Mapping, Notes, Read};
 use super::receivers::Global;
-use super::{Config, GroupBy, Integration, Receiver, Route, SlackLook, Smtp, Target, original, receivers, services};
+use super::{
+    Config, GroupBy, Integration, Receiver, Route, Target, TemplateFile, original, receivers, services, template_files,
+};
 use crate::ConfigError;
 use crate::notify::interval::{RawInterval, TimeInterval};
 use crate::notify::matchers::parse_matchers;
@@ -21,7 +23,7 @@ use crate::notify::mute::InhibitRule;
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     global: Option<Spanned<Mapping>>,
-    templates: Option<Vec<String>>,
+    templates: Option<Vec<Spanned<String>>>,
     route: Option<RawRoute>,
     receivers: Option<Vec<RawReceiver>>,
     inhibit_rules: Option<Vec<RawInhibitRule>>,
@@ -100,10 +102,11 @@ struct RawInhibitRule {
 }
 
 /// Reads the whole file.
-pub(super) fn config(file: &str, yaml: &str) -> Result<Config, ConfigError> {
+pub(super) fn config(file: &str, yaml: &str, templates: &[TemplateFile<'_>]) -> Result<Config, ConfigError> {
     let raw: RawConfig = serde_saphyr::from_str(yaml).map_err(|error| ConfigError::from_yaml(file, &error))?;
     let notes = Notes { file, unheeded: RefCell::default() };
-    let mut config = Reader { notes: &notes }.config(raw)?;
+    let found = template_files::read(&notes, raw.templates.as_deref().unwrap_or_default(), templates)?;
+    let mut config = Reader { notes: &notes, templates: &found }.config(raw)?;
     config.unheeded = notes.unheeded.into_inner();
     config.original = original::shown(yaml);
     Ok(config)
@@ -129,6 +132,7 @@ struct Known {
 
 struct Reader<'a> {
     notes: &'a Notes<'a>,
+    templates: &'a template_files::Found,
 }
 
 impl Reader<'_> {
@@ -163,7 +167,7 @@ impl Reader<'_> {
             receivers: known.receivers,
             inhibit_rules,
             time_intervals: known.time_intervals,
-            templates: raw.templates.unwrap_or_default(),
+            library: self.templates.library.clone(),
             mail_sender,
             unheeded: Vec::new(),
             original: String::new(),
@@ -399,10 +403,31 @@ impl Reader<'_> {
                     return self.refuse(raw.name.referenced, format!("an item of `{kind}_configs` is empty"));
                 };
                 let fields = Fields::new(self.notes, "this receiver", one.referenced, one.value);
-                integrations.push(integration(kind, index, fields, language, global)?);
+                let integration = integration(kind, index, fields, language, global)?;
+                self.check_texts(&raw.name.value, one.referenced, &integration)?;
+                integrations.push(integration);
             }
         }
         Ok(integrations)
+    }
+
+    /// Refuses templates that cannot be read, and those that call one that nobody defines.
+    fn check_texts(&self, receiver: &str, place: Location, integration: &Integration) -> Read<()> {
+        let at = format!("receiver {receiver:?}, {}", integration.key);
+        if let Err(error) = integration.target.check_texts() {
+            return self.refuse(place, format!("{at}: {error}"));
+        }
+        match integration.target.missing_template(&self.templates.library) {
+            None => Ok(()),
+            Some((field, name)) if self.templates.is_complete => {
+                self.refuse(place, format!("{at}: `{field}` calls the template {name:?}, which nobody defines"))
+            }
+            Some((field, name)) => {
+                let what = format!("{at}: `{field}` calls the template {name:?}, which no file that was found defines");
+                self.notes.unheeded(place, format!("{what}: the message of the house goes out"));
+                Ok(())
+            }
+        }
     }
 }
 
@@ -433,40 +458,12 @@ fn integration(
         "telegram" => services::telegram(&mut fields, global)?,
         other => services::undelivered(other, &mut fields, global)?,
     };
-    note_what_is_not_done(&fields, &target);
+    if matches!(target, Target::Undelivered(_)) {
+        fields.notes.unheeded(fields.place, "nothing is delivered to this service");
+    }
     fields.end()?;
     debug_assert!(!matches!(target, Target::Undelivered(name) if name != kind), "the kinds are those of the table");
     Ok(Integration { key: format!("{kind}/{index}"), send_resolved, language: own_language.or(language), target })
-}
-
-/// Says what a receiver asks for that no delivery does.
-fn note_what_is_not_done(fields: &Fields<'_>, target: &Target) {
-    let note = |what: &str| fields.notes.unheeded(fields.place, what);
-    let is_template = |text: &String| text.contains("{{");
-    let has_own_texts = match target {
-        Target::Slack(slack) => slack.look != SlackLook::default(),
-        Target::Webhook(hook) => hook.payload.is_some(),
-        Target::Sns(sns) => sns.subject.is_some() || sns.message.is_some(),
-        Target::Email(mail) => {
-            if mail.smtp != Smtp::default() {
-                note("how to speak with the mail server is not heeded");
-            }
-            let is_further = mail.headers.keys().any(|name| name != "Content-Language");
-            is_further || mail.html.is_some() || mail.text.is_some()
-        }
-        // Their texts are taken as they stand.
-        Target::PagerDuty(service) => {
-            service.texts.values().any(is_template) || service.details.values().any(|one| is_template(&one.to_string()))
-        }
-        Target::Opsgenie(service) => service.texts.values().chain(service.details.values()).any(is_template),
-        Target::Teams(teams) => [&teams.title, &teams.summary, &teams.text].into_iter().flatten().any(is_template),
-        Target::Discord(service) => service.texts.values().any(is_template),
-        Target::Telegram(service) => service.message.iter().any(is_template),
-        Target::Undelivered(_) => return note("nothing is delivered to this service"),
-    };
-    if has_own_texts {
-        note("texts of a receiver's own are not heeded: it gets those of the house");
-    }
 }
 
 /// Whether a name is one that `match` and `match_re` take.

@@ -10,7 +10,7 @@ use super::fields::{Fields, Read};
 use super::http::{http_config, tls_config};
 use super::{
     Email, Http, MailSender, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns, SnsTarget, Target, Thread,
-    Webhook, is_mailbox,
+    Tls, Webhook, is_mailbox,
 };
 
 /// The mail server that stands for the outbox folder. `.invalid` is reserved: no such host can ever exist (RFC 2606).
@@ -71,7 +71,7 @@ impl Global {
     pub(super) fn mail_sender(&self, fields: &Fields<'_>) -> Read<Option<MailSender>> {
         let Some((place, from)) = &self.from else { return Ok(None) };
         let from = mailboxes(fields, *place, from)?.join(", ");
-        Ok(Some(MailSender { from, smarthost: self.smarthost.clone().flatten() }))
+        Ok(Some(MailSender { from, smarthost: self.smarthost.clone().flatten(), smtp: self.smtp.clone() }))
     }
 }
 
@@ -92,18 +92,19 @@ fn given(fields: &mut Fields<'_>) -> Read<BTreeMap<&'static str, bool>> {
 /// How to speak with a mail server; the names of the fields start with `smtp_` in `global`.
 fn smtp(fields: &mut Fields<'_>, prefix: &str) -> Read<Smtp> {
     let name = |name: &str| format!("{prefix}{name}");
+    let tls = tls_config(fields, if prefix.is_empty() { "tls_config" } else { "smtp_tls_config" })?;
     let smtp = Smtp {
         hello: fields.filled_text(&name("hello"))?,
         username: fields.filled_text(&name("auth_username"))?,
         password: fields.secret(&name("auth_password"))?,
         require_tls: fields.flag(&name("require_tls"))?,
         implicit_tls: fields.flag(&name("force_implicit_tls"))?,
+        tls,
     };
     if fields.secret(&name("auth_secret"))?.is_some() {
         fields.notes.unheeded(fields.place, format!("`{}` is not heeded: no CRAM-MD5", name("auth_secret")));
     }
     fields.unheeded(&[&name("auth_identity")]);
-    tls_config(fields, if prefix.is_empty() { "tls_config" } else { "smtp_tls_config" })?;
     Ok(smtp)
 }
 
@@ -263,9 +264,10 @@ pub(super) fn sns(fields: &mut Fields<'_>) -> Read<Target> {
     }
     sigv4(fields)?;
     http_config(fields)?;
-    fields.unheeded(&["api_url", "attributes"]);
+    fields.unheeded(&["api_url"]);
     fields.ignore(&["use_aws_http_client"]);
-    Ok(Target::Sns(Sns { to, subject: fields.text("subject")?, message: fields.text("message")? }))
+    let (subject, message) = (fields.text("subject")?, fields.text("message")?);
+    Ok(Target::Sns(Sns { to, subject, message, attributes: fields.map("attributes")? }))
 }
 
 /// How to sign requests to AWS: checked, but the deployment's own region and rights count.
@@ -322,7 +324,13 @@ pub(super) fn email(fields: &mut Fields<'_>, global: &Global) -> Read<(Target, O
         password: if has_password { own.password } else { global.smtp.password.clone() },
         require_tls: own.require_tls.or(global.smtp.require_tls),
         implicit_tls: own.implicit_tls.or(global.smtp.implicit_tls),
+        tls: if own.tls == Tls::default() { global.smtp.tls.clone() } else { own.tls },
     };
+    if smarthost.is_none() && smtp != Smtp::default() {
+        let what = "without a `smarthost` mails go to the outbox folder, on AWS to SES: how to speak with a mail \
+                    server is not heeded";
+        fields.notes.unheeded(fields.place, what);
+    }
     let (headers, language) = mail_headers(fields)?;
     let thread = threading(fields, &headers)?;
     let (html, text) = (fields.text("html")?, fields.text("text")?);
@@ -330,11 +338,18 @@ pub(super) fn email(fields: &mut Fields<'_>, global: &Global) -> Read<(Target, O
     Ok((Target::Email(Box::new(email)), language))
 }
 
+/// Headers that say how a mail is put together.
+const OWN_HEADERS: [&str; 5] = ["Bcc", "Content-Transfer-Encoding", "Content-Type", "Message-Id", "Mime-Version"];
+
 /// The headers under their usual spelling; `Content-Language` chooses the words of the house.
 fn mail_headers(fields: &mut Fields<'_>) -> Read<(BTreeMap<String, String>, Option<Language>)> {
     let mut headers = BTreeMap::new();
     for (name, value) in fields.map("headers")? {
         let usual = canonical(&name);
+        if OWN_HEADERS.contains(&usual.as_str()) {
+            fields.notes.unheeded(fields.place, format!("the header `{usual}` is not heeded: every mail has its own"));
+            continue;
+        }
         if headers.insert(usual.clone(), value).is_some() {
             return fields.refuse(format!("header `{usual}` is there twice"));
         }

@@ -3,6 +3,8 @@ use std::process::Command;
 
 use super::*;
 
+mod texts;
+
 const FULL: &str = r#"
 global:
   smtp_smarthost: mail.example.com:587
@@ -207,7 +209,6 @@ tracing: {endpoint: x}
         "am.yml:8:55: `insecure_skip_verify` of `tls_config` is not heeded",
         "am.yml:7:58: `access_key` of `sigv4` is not heeded",
         "am.yml:7:58: `secret_key` of `sigv4` is not heeded",
-        "am.yml:7:102: `attributes` of this receiver is not heeded",
         "am.yml:6:22: nothing is delivered to this service",
     ];
     let places =
@@ -356,14 +357,14 @@ fn secrets_may_lie_elsewhere_and_sns_reaches_telephones_and_topics() {
     let of = |one: &Integration| (one.key.clone(), one.send_resolved, one.target.clone());
     let sns: Vec<_> = receiver.integrations[3..].iter().map(of).collect();
     let topic = "arn:aws:sns:ap-northeast-1:123456789012:pager".to_owned();
-    let sns_to = |to| Target::Sns(Sns { to, subject: None, message: None });
+    let sns_to = |to| Target::Sns(Sns { to, subject: None, message: None, attributes: BTreeMap::new() });
     let expected = [
         ("sns/0".to_owned(), true, sns_to(SnsTarget::Phone("+819012345678".to_owned()))),
         ("sns/1".to_owned(), false, sns_to(SnsTarget::Topic(topic))),
     ];
     assert_eq!(sns, expected);
     assert!(receiver.integrations.iter().all(|one| one.language == Some(Language::Japanese)));
-    let sender = MailSender { from: "mihari@example.com".to_owned(), smarthost: None };
+    let sender = MailSender { from: "mihari@example.com".to_owned(), smarthost: None, smtp: Smtp::default() };
     assert_eq!(config.mail_sender, Some(sender));
     let hook = "route: {receiver: r}\nreceivers: [{name: r, webhook_configs: [{url_file: 'ssm:/mihari/pager'}]}]";
     let config = parse("am.yml", hook).unwrap();

@@ -1,6 +1,7 @@
 //! Each body, whole.
 
 use alerting::notify::{self as pure, Target};
+use alerting::template::Data;
 use model::{Labels, Language, Timestamp};
 use render::Zone;
 use render::notification::{Item, Templates};
@@ -41,7 +42,9 @@ fn with<T>(message: &Message, check: impl Fn(&Said<'_>) -> T) -> T {
 
 fn target(yaml: &str) -> Target {
     let file = format!("route: {{receiver: r}}\nreceivers: [{{name: r, {yaml}}}]");
-    pure::parse("am.yml", &file).unwrap().receivers["r"].integrations[0].target.clone()
+    let config = pure::parse("am.yml", &file).unwrap();
+    let data = Data { receiver: "desk".to_owned(), ..Data::default() };
+    config.receivers["r"].integrations[0].expanded(&config.library, &data).unwrap().target
 }
 
 /// `printf '%s' '{}:{alertname="cpu"}' | sha256sum`
@@ -69,7 +72,7 @@ fn pagerduty_is_triggered_and_resolved_under_one_key() {
             "client_url": "http://mihari",
             "payload": {
                 "summary": "[CRITICAL] cpu",
-                "source": "Mihari",
+                "source": "desk",
                 "severity": "error",
                 "class": "deploy",
                 "custom_details": {
@@ -104,7 +107,7 @@ fn pagerduty_version_1_has_the_key_of_a_service() {
 fn opsgenie_is_told_of_an_alert_and_of_its_end() {
     let Target::Opsgenie(service) = target(
         "opsgenie_configs: [{api_key: k, api_url: 'http://og', priority: P1, tags: 'a, b,', description: d, \
-         details: {extra: e, left: '{{ .x }}'}, responders: [{name: ops, type: team}]}]",
+         details: {extra: e}, responders: [{name: ops, type: team}]}]",
     ) else {
         panic!("it is Opsgenie")
     };

@@ -50,7 +50,7 @@ async fn a_finished_report_is_mailed_once_however_often_the_schedule_fires() {
     assert_eq!(delivery.idempotency_key, "report-default-daily-2026-11-21-Asia.Tokyo-final");
     let to = vec!["team@example.com".to_owned(), "Boss <boss@example.com>".to_owned()];
     let from = "Mihari <mihari@mihari.invalid>".to_owned();
-    assert_eq!(delivery.address, Address::Email { from, to, smarthost: None });
+    assert_eq!(delivery.address, Address::Email { from, to, server: None });
     let Content::Email { subject, text, html, .. } = &delivery.content else { panic!("{delivery:?}") };
     assert_eq!(subject, "Daily performance report 2026-11-21 · Mihari");
     let link = text.lines().find_map(|line| line.strip_prefix("Open the report: ")).unwrap();
