@@ -394,7 +394,10 @@ impl<'a> Parser<'a> {
         while !self.is_symbol(")") {
             arguments.push(self.expression(0)?);
             let comma = self.token.start;
-            if self.take_symbol(",")? && self.is_symbol(")") {
+            // Behind a comma an operator is as much as the end.
+            let begins = ["(", "{", "+", "-", "[", "]", "}", ":"];
+            let is_end = |token: &TokenKind| matches!(token, TokenKind::Symbol(symbol) if !begins.contains(symbol));
+            if self.take_symbol(",")? && is_end(&self.token.kind) {
                 return Err(self.error_at(comma, "trailing commas not allowed in function call args"));
             }
             if !self.is_symbol(")") && !self.text[..self.token.start].trim_end().ends_with(',') {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "each function here is about a few of all functions")]
 
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 use model::{Labels, TimeRange, Timestamp};
 
@@ -207,14 +207,27 @@ fn elementwise(id: FunctionId) -> Option<fn(f64) -> f64> {
         FunctionId::Sinh => f64::sinh,
         FunctionId::Cosh => f64::cosh,
         FunctionId::Tanh => f64::tanh,
-        FunctionId::Asinh => f64::asinh,
-        FunctionId::Acosh => f64::acosh,
+        FunctionId::Asinh => asinh,
+        FunctionId::Acosh => acosh,
         FunctionId::Atanh => f64::atanh,
         // In this order, as Prometheus calculates: the largest numbers overflow, and the last digit is its.
         FunctionId::Rad => |degrees| degrees * PI / 180.0,
         FunctionId::Deg => |radians| radians * 180.0 / PI,
         _ => return None,
     })
+}
+
+/// From here on what is under the root is the square of the number to the last digit, and it may overflow.
+const LARGE: f64 = (1_u32 << 28) as f64;
+
+/// The inverse of the hyperbolic sine: of large numbers by ln 2x.
+fn asinh(value: f64) -> f64 {
+    if value.abs() > LARGE { (value.abs().ln() + LN_2).copysign(value) } else { value.asinh() }
+}
+
+/// The inverse of the hyperbolic cosine: of large numbers by ln 2x.
+fn acosh(value: f64) -> f64 {
+    if value >= LARGE { value.ln() + LN_2 } else { value.acosh() }
 }
 
 /// -1, 1 or the number itself: zeros and what is no number have no sign.
