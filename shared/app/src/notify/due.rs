@@ -33,7 +33,7 @@ pub struct Ran {
     pub taken: usize,
     /// Groups that could not be read or written; their timers bring them back.
     pub broken: usize,
-    /// Pictures that may follow what was delivered, see [`super::illustrate`].
+    /// Pictures that may follow what was delivered, see [`super::illustrate()`].
     pub pictures: Vec<Picture>,
 }
 
