@@ -21,7 +21,7 @@ use model::{Labels, Language, Timestamp};
 
 use crate::Zone;
 pub use mail::Mail;
-pub use template::{Template, TemplateError, Templates};
+pub use template::{Form, Template, TemplateError, Templates};
 pub use webhook::webhook;
 
 /// One notification: some alerts of a group, to one receiver.
@@ -62,9 +62,23 @@ pub struct Item {
     pub generator_url: String,
     /// Its identity, in hexadecimal.
     pub fingerprint: String,
+    /// What those on call are told of it, beyond that it fires.
+    pub stage: Option<Stage>,
 }
 
-/// What a message or an alert of it is: this chooses the template.
+/// What has become of an alert among those on call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody answered in time, or somebody handed it on.
+    Escalated,
+    /// Somebody takes it on.
+    Acknowledged {
+        /// Who.
+        by: String,
+    },
+}
+
+/// What a message or an alert of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Respond within 15 minutes.
@@ -103,6 +117,15 @@ impl Item {
         }
     }
 
+    /// The template that it is told with.
+    pub(crate) fn form(&self) -> Form {
+        match &self.stage {
+            Some(Stage::Escalated) if self.ended_at.is_none() => Form::Escalated,
+            Some(Stage::Acknowledged { .. }) if self.ended_at.is_none() => Form::Acknowledged,
+            Some(_) | None => Form::Alert(self.kind()),
+        }
+    }
+
     /// An annotation in a language: `description_en` before `description`, for every language alike.
     fn annotation(&self, name: &str, language: Language) -> Option<&str> {
         let own = self.annotations.get(&format!("{name}_{}", language.tag()));
@@ -118,6 +141,12 @@ impl Message {
     /// What the message is: the worst of its alerts.
     pub fn kind(&self) -> Kind {
         self.alerts.iter().map(Item::kind).min().unwrap_or(Kind::Info)
+    }
+
+    /// The template of its subject: that of the worst of its alerts.
+    fn form(&self) -> Form {
+        let worst = self.alerts.iter().min_by_key(|alert| alert.kind());
+        worst.map_or(Form::Alert(Kind::Info), Item::form)
     }
 
     fn firing_count(&self) -> usize {
@@ -150,14 +179,14 @@ impl Writer<'_> {
             0 | 1 => first.to_owned(),
             count => format!("{first} {}", words::more(self.language, count - 1)),
         };
-        let subject = self.templates.of(message.kind(), self.language).subject(&name);
+        let subject = self.templates.of(message.form(), self.language).subject(&name);
         subject.replace(|c: char| c.is_control(), " ")
     }
 
     /// The lines of one alert, those of the template and the rule's summary: what stands before the colon, and the
     /// value.
     fn lines(&self, alert: &Item) -> Vec<(String, String)> {
-        let template = self.templates.of(alert.kind(), self.language);
+        let template = self.templates.of(alert.form(), self.language);
         let mut lines = template.lines(|placeholder| self.value(alert, placeholder));
         let summary = alert.annotation("summary", self.language);
         if let Some(summary) = summary.filter(|_| alert.annotation("description", self.language).is_some()) {
@@ -178,6 +207,10 @@ impl Writer<'_> {
             Placeholder::Description => text(annotation("description").or_else(|| annotation("summary"))),
             Placeholder::Impact => text(annotation("impact")),
             Placeholder::Action => text(annotation("action")),
+            Placeholder::AcknowledgedBy => match &alert.stage {
+                Some(Stage::Acknowledged { by }) => by.clone(),
+                Some(Stage::Escalated) | None => text(None),
+            },
         }
     }
 

@@ -36,6 +36,8 @@ pub enum Reason {
     OnCall,
     /// Nobody answered in time, or somebody handed it on.
     Escalated,
+    /// Somebody else answered whoever was called.
+    Acknowledged,
     /// The alerts were given to whom it is sent.
     Assigned,
     /// Nobody answered for so long that they stand in a list, once a day.
@@ -54,6 +56,7 @@ impl Reason {
             Self::MuteEnded => "mute ended",
             Self::OnCall => "on call",
             Self::Escalated => "escalated",
+            Self::Acknowledged => "acknowledged",
             Self::Assigned => "assigned",
             Self::Digest => "unanswered",
         }
@@ -182,6 +185,8 @@ pub struct Notification {
     pub firing: Vec<Held>,
     /// The alerts that have ended, in the order in which they are shown.
     pub resolved: Vec<Held>,
+    /// Who answered, where that is what it tells.
+    pub answered_by: Option<String>,
 }
 
 /// What a due group does.
@@ -455,6 +460,7 @@ impl<'a> Planner<'a> {
             group_labels: self.group.key.labels.clone(),
             firing: shown(&intent.firing),
             resolved,
+            answered_by: None,
         });
     }
 }

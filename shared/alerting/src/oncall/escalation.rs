@@ -53,6 +53,8 @@ pub struct Escalation {
     pub alerts: BTreeMap<Fingerprint, Watched>,
     /// Calls that are not made yet.
     pub pages: Vec<Page>,
+    /// The contacts that were reached about its alerts, to be told when somebody else answers.
+    pub called: BTreeSet<PageTarget>,
     /// The number of the last page; never goes back.
     pub sequence: u64,
     /// When it lets go of what has ended, should nothing be due before.
@@ -112,6 +114,11 @@ pub enum Cause {
     Escalated(usize),
     /// The alerts were given to somebody.
     Assigned,
+    /// Somebody answered; the others who were called need not.
+    Acknowledged {
+        /// Who.
+        by: String,
+    },
 }
 
 /// One call to some people about some alerts.
@@ -288,7 +295,15 @@ pub enum EscalationError {
 impl Escalation {
     /// One without alerts.
     pub const fn new(key: EscalationKey, now: Timestamp) -> Self {
-        Self { key, born_at: now, alerts: BTreeMap::new(), pages: Vec::new(), sequence: 0, tidy_at: now }
+        Self {
+            key,
+            born_at: now,
+            alerts: BTreeMap::new(),
+            pages: Vec::new(),
+            called: BTreeSet::new(),
+            sequence: 0,
+            tidy_at: now,
+        }
     }
 
     /// Whether it knows of this occurrence of an alert.

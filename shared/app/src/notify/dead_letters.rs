@@ -191,6 +191,7 @@ impl DeadLetter {
             group_labels,
             firing: self.firing.clone(),
             resolved: self.resolved.clone(),
+            answered_by: None,
         })
     }
 }

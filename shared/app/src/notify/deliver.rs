@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use model::{ErrorKind, TenantId};
 use render::Zone;
-use render::notification::{Item, Mail, Message, Writer, webhook};
+use render::notification::{Item, Mail, Message, Stage, Writer, webhook};
 
 use super::history::Detection;
 use super::services::{self, Said};
@@ -285,7 +285,12 @@ impl Desk<'_> {
     }
 
     pub(super) fn message(&self, notification: &Notification) -> Message {
-        let firing = notification.firing.iter().map(|held| item(held, false));
+        let stage = match (notification.reason, &notification.answered_by) {
+            (Reason::Escalated, _) => Some(Stage::Escalated),
+            (_, Some(by)) => Some(Stage::Acknowledged { by: by.clone() }),
+            (_, None) => None,
+        };
+        let firing = notification.firing.iter().map(|held| Item { stage: stage.clone(), ..item(held, false) });
         let resolved = notification.resolved.iter().map(|held| item(held, true));
         Message {
             receiver: notification.receiver.clone(),
@@ -311,6 +316,7 @@ fn item(held: &Held, has_ended: bool) -> Item {
         ended_at: has_ended.then(|| alert.ends_at.unwrap_or(alert.updated_at)),
         generator_url: alert.generator_url.clone(),
         fingerprint: alert.fingerprint().to_string(),
+        stage: None,
     }
 }
 

@@ -155,6 +155,7 @@ impl Desk<'_> {
             group_labels: Labels::empty(),
             firing: unanswered.values().cloned().collect(),
             resolved: Vec::new(),
+            answered_by: None,
         });
         notifications.filter(|one| !told.told.contains(&one.idempotency_key)).collect()
     }

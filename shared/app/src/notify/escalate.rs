@@ -334,6 +334,10 @@ impl Desk<'_> {
             group_labels: labels_of(&escalation.key),
             firing: page.alerts.iter().filter_map(|alert| alerts.get(alert)).cloned().collect(),
             resolved: Vec::new(),
+            answered_by: match &page.cause {
+                Cause::Acknowledged { by } => Some(by.clone()),
+                Cause::Tier(_) | Cause::Escalated(_) | Cause::Assigned => None,
+            },
         };
         Some(Call { sequence: *sequence, target: target.clone(), notification, path })
     }
@@ -393,6 +397,7 @@ fn reason(on_call: &OnCall, key: &EscalationKey, page: &Page) -> Reason {
     let tiers = on_call.policies.get(&key.severity).map_or(&[][..], |policy| &policy.tiers);
     match page.cause {
         Cause::Assigned => Reason::Assigned,
+        Cause::Acknowledged { .. } => Reason::Acknowledged,
         Cause::Tier(tier) if tiers.get(tier).is_some_and(|tier| tier.after.is_zero()) => Reason::OnCall,
         Cause::Tier(_) | Cause::Escalated(_) => Reason::Escalated,
     }

@@ -118,6 +118,7 @@ const fn reason_text(reason: Reason) -> Text {
         Reason::MuteEnded => Text::ReasonMuteEnded,
         Reason::OnCall => Text::ReasonOnCall,
         Reason::Escalated => Text::ReasonEscalated,
+        Reason::Acknowledged => Text::ReasonAcknowledged,
         Reason::Assigned => Text::ReasonAssigned,
         Reason::Digest => Text::ReasonDigest,
     }

@@ -248,6 +248,7 @@ texts! {
     ReasonMuteEnded => "停止時間帯の終了", "mute ended";
     ReasonOnCall => "当番への連絡", "on call";
     ReasonEscalated => "エスカレーション", "escalated";
+    ReasonAcknowledged => "担当者の応答", "somebody takes it on";
     ReasonAssigned => "担当者の割り当て", "assigned";
     ReasonDigest => "未対応の一覧", "unanswered";
     QuietNothingFires => "発報中のアラートがなく、通知済みのものもありません", "nothing fires and nothing was announced";

@@ -19,10 +19,34 @@ pub(super) enum Placeholder {
     Description,
     Impact,
     Action,
+    AcknowledgedBy,
+}
+
+/// Which template something is told with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// That of an alert of a kind.
+    Alert(Kind),
+    /// That for who is called since nobody answered.
+    Escalated,
+    /// That for who was called, when somebody else answered.
+    Acknowledged,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Alert(Kind::Critical),
+        Self::Alert(Kind::Warning),
+        Self::Alert(Kind::Info),
+        Self::Alert(Kind::Resolved),
+        Self::Escalated,
+        Self::Acknowledged,
+    ];
 }
 
 impl Placeholder {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::AlertName,
         Self::Severity,
         Self::Timestamp,
@@ -30,6 +54,7 @@ impl Placeholder {
         Self::Description,
         Self::Impact,
         Self::Action,
+        Self::AcknowledgedBy,
     ];
 
     const fn name(self) -> &'static str {
@@ -41,11 +66,21 @@ impl Placeholder {
             Self::Description => "description",
             Self::Impact => "impact",
             Self::Action => "action",
+            Self::AcknowledgedBy => "acknowledged_by",
         }
     }
 
-    /// What the body of a kind of notification must hold, and may hold nothing else.
-    const fn of_body(kind: Kind) -> &'static [Self] {
+    /// What the body of a notification must hold, and may hold nothing else.
+    const fn of_body(form: Form) -> &'static [Self] {
+        let kind = match form {
+            Form::Escalated => {
+                return &[Self::AlertName, Self::Severity, Self::Timestamp, Self::Description, Self::Action];
+            }
+            Form::Acknowledged => {
+                return &[Self::AlertName, Self::Severity, Self::Timestamp, Self::AcknowledgedBy, Self::Description];
+            }
+            Form::Alert(kind) => kind,
+        };
         match kind {
             Kind::Critical => {
                 &[Self::AlertName, Self::Severity, Self::Timestamp, Self::Description, Self::Impact, Self::Action]
@@ -111,18 +146,18 @@ impl TemplateError {
 }
 
 impl Template {
-    /// Reads a template for a kind of notification.
+    /// Reads a template for a form of notification.
     ///
     /// # Errors
     /// When a place is unknown or missing, or the empty line after the subject is.
-    pub fn parse(kind: Kind, text: &str) -> Result<Self, TemplateError> {
+    pub fn parse(form: Form, text: &str) -> Result<Self, TemplateError> {
         let mut lines = text.trim_end().lines();
         let subject = pieces(1, lines.next().unwrap_or(""), &[Placeholder::AlertName])?;
         require("subject", &[Placeholder::AlertName], &subject)?;
         if lines.next().is_some_and(|line| !line.trim().is_empty()) {
             return Err(TemplateError::NoEmptyLine);
         }
-        let allowed = Placeholder::of_body(kind);
+        let allowed = Placeholder::of_body(form);
         let mut body = Vec::new();
         for (index, line) in lines.enumerate() {
             body.push(split_label(pieces(index + 3, line, allowed)?));
@@ -200,38 +235,58 @@ fn require(part: &'static str, needed: &[Placeholder], pieces: &[Piece]) -> Resu
     }
 }
 
-/// The templates of all kinds in all languages.
+/// The templates of all forms in all languages.
 #[derive(Clone, Debug)]
 pub struct Templates {
-    all: BTreeMap<(Kind, Language), Template>,
+    all: BTreeMap<(Form, Language), Template>,
 }
 
 /// The templates of `infra/config/templates/`.
-const EMBEDDED: [(Kind, Language, &str); 8] = [
-    (Kind::Critical, Language::Japanese, include_str!("../../../../infra/config/templates/critical.ja.txt")),
-    (Kind::Critical, Language::English, include_str!("../../../../infra/config/templates/critical.en.txt")),
-    (Kind::Warning, Language::Japanese, include_str!("../../../../infra/config/templates/warning.ja.txt")),
-    (Kind::Warning, Language::English, include_str!("../../../../infra/config/templates/warning.en.txt")),
-    (Kind::Info, Language::Japanese, include_str!("../../../../infra/config/templates/info.ja.txt")),
-    (Kind::Info, Language::English, include_str!("../../../../infra/config/templates/info.en.txt")),
-    (Kind::Resolved, Language::Japanese, include_str!("../../../../infra/config/templates/resolved.ja.txt")),
-    (Kind::Resolved, Language::English, include_str!("../../../../infra/config/templates/resolved.en.txt")),
+const EMBEDDED: [(Form, Language, &str); 12] = [
+    (
+        Form::Alert(Kind::Critical),
+        Language::Japanese,
+        include_str!("../../../../infra/config/templates/critical.ja.txt"),
+    ),
+    (
+        Form::Alert(Kind::Critical),
+        Language::English,
+        include_str!("../../../../infra/config/templates/critical.en.txt"),
+    ),
+    (Form::Alert(Kind::Warning), Language::Japanese, include_str!("../../../../infra/config/templates/warning.ja.txt")),
+    (Form::Alert(Kind::Warning), Language::English, include_str!("../../../../infra/config/templates/warning.en.txt")),
+    (Form::Alert(Kind::Info), Language::Japanese, include_str!("../../../../infra/config/templates/info.ja.txt")),
+    (Form::Alert(Kind::Info), Language::English, include_str!("../../../../infra/config/templates/info.en.txt")),
+    (
+        Form::Alert(Kind::Resolved),
+        Language::Japanese,
+        include_str!("../../../../infra/config/templates/resolved.ja.txt"),
+    ),
+    (
+        Form::Alert(Kind::Resolved),
+        Language::English,
+        include_str!("../../../../infra/config/templates/resolved.en.txt"),
+    ),
+    (Form::Escalated, Language::Japanese, include_str!("../../../../infra/config/templates/escalated.ja.txt")),
+    (Form::Escalated, Language::English, include_str!("../../../../infra/config/templates/escalated.en.txt")),
+    (Form::Acknowledged, Language::Japanese, include_str!("../../../../infra/config/templates/acknowledged.ja.txt")),
+    (Form::Acknowledged, Language::English, include_str!("../../../../infra/config/templates/acknowledged.en.txt")),
 ];
 
 impl Templates {
     /// The templates that come with the program.
     pub fn embedded() -> Self {
-        let read = |(kind, language, text): (Kind, Language, &str)| {
+        let read = |(form, language, text): (Form, Language, &str)| {
             let template =
-                Template::parse(kind, text).expect("a test reads every template that comes with the program");
-            ((kind, language), template)
+                Template::parse(form, text).expect("a test reads every template that comes with the program");
+            ((form, language), template)
         };
         Self { all: EMBEDDED.into_iter().map(read).collect() }
     }
 
-    /// The template of a kind in a language.
-    pub(super) fn of(&self, kind: Kind, language: Language) -> &Template {
-        &self.all[&(kind, language)]
+    /// The template of a form in a language.
+    pub(super) fn of(&self, form: Form, language: Language) -> &Template {
+        &self.all[&(form, language)]
     }
 }
 
@@ -240,11 +295,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_a_template_in_every_language() {
+    fn every_form_has_a_template_in_every_language() {
         let templates = Templates::embedded();
-        for kind in Kind::ALL {
+        for form in Form::ALL {
             for language in [Language::Japanese, Language::English] {
-                assert!(templates.of(kind, language).subject("cpu_usage").ends_with("] cpu_usage"));
+                assert!(templates.of(form, language).subject("cpu_usage").ends_with("] cpu_usage"));
             }
         }
     }
@@ -265,15 +320,19 @@ mod tests {
             ("{alert_name}\n\nseverity}", "line 3: a brace has no partner"),
         ];
         for (text, expected) in cases {
-            let reason = Template::parse(Kind::Info, text).err().map(|error| error.to_string()).unwrap_or_default();
+            let reason =
+                Template::parse(Form::Alert(Kind::Info), text).err().map(|error| error.to_string()).unwrap_or_default();
             assert_eq!(reason, expected, "{text}");
         }
     }
 
     #[test]
     fn values_are_not_read_as_places() {
-        let template =
-            Template::parse(Kind::Info, "{alert_name}\n\na: {alert_name}\n{severity}{timestamp}{description}").unwrap();
+        let template = Template::parse(
+            Form::Alert(Kind::Info),
+            "{alert_name}\n\na: {alert_name}\n{severity}{timestamp}{description}",
+        )
+        .unwrap();
         let lines = template.lines(|_| "{severity}".to_owned());
         assert_eq!(lines[0], ("a".to_owned(), "{severity}".to_owned()));
         assert_eq!(lines[1].1, "{severity}{severity}{severity}");

@@ -27,6 +27,7 @@ fn item(severity: &str, instance: &str, ended: bool) -> Item {
         ended_at: ended.then(|| Timestamp::from_millis(START.as_millis() + 600_500)),
         generator_url: "http://127.0.0.1:9099/graph?g0.expr=cpu%3E90&g0.tab=1".to_owned(),
         fingerprint: "9a084adc9b8eecd7".to_owned(),
+        stage: None,
     }
 }
 
@@ -44,11 +45,17 @@ fn message(alerts: Vec<Item>, reason: &str) -> Message {
     }
 }
 
+fn staged(stage: Stage, reason: &str) -> Message {
+    message(vec![Item { stage: Some(stage), ..item("critical", "web-1", false) }], reason)
+}
+
 fn messages() -> Vec<(&'static str, Message)> {
     vec![
         ("critical", message(vec![item("critical", "web-1", false)], "first notification")),
         ("warning", message(vec![item("warning", "web-1", false)], "repeat interval elapsed")),
         ("info", message(vec![item("info", "web-1", false)], "first notification")),
+        ("escalated", staged(Stage::Escalated, "escalated")),
+        ("acknowledged", staged(Stage::Acknowledged { by: "aiko".to_owned() }, "acknowledged")),
         ("resolved", message(vec![item("critical", "web-1", true)], "all alerts resolved")),
         (
             "mixed",

@@ -4,7 +4,7 @@
 //! holds 160 of them, or 153 each in a message of several; with any other character, such as a Japanese one, 70 or 67
 //! units of UTF-16. A message is cut to two parts, and never inside of what a reader sees as one character.
 
-use super::{Item, Message, Writer, distinguishing, words};
+use super::{Item, Message, Stage, Writer, distinguishing, words};
 
 /// Most parts of a text message.
 const PARTS_MAX: usize = 2;
@@ -43,6 +43,9 @@ impl Writer<'_> {
     fn sms_lines(&self, message: &Message) -> Vec<String> {
         let mut lines = vec![self.subject(message)];
         if let Some(first) = message.alerts.first() {
+            if let Some(Stage::Acknowledged { by }) = &first.stage {
+                lines.push(words::answered_by(self.language, by));
+            }
             lines.extend(self.sms_about(first));
         }
         if message.alerts.len() > 1 {

@@ -42,11 +42,21 @@ pub(super) fn reason(language: Language, reason: &str) -> &str {
         (Language::Japanese, "on call") => "オンコール担当者への連絡",
         (Language::Japanese, "escalated") => "期限内に応答がないためのエスカレーション",
         (Language::English, "escalated") => "nobody answered in time",
+        (Language::Japanese, "acknowledged") => "担当者の応答",
+        (Language::English, "acknowledged") => "somebody takes it on",
         (Language::Japanese, "assigned") => "担当者の割り当て",
         (Language::English, "assigned") => "assigned to you",
         (Language::Japanese, "unanswered") => "応答のないアラートの一覧",
         (Language::English, "unanswered") => "nobody answered these yet",
         (Language::Japanese | Language::English, other) => other,
+    }
+}
+
+/// Who takes an alert on.
+pub(super) fn answered_by(language: Language, by: &str) -> String {
+    match language {
+        Language::Japanese => format!("対応者: {by}"),
+        Language::English => format!("acknowledged by {by}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Cause, Clock, Escalation, EscalationError, EscalationKey, Page, Try, Watched};
+use super::{Answer, Cause, Clock, Escalation, EscalationError, EscalationKey, Page, PageTarget, Try, Watched};
 use crate::Fingerprint;
 
 const VERSION: u8 = 1;
@@ -18,6 +18,8 @@ struct Stored {
     born_at: i64,
     alerts: BTreeMap<String, StoredAlert>,
     pages: Vec<StoredPage>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    called: BTreeSet<PageTarget>,
     sequence: u64,
     tidy_at: i64,
 }
@@ -57,6 +59,7 @@ impl Escalation {
             born_at: self.born_at.as_millis(),
             alerts: self.alerts.iter().map(|(alert, watched)| (alert.to_string(), StoredAlert::of(watched))).collect(),
             pages: self.pages.iter().map(StoredPage::of).collect(),
+            called: self.called.clone(),
             sequence: self.sequence,
             tidy_at: self.tidy_at.as_millis(),
         };
@@ -80,6 +83,7 @@ impl Escalation {
             born_at: Timestamp::from_millis(stored.born_at),
             alerts: alerts.collect::<Option<_>>().ok_or_else(|| bad("malformed alert"))?,
             pages: pages.collect::<Option<_>>().ok_or_else(|| bad("malformed page"))?,
+            called: stored.called,
             sequence: stored.sequence,
             tidy_at: Timestamp::from_millis(stored.tidy_at),
         })

@@ -18,8 +18,8 @@ use crate::notify::{Config, Failure};
 const SETTLE: Duration = Duration::from_secs(10);
 /// The pause after a call that failed for the first time; it doubles with each further one.
 const BACK_OFF_FIRST: Duration = Duration::from_secs(5);
-/// How long a call is tried.
-const CALL_TRIED: Duration = Duration::from_secs(3600);
+/// How often a call is tried: with the pauses between, for about an hour. Time in which it waits is none of it.
+const TRIES_MAX: u32 = 64;
 /// How often an escalation in which nothing is due lets go of what has ended.
 const TIDY: Duration = Duration::from_secs(3600);
 
@@ -86,13 +86,18 @@ impl Stepper<'_> {
 
     fn acknowledged(&mut self, alerts: &BTreeSet<Fingerprint>, by: &str) {
         let now = self.now;
+        let mut answered = BTreeSet::new();
         for (alert, watched) in self.step.escalation.alerts.iter_mut().filter(|(alert, _)| alerts.contains(alert)) {
             if watched.answer.is_none() {
                 let after = watched.clock.elapsed(now);
                 watched.answer = Some(Answer { by: by.to_owned(), at: now });
+                answered.insert(*alert);
                 self.step.records.push(Record::Acknowledged { alert: *alert, by: by.to_owned(), after });
             }
         }
+        let is_other = |target: &&PageTarget| !matches!(target, PageTarget::Contact { person, .. } if person == by);
+        let others = self.step.escalation.called.iter().filter(is_other).cloned().collect();
+        self.page(Cause::Acknowledged { by: by.to_owned() }, answered, others);
     }
 
     fn assigned(&mut self, alerts: &BTreeSet<Fingerprint>, to: &str, by: &str) -> Result<(), EscalationError> {
@@ -140,6 +145,9 @@ impl Stepper<'_> {
     fn look(&mut self, firing: &BTreeSet<Fingerprint>, muted: &BTreeSet<Fingerprint>) {
         let now = self.now;
         self.step.escalation.alerts.retain(|alert, _| firing.contains(alert));
+        if self.step.escalation.alerts.is_empty() {
+            self.step.escalation.called.clear();
+        }
         self.step.escalation.tidy_at = now + TIDY;
         let mut by_tier: BTreeMap<usize, BTreeSet<Fingerprint>> = BTreeMap::new();
         for (alert, watched) in &mut self.step.escalation.alerts {
@@ -167,13 +175,14 @@ impl Stepper<'_> {
         self.claim(muted);
     }
 
-    /// Calls about what has ended, or was answered, are not made any more.
+    /// Calls about what has ended, or was answered, are not made any more; nor is an answer told that was taken back.
     fn drop_pages(&mut self) {
         let Escalation { alerts, pages, .. } = &mut self.step.escalation;
         for page in pages.iter_mut() {
             let concerns = |alert: &Fingerprint| match (alerts.get(alert), &page.cause) {
                 (None, _) => false,
                 (Some(watched), Cause::Tier(_) | Cause::Escalated(_)) => watched.answer.is_none(),
+                (Some(watched), Cause::Acknowledged { .. }) => watched.answer.is_some(),
                 (Some(_), Cause::Assigned) => true,
             };
             page.alerts = page.alerts.iter().copied().filter(concerns).collect();
@@ -200,7 +209,12 @@ impl Stepper<'_> {
     fn called(&mut self, sequence: u64, target: &PageTarget, result: &Result<(), Failure>) {
         let now = self.now;
         let Some(page) = self.step.escalation.pages.iter_mut().find(|page| page.sequence == sequence) else { return };
-        let is_over = page.decided_at + CALL_TRIED <= now;
+        // Receivers, such as a pager service, have their own way to answer.
+        let is_call = !matches!(page.cause, Cause::Acknowledged { .. });
+        if is_call && result.is_ok() && matches!(target, PageTarget::Contact { .. }) {
+            self.step.escalation.called.insert(target.clone());
+        }
+        let is_over = page.tries.iter().any(|call| call.target == *target && call.count >= TRIES_MAX);
         let is_settled = is_over || matches!(result, Ok(()) | Err(Failure::Permanent));
         if is_settled {
             page.tries.retain(|call| call.target != *target);

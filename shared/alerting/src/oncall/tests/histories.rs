@@ -145,8 +145,18 @@ impl World {
 
     fn call(&mut self, sequence: u64, target: &PageTarget, fate: Fate) {
         let page = self.stored.page(sequence).expect("what is called is stored").clone();
-        let Cause::Tier(tier) = page.cause else { panic!("nobody asked for {page:?}") };
         let key = self.stored.idempotency_key("t", sequence, target);
+        let tier = match page.cause {
+            Cause::Tier(tier) => tier,
+            Cause::Acknowledged { ref by } => {
+                assert!(by == "aiko" && page.alerts.iter().all(|alert| self.alerts[&alert.0].is_answered), "{page:?}");
+                let is_told = |place: &&(u64, i64, usize, PageTarget)| place.3 == *target;
+                assert!(self.arrived.iter().any(|place| is_told(&place)), "{target:?} was never called");
+                assert!(!matches!(target, PageTarget::Contact { person, .. } if person == "aiko"), "aiko knows");
+                return self.record(sequence, target, fate);
+            }
+            Cause::Escalated(_) | Cause::Assigned => panic!("nobody asked for {page:?}"),
+        };
         let mut is_worth_it = false;
         for id in &page.alerts {
             let alert = &self.alerts[&id.0];
@@ -163,6 +173,10 @@ impl World {
             }
         }
         assert!(is_worth_it, "all of it is muted");
+        self.record(sequence, target, fate);
+    }
+
+    fn record(&mut self, sequence: u64, target: &PageTarget, fate: Fate) {
         match fate {
             Fate::Fine => drop(self.apply(Event::Called { sequence, target, result: &Ok(()) })),
             Fate::Failing => drop(self.apply(Event::Called {

@@ -127,6 +127,67 @@ fn an_answer_ends_it_and_says_how_long_it_took() {
 }
 
 #[test]
+fn whoever_else_was_called_is_told_of_an_answer_once() {
+    let mut world = World::new("critical");
+    world.fires(A, 0);
+    world.look(&[A], &[], 10);
+    world.look(&[A], &[], 910);
+    world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "ben" }, 1000).unwrap();
+    assert_eq!(world.due(), Some(1000));
+    assert_eq!(world.look(&[A], &[], 1001), ["3:aiko/0", "3:aiko/1"], "but not who answered");
+    assert!(world.look(&[A], &[], 1100).is_empty());
+    world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "aiko" }, 1200).unwrap();
+    assert!(world.look(&[A], &[], 1201).is_empty(), "the first answer counts");
+    // Of another occurrence those who were called before know nothing.
+    world.look(&[], &[], 2000);
+    world.fires(A, 3000);
+    world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "ben" }, 3005).unwrap();
+    assert!(world.look(&[A], &[], 3010).is_empty());
+}
+
+#[test]
+fn an_answer_that_is_taken_back_is_told_to_nobody() {
+    let mut world = World::new("critical");
+    world.fires(A, 0);
+    world.look(&[A], &[], 10);
+    world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "the page" }, 20).unwrap();
+    world.apply(Event::Escalated { alerts: &set(&[A]), by: "the page" }, 21).unwrap();
+    assert_eq!(world.look(&[A], &[], 22), ["3:ben/0"]);
+}
+
+#[test]
+fn whom_a_call_did_not_reach_is_not_told_of_an_answer() {
+    let mut world = World::new("critical");
+    world.fires(A, 0);
+    let firing = set(&[A]);
+    let calls = world.apply(Event::Look { firing: &firing, muted: &set(&[]) }, 10).unwrap();
+    assert_eq!(calls, ["1:aiko/0", "1:aiko/1"]);
+    let contact = |index| PageTarget::Contact { person: "aiko".to_owned(), index };
+    world.called(1, &contact(0), Err(Failure::Permanent), 11);
+    world.called(1, &contact(1), Ok(()), 11);
+    world.apply(Event::Acknowledged { alerts: &firing, by: "ben" }, 20).unwrap();
+    assert_eq!(world.look(&[A], &[], 21), ["2:aiko/1"]);
+}
+
+#[test]
+fn a_call_that_waited_for_hours_is_tried_as_often_as_any_other() {
+    let mut world = World::new("critical");
+    world.fires(A, 0);
+    world.look(&[A], &[], 10);
+    let firing = set(&[A]);
+    // The tier's time comes, and the alert is muted before the call could be made.
+    world.apply(Event::Look { firing: &firing, muted: &set(&[]) }, 910).unwrap();
+    let ben = PageTarget::Contact { person: "ben".to_owned(), index: 0 };
+    let failed = || Err(Failure::Temporary { retry_after: None });
+    world.called(2, &ben, failed(), 911);
+    assert!(world.look(&[A], &[A], 1000).is_empty());
+    assert!(world.look(&[A], &[A], 9000).is_empty());
+    assert_eq!(world.apply(Event::Look { firing: &firing, muted: &set(&[]) }, 9100).unwrap(), ["2:ben/0"]);
+    world.called(2, &ben, failed(), 9101);
+    assert_eq!(world.look(&[A], &[], 9200), ["2:ben/0"]);
+}
+
+#[test]
 fn a_warning_breaks_its_promise_after_an_hour_and_rises_after_four() {
     let mut world = World::new("warning");
     world.fires(A, 0);

@@ -16,6 +16,7 @@ fn item(host: &str, severity: &str, has_ended: bool) -> Item {
         ended_at: has_ended.then(|| Timestamp::from_secs(1_795_349_100)),
         generator_url: "http://mihari/graph".to_owned(),
         fingerprint: "00000000000000aa".to_owned(),
+        stage: None,
     }
 }
 

@@ -108,22 +108,70 @@ async fn a_mail_to_a_person_has_a_link_and_a_text_message_too() {
     assert_eq!(rows.len(), 1);
 }
 
-#[tokio::test]
-async fn an_answer_stops_the_calls() {
-    let bench = bench(&FaultPlan::none());
-    bench.receive(&[message(1000, &[("a", 1000, None)])], 1001).await;
-    bench.run(1011).await;
-    calls(&bench);
-    let desk = bench.desk(1100);
+/// Somebody takes on all there is.
+async fn answers(bench: &Bench, by: &str, now: i64) {
+    let desk = bench.desk(now);
     let tenant = TenantId::default_tenant();
     let (alerts, _) = desk.alerts(&tenant).await.unwrap();
     let alert = *alerts.keys().next().unwrap();
     let key = escalate::any_key_of(desk.on_call(&tenant), &alerts[&alert].alert.labels);
     let row = bench.state.get(&row_key(&tenant, &key.id()), desk.now).await.unwrap().unwrap();
     let mut stored = StoredEscalation::read(&row, desk.on_call(&tenant)).unwrap();
-    let event = Event::Acknowledged { alerts: &BTreeSet::from([alert]), by: "aiko" };
+    let event = Event::Acknowledged { alerts: &BTreeSet::from([alert]), by };
     stored.escalation = desk.step(&tenant, &stored.escalation, event).unwrap().escalation;
     bench.state.write(stored.rows(&tenant, desk.on_call(&tenant)), desk.now).await.unwrap();
+}
+
+/// The subjects of what people are told, and a line that matters.
+fn subjects(bench: &Bench, line: &str) -> Vec<(String, String)> {
+    let mut told: Vec<(String, String)> = bench
+        .messenger
+        .drain()
+        .into_iter()
+        .filter_map(|delivery| match (delivery.address, delivery.content) {
+            (Address::Email { to, .. }, Content::Email { subject, text, .. }) if to != ["ops@example.com"] => {
+                let line = text.lines().find(|found| found.starts_with(line)).unwrap_or("").to_owned();
+                Some((format!("{} {subject}", to.join(",")), line))
+            }
+            (Address::Sms { .. }, Content::Text { text, .. }) => {
+                Some((format!("sms {}", text.lines().next().unwrap_or("")), String::new()))
+            }
+            _ => None,
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+#[tokio::test]
+async fn a_second_call_says_so_and_who_was_called_first_learns_who_answered() {
+    let bench = bench(&FaultPlan::none());
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1001).await;
+    bench.run(1011).await;
+    subjects(&bench, "");
+    for now in (1071..=1971).step_by(60) {
+        bench.run(now).await;
+    }
+    let told = |told: &[(&str, &str)]| {
+        told.iter().map(|(one, two)| ((*one).to_owned(), (*two).to_owned())).collect::<Vec<_>>()
+    };
+    let line = "Severity: critical";
+    assert_eq!(subjects(&bench, "Severity"), told(&[("ben@example.com [ESCALATED] cpu", line)]));
+    answers(&bench, "ben", 2000).await;
+    bench.run(2000).await;
+    let expected = [("aiko@example.com [ACK] cpu", "対応者: ben"), ("sms [ACK] cpu", "")];
+    assert_eq!(subjects(&bench, "対応者"), told(&expected));
+    bench.run(2060).await;
+    assert_eq!(subjects(&bench, ""), told(&[]));
+}
+
+#[tokio::test]
+async fn an_answer_stops_the_calls() {
+    let bench = bench(&FaultPlan::none());
+    bench.receive(&[message(1000, &[("a", 1000, None)])], 1001).await;
+    bench.run(1011).await;
+    calls(&bench);
+    answers(&bench, "aiko", 1100).await;
     for now in (1100..9000).step_by(60) {
         bench.run(now).await;
     }
