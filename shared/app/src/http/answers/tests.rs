@@ -127,6 +127,8 @@ async fn alerts_are_acknowledged_by_their_labels_and_the_author_is_kept() {
     assert_eq!(status, StatusCode::OK, "{body}");
     let listed = scene.listed(80).await;
     assert_eq!((&listed["acknowledged_by"], &listed["unanswered_seconds"]), (&json!("chie"), &json!(59)));
+    scene.run(81).await;
+    assert_eq!(scene.mailed(), ["aiko@example.com"], "who was called learns that somebody answered");
     for seconds in [900, 1000, 2000] {
         scene.run(seconds).await;
     }
