@@ -140,8 +140,10 @@ proptest! {
             prop_assert!(board.asked <= budget);
             now = now + 7 * MINUTE;
         }
-        // Half of the days' worth of money is not simply left over while intervals are stretched.
-        let wanted: u64 = questions.iter().zip(&every).map(|(questions, every)| questions * (43_200 / u64::from(*every))).sum();
+        // Half of the money is not simply left over while intervals are stretched. A round here is each seventh minute, so
+        // an interval that was not stretched is the next multiple of seven.
+        let rounds = |every: u32| u64::from(43_200 / (7 * every.div_ceil(7)));
+        let wanted: u64 = questions.iter().zip(&every).map(|(questions, every)| questions * rounds(*every)).sum();
         if wanted > 2 * budget && budget > 60 * one_round {
             prop_assert!(board.asked * 2 > budget, "{} of {budget}", board.asked);
         }
