@@ -53,7 +53,8 @@ pub struct Escalation {
     pub alerts: BTreeMap<Fingerprint, Watched>,
     /// Calls that are not made yet.
     pub pages: Vec<Page>,
-    /// The contacts that were reached about its alerts, to be told when somebody else answers.
+    /// The contacts and incidents that were reached about its alerts, to be told when somebody else answers; incidents
+    /// also when all is over.
     pub called: BTreeSet<PageTarget>,
     /// The number of the last page; never goes back.
     pub sequence: u64,
@@ -119,6 +120,18 @@ pub enum Cause {
         /// Who.
         by: String,
     },
+    /// All of it has ended; services that were called close their incidents.
+    Ended,
+}
+
+impl Cause {
+    /// Whether somebody is to do something, rather than to learn that they need not.
+    const fn is_call(&self) -> bool {
+        match self {
+            Self::Tier(_) | Self::Escalated(_) | Self::Assigned => true,
+            Self::Acknowledged { .. } | Self::Ended => false,
+        }
+    }
 }
 
 /// One call to some people about some alerts.

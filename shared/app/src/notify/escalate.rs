@@ -321,6 +321,8 @@ impl Desk<'_> {
             }
         }
         let tries = page.tries.iter().find(|call| call.target == *target).map_or(1, |call| call.count);
+        let about = || page.alerts.iter().filter_map(|alert| alerts.get(alert)).cloned().collect();
+        let has_ended = page.cause == Cause::Ended;
         let notification = Notification {
             reference: None,
             receiver,
@@ -332,11 +334,11 @@ impl Desk<'_> {
             tries,
             group_key: format!("on-call/{}:{}", escalation.key.team, labels_of(&escalation.key)),
             group_labels: labels_of(&escalation.key),
-            firing: page.alerts.iter().filter_map(|alert| alerts.get(alert)).cloned().collect(),
-            resolved: Vec::new(),
+            firing: if has_ended { Vec::new() } else { about() },
+            resolved: if has_ended { about() } else { Vec::new() },
             answered_by: match &page.cause {
                 Cause::Acknowledged { by } => Some(by.clone()),
-                Cause::Tier(_) | Cause::Escalated(_) | Cause::Assigned => None,
+                Cause::Tier(_) | Cause::Escalated(_) | Cause::Assigned | Cause::Ended => None,
             },
         };
         Some(Call { sequence: *sequence, target: target.clone(), notification, path })
@@ -398,6 +400,7 @@ fn reason(on_call: &OnCall, key: &EscalationKey, page: &Page) -> Reason {
     match page.cause {
         Cause::Assigned => Reason::Assigned,
         Cause::Acknowledged { .. } => Reason::Acknowledged,
+        Cause::Ended => Reason::AllAlertsResolved,
         Cause::Tier(tier) if tiers.get(tier).is_some_and(|tier| tier.after.is_zero()) => Reason::OnCall,
         Cause::Tier(_) | Cause::Escalated(_) => Reason::Escalated,
     }

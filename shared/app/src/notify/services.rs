@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use alerting::notify::{Discord, Opsgenie, PagerDuty, PagerDutyKey, Teams, Telegram};
-use render::notification::{Kind, Message, Writer, webhook};
+use render::notification::{Kind, Message, Stage, Writer, webhook};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -19,6 +19,7 @@ pub(super) use slack::slack;
 const PAGERDUTY_BYTES_MAX: usize = 512_000;
 const PAGERDUTY_SUMMARY_CHARS_MAX: usize = 1024;
 const OPSGENIE_MESSAGE_CHARS_MAX: usize = 130;
+const OPSGENIE_USER_CHARS_MAX: usize = 100;
 const OPSGENIE_DESCRIPTION_CHARS_MAX: usize = 15_000;
 const TEAMS_TEXT_CHARS_MAX: usize = 20_000;
 const DISCORD_TITLE_CHARS_MAX: usize = 256;
@@ -60,6 +61,14 @@ impl<'a> Said<'a> {
 
     fn has_ended(&self) -> bool {
         self.message.kind() == Kind::Resolved
+    }
+
+    /// Who has taken it on, where that is what is told.
+    fn acknowledged_by(&self) -> Option<&str> {
+        self.message.alerts.iter().find_map(|alert| match &alert.stage {
+            Some(Stage::Acknowledged { by }) if alert.ended_at.is_none() => Some(by.as_str()),
+            _ => None,
+        })
     }
 
     fn alerts(&self, status: &str) -> Vec<&Value> {
@@ -109,7 +118,11 @@ pub(super) fn pagerduty(service: &PagerDuty, key: &str, said: &Said<'_>) -> Call
     let client = own(&service.texts, "client").unwrap_or("Mihari");
     let client_url = own(&service.texts, "client_url").unwrap_or(&said.message.external_url);
     let summary = cut(own(&service.texts, "description").unwrap_or(&said.subject), PAGERDUTY_SUMMARY_CHARS_MAX);
-    let action = if said.has_ended() { "resolve" } else { "trigger" };
+    let action = match said.acknowledged_by() {
+        _ if said.has_ended() => "resolve",
+        Some(_) => "acknowledge",
+        None => "trigger",
+    };
     let (firing, resolved) = (said.alerts("firing"), said.alerts("resolved"));
     let mut details = json!({
         "firing": firing,
@@ -168,7 +181,7 @@ fn with_details(body: &mut Value, details: Value) {
     }
 }
 
-/// An alert of Opsgenie, or its end.
+/// An alert of Opsgenie, that somebody takes it on, or its end.
 pub(super) fn opsgenie(service: &Opsgenie, key: &str, said: &Said<'_>) -> Call {
     let alias = said.group();
     let source = own(&service.texts, "source").unwrap_or(&said.message.external_url);
@@ -176,6 +189,11 @@ pub(super) fn opsgenie(service: &Opsgenie, key: &str, said: &Said<'_>) -> Call {
     if said.has_ended() {
         let url = format!("{}v2/alerts/{alias}/close?identifierType=alias", service.url);
         return Call { url, headers: authorization, body: json!({ "source": source }) };
+    }
+    if let Some(by) = said.acknowledged_by() {
+        let url = format!("{}v2/alerts/{alias}/acknowledge?identifierType=alias", service.url);
+        let by = cut(by, OPSGENIE_USER_CHARS_MAX);
+        return Call { url, headers: authorization, body: json!({ "source": source, "user": by }) };
     }
     let mut details = said.whole["commonLabels"].clone();
     for (name, value) in &service.details {

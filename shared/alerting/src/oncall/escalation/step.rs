@@ -11,7 +11,7 @@ use super::{
     Watched,
 };
 use crate::Fingerprint;
-use crate::notify::{Config, Failure};
+use crate::notify::{Config, Failure, Integration, Target};
 
 /// How long alerts are collected before somebody is called, so that those of one moment are one call and what mutes them
 /// can arrive.
@@ -77,9 +77,12 @@ impl Stepper<'_> {
         });
         let look_at = waiting.min().unwrap_or(now + SETTLE);
         escalation.alerts.insert(alert, Watched::new(starts_at, look_at));
-        // What is still to be said about an occurrence before is over.
+        // What is still to be said about an occurrence before is over; an incident that is not closed yet goes on.
         for page in &mut escalation.pages {
             page.alerts.remove(&alert);
+            if page.cause == Cause::Ended {
+                escalation.called.extend(page.tries.drain(..).map(|call| call.target));
+            }
         }
         Ok(())
     }
@@ -95,8 +98,13 @@ impl Stepper<'_> {
                 self.step.records.push(Record::Acknowledged { alert: *alert, by: by.to_owned(), after });
             }
         }
-        let is_other = |target: &&PageTarget| !matches!(target, PageTarget::Contact { person, .. } if person == by);
-        let others = self.step.escalation.called.iter().filter(is_other).cloned().collect();
+        // An incident is about all alerts together.
+        let is_whole = self.step.escalation.alerts.values().all(|watched| watched.answer.is_some());
+        let is_told = |target: &&PageTarget| match target {
+            PageTarget::Contact { person, .. } => person != by,
+            PageTarget::Receiver { .. } => is_whole,
+        };
+        let others = self.step.escalation.called.iter().filter(is_told).cloned().collect();
         self.page(Cause::Acknowledged { by: by.to_owned() }, answered, others);
     }
 
@@ -144,9 +152,11 @@ impl Stepper<'_> {
 
     fn look(&mut self, firing: &BTreeSet<Fingerprint>, muted: &BTreeSet<Fingerprint>) {
         let now = self.now;
-        self.step.escalation.alerts.retain(|alert, _| firing.contains(alert));
-        if self.step.escalation.alerts.is_empty() {
-            self.step.escalation.called.clear();
+        let is_watching = !self.step.escalation.alerts.is_empty();
+        let ended = self.step.escalation.alerts.extract_if(.., |alert, _| !firing.contains(alert));
+        let ended: BTreeSet<Fingerprint> = ended.map(|(alert, _)| alert).collect();
+        if is_watching && self.step.escalation.alerts.is_empty() {
+            self.end(ended);
         }
         self.step.escalation.tidy_at = now + TIDY;
         let mut by_tier: BTreeMap<usize, BTreeSet<Fingerprint>> = BTreeMap::new();
@@ -175,11 +185,30 @@ impl Stepper<'_> {
         self.claim(muted);
     }
 
+    /// Nothing fires any more: incidents that were opened are closed, also those of calls whose end is unknown.
+    fn end(&mut self, ended: BTreeSet<Fingerprint>) {
+        let escalation = &mut self.step.escalation;
+        let mut targets = std::mem::take(&mut escalation.called);
+        let pages = escalation.pages.iter().filter(|page| page.cause.is_call());
+        let tried = pages.flat_map(|page| &page.tries).filter(|call| call.count > 0);
+        targets.extend(tried.map(|call| call.target.clone()));
+        let closed = targets.into_iter().filter(|target| self.incident(target).is_some_and(|one| one.send_resolved));
+        self.page(Cause::Ended, ended, closed.collect());
+    }
+
+    /// The integration of a target that keeps an incident open until it is told otherwise.
+    fn incident(&self, target: &PageTarget) -> Option<&Integration> {
+        let PageTarget::Receiver { name, integration } = target else { return None };
+        let found = self.config.receivers.get(name)?.integrations.iter().find(|one| one.key == *integration)?;
+        matches!(found.target, Target::PagerDuty(_) | Target::Opsgenie(_)).then_some(found)
+    }
+
     /// Calls about what has ended, or was answered, are not made any more; nor is an answer told that was taken back.
     fn drop_pages(&mut self) {
         let Escalation { alerts, pages, .. } = &mut self.step.escalation;
         for page in pages.iter_mut() {
             let concerns = |alert: &Fingerprint| match (alerts.get(alert), &page.cause) {
+                (known, Cause::Ended) => known.is_none(),
                 (None, _) => false,
                 (Some(watched), Cause::Tier(_) | Cause::Escalated(_)) => watched.answer.is_none(),
                 (Some(watched), Cause::Acknowledged { .. }) => watched.answer.is_some(),
@@ -208,10 +237,10 @@ impl Stepper<'_> {
 
     fn called(&mut self, sequence: u64, target: &PageTarget, result: &Result<(), Failure>) {
         let now = self.now;
+        // Other receivers, such as a channel, have nothing to close.
+        let is_told_more = matches!(target, PageTarget::Contact { .. }) || self.incident(target).is_some();
         let Some(page) = self.step.escalation.pages.iter_mut().find(|page| page.sequence == sequence) else { return };
-        // Receivers, such as a pager service, have their own way to answer.
-        let is_call = !matches!(page.cause, Cause::Acknowledged { .. });
-        if is_call && result.is_ok() && matches!(target, PageTarget::Contact { .. }) {
+        if page.cause.is_call() && result.is_ok() && is_told_more {
             self.step.escalation.called.insert(target.clone());
         }
         let is_over = page.tries.iter().any(|call| call.target == *target && call.count >= TRIES_MAX);

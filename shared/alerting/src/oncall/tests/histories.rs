@@ -1,6 +1,6 @@
 //! Random histories: crashes before and after a write, calls that fail, mutes, answers. Whatever happens, no tier is
 //! called twice for an occurrence, none too early, none about what is answered, muted or over, and in the end none is
-//! missing.
+//! missing, and no incident of a service is left open.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,8 @@ struct World {
     now: i64,
     /// The keys under which a tier called somebody about an occurrence.
     keys: BTreeMap<(u64, i64, usize, PageTarget), BTreeSet<String>>,
+    /// Which services have an incident open.
+    incidents: BTreeSet<PageTarget>,
     /// What arrived.
     arrived: BTreeSet<(u64, i64, usize, PageTarget)>,
 }
@@ -155,8 +157,18 @@ impl World {
                 assert!(!matches!(target, PageTarget::Contact { person, .. } if person == "aiko"), "aiko knows");
                 return self.record(sequence, target, fate);
             }
+            Cause::Ended => {
+                assert!(self.alerts.is_empty(), "{page:?} closes what fires");
+                if !matches!(fate, Fate::Failing) {
+                    self.incidents.remove(target);
+                }
+                return self.record(sequence, target, fate);
+            }
             Cause::Escalated(_) | Cause::Assigned => panic!("nobody asked for {page:?}"),
         };
+        if matches!(target, PageTarget::Receiver { .. }) && !matches!(fate, Fate::Failing) {
+            self.incidents.insert(target.clone());
+        }
         let mut is_worth_it = false;
         for id in &page.alerts {
             let alert = &self.alerts[&id.0];
@@ -209,9 +221,10 @@ proptest! {
     fn no_tier_is_lost_or_called_twice(history in prop::collection::vec((1..400_i64, happening(), fate()), 1..60)) {
         let key = EscalationKey { team: "operations".into(), severity: "critical".into(), name: "cpu".into() };
         let stored = Escalation::new(key, Timestamp::from_secs(0));
-        let (on_call, config) = (read(FILE), routes());
-        let (keys, arrived) = (BTreeMap::new(), BTreeSet::new());
-        let mut world = World { on_call, config, stored, alerts: BTreeMap::new(), now: 0, keys, arrived };
+        let paging = FILE.replacen("duties: [on-call] }", "duties: [on-call], receivers: [pager] }", 1);
+        let (on_call, config) = (read(&paging), routes());
+        let (keys, incidents, arrived) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let mut world = World { on_call, config, stored, alerts: BTreeMap::new(), now: 0, keys, incidents, arrived };
         for (pause, what, fate) in history {
             world.now += pause;
             world.happens(&what);
@@ -225,5 +238,12 @@ proptest! {
             world.look(Fate::Fine);
         }
         world.check_all_arrived();
+        // And when nothing fires any more, no incident stays open.
+        world.alerts.clear();
+        for _ in 0..90 {
+            world.now += 60;
+            world.look(Fate::Fine);
+        }
+        prop_assert_eq!(&world.incidents, &BTreeSet::new());
     }
 }

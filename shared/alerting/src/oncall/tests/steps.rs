@@ -21,9 +21,14 @@ escalation:
     respond_within: 1h
     tiers: [{ after: 4h, duties: [on-call, administrator], receivers: [critical] }]
   info: { respond_within: 24h, digest_after: 24h }
+  page: { tiers: [{ after: 0s, duties: [on-call], receivers: [critical, pager, quiet] }] }
 ";
 const ROUTES: &str = "route: { receiver: critical }
-receivers: [{ name: critical, webhook_configs: [{ url: 'http://pager.example/' }] }]";
+receivers:
+  - { name: critical, webhook_configs: [{ url: 'http://pager.example/' }] }
+  - { name: pager, pagerduty_configs: [{ routing_key: k }], opsgenie_configs: [{ api_key: k }] }
+  - { name: quiet, pagerduty_configs: [{ routing_key: k, send_resolved: false }] }
+";
 
 pub(super) fn routes() -> Config {
     notify::parse("alertmanager.yml", ROUTES).unwrap()
@@ -143,6 +148,44 @@ fn whoever_else_was_called_is_told_of_an_answer_once() {
     world.fires(A, 3000);
     world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "ben" }, 3005).unwrap();
     assert!(world.look(&[A], &[], 3010).is_empty());
+}
+
+#[test]
+fn an_incident_is_acknowledged_when_all_is_answered_and_closed_when_all_is_over() {
+    let mut world = World::new("page");
+    let pager = |page: u64| {
+        ["opsgenie/0", "pagerduty/0"].map(|integration| format!("{page}:receiver pager/{integration}")).to_vec()
+    };
+    let quiet = |page: u64| vec![format!("{page}:receiver quiet/pagerduty/0")];
+    world.fires(A, 0);
+    world.fires(B, 0);
+    assert_eq!(world.look(&[A, B], &[], 10).len(), 2 + 1 + 2 + 1);
+    world.apply(Event::Acknowledged { alerts: &set(&[A]), by: "aiko" }, 20).unwrap();
+    assert!(world.look(&[A, B], &[], 21).is_empty(), "nobody has answered the other one");
+    world.apply(Event::Acknowledged { alerts: &set(&[B]), by: "aiko" }, 30).unwrap();
+    assert_eq!(world.look(&[A, B], &[], 31), [pager(2), quiet(2)].concat());
+    assert!(world.look(&[B], &[], 3700).is_empty(), "one still fires");
+    assert_eq!(world.look(&[], &[], 7400), pager(3));
+    assert_eq!(world.due(), None);
+    // Of a call whose end is unknown the incident may stand.
+    world.fires(A, 8000);
+    let firing = set(&[A]);
+    world.apply(Event::Look { firing: &firing, muted: &set(&[]) }, 8010).unwrap();
+    assert_eq!(world.look(&[], &[], 8100), pager(5));
+}
+
+#[test]
+fn an_incident_stays_open_while_something_fires_again() {
+    let mut world = World::new("page");
+    world.fires(A, 0);
+    world.look(&[A], &[], 10);
+    let closing = world.apply(Event::Look { firing: &set(&[]), muted: &set(&[]) }, 20).unwrap();
+    assert_eq!(closing.len(), 2, "the service does not answer");
+    world.fires(B, 30);
+    let called = world.look(&[B], &[], 40);
+    assert!(called.iter().all(|call| call.starts_with("3:")), "it is not closed now: {called:?}");
+    assert_eq!(world.look(&[], &[], 100).len(), 2);
+    assert_eq!(world.due(), None);
 }
 
 #[test]

@@ -34,6 +34,11 @@ fn message(alerts: Vec<Item>) -> Message {
     }
 }
 
+fn acknowledged() -> Message {
+    let stage = Some(Stage::Acknowledged { by: "aiko".to_owned() });
+    message(vec![Item { stage, ..item("a", "critical", false) }])
+}
+
 fn with<T>(message: &Message, check: impl Fn(&Said<'_>) -> T) -> T {
     let templates = Templates::embedded();
     let zone = Zone::of(&jiff::tz::TimeZone::UTC);
@@ -85,6 +90,8 @@ fn pagerduty_is_triggered_and_resolved_under_one_key() {
             "links": [{"href": "http://x", "text": "x"}],
         })
     );
+    let taken = with(&acknowledged(), |said| pagerduty(&service, "k", said).body);
+    assert_eq!((&taken["event_action"], &taken["dedup_key"]), (&json!("acknowledge"), &json!(GROUP)));
     let over = with(&message(vec![item("a", "critical", true)]), |said| pagerduty(&service, "k", said).body);
     assert_eq!((&over["event_action"], &over["dedup_key"]), (&json!("resolve"), &json!(GROUP)));
     let many = message((0..5000).map(|index| item(&index.to_string(), "critical", false)).collect());
@@ -130,7 +137,10 @@ fn opsgenie_is_told_of_an_alert_and_of_its_end() {
     );
     let over = with(&message(vec![item("a", "critical", true)]), |said| opsgenie(&service, "k", said));
     assert_eq!(over.url, format!("http://og/v2/alerts/{GROUP}/close?identifierType=alias"));
-    assert_eq!((over.headers, over.body), (authorization, json!({"source": "http://mihari"})));
+    assert_eq!((&over.headers, over.body), (&authorization, json!({"source": "http://mihari"})));
+    let taken = with(&acknowledged(), |said| opsgenie(&service, "k", said));
+    assert_eq!(taken.url, format!("http://og/v2/alerts/{GROUP}/acknowledge?identifierType=alias"));
+    assert_eq!((taken.headers, taken.body), (authorization, json!({"source": "http://mihari", "user": "aiko"})));
 }
 
 #[test]
