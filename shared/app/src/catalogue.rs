@@ -13,10 +13,11 @@
 
 use bytes::Bytes;
 use model::{ErrorKind, TenantId, TimeRange, Timestamp};
+use tsdb::TsdbError;
+use tsdb::block::Index;
 use tsdb::coding::{Reader, put_bytes, put_signed, put_varint};
 use tsdb::hour::{day_of, hour_of};
 use tsdb::rollup::Resolution;
-use tsdb::{Block, TsdbError};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ports::{ObjectStore, PortError, PortResult, Row, RowKey, RowRange, Shard, StateStore, range_all};
@@ -90,7 +91,7 @@ impl Entry {
     /// # Errors
     /// As [`ObjectStore::put_new`]; `Bug` when the bytes are no block.
     pub async fn store(objects: &dyn ObjectStore, folder: &str, bytes: Bytes, now: Timestamp) -> PortResult<Self> {
-        let block = Block::open(bytes.clone()).map_err(|error| PortError::new(ErrorKind::Bug, "block store", error))?;
+        let block = Index::overview(&bytes).map_err(|error| PortError::new(ErrorKind::Bug, "block store", error))?;
         let hash = xxh3_128(&bytes);
         let size_bytes = bytes.len() as u64;
         let place = if bytes.len() < INLINE_BYTES_MAX {
@@ -102,9 +103,9 @@ impl Entry {
         };
         Ok(Self {
             hash,
-            range: block.time_range().unwrap_or(TimeRange::new(now, now)),
-            series: block.series_count() as u64,
-            samples: block.sample_count(),
+            range: block.range.unwrap_or(TimeRange::new(now, now)),
+            series: block.series as u64,
+            samples: block.samples,
             size_bytes,
             written: now,
             replaced: Vec::new(),

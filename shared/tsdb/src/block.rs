@@ -9,6 +9,7 @@
 
 mod encode;
 mod index;
+mod labels;
 mod native;
 
 use std::collections::BTreeMap;
@@ -18,8 +19,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use model::{HistogramSamples, Matcher, Series, TimeRange, Timestamp, stale_nan};
 
+pub(crate) use encode::{View, encode_ascending, encode_views};
 pub use encode::{encode, encode_rollups};
-pub use index::{Index, Selected, TRAILER_BYTES};
+pub use index::{Index, Overview, Selected, TRAILER_BYTES};
+pub use labels::LabelTables;
 
 use crate::error::{Result, TsdbError};
 pub use crate::frame::Frame;
@@ -59,7 +62,7 @@ impl Block {
     /// # Errors
     /// When the bytes are not a block, or were changed.
     pub fn open(bytes: Bytes) -> Result<Self> {
-        let index = Arc::new(Index::open(&bytes, bytes.len() as u64)?);
+        let index = Arc::new(Index::open(&bytes, bytes.len() as u64, &LabelTables::default())?);
         Ok(Self { index, bytes })
     }
 

@@ -1,6 +1,6 @@
 //! Recent samples, not yet in a block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -12,9 +12,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block;
 use crate::histogram::weight;
-use crate::hour::hour_of;
 use crate::merge::{SampleValue, by_labels, separate, settle};
 use crate::rollup::SharedTimes;
+
+mod cut;
 
 /// The samples of any number of batches, by series.
 ///
@@ -26,12 +27,19 @@ pub struct Head {
     places: HashTable<u32>,
     series: Vec<HeadSeries>,
     /// Places in `series` by metric name.
-    metrics: BTreeMap<String, Vec<u32>>,
-    /// Whether those of a metric are in the order of their labels, and the samples of each series in that of time.
+    metrics: BTreeMap<String, MetricPlaces>,
+    /// The series whose samples were not appended in order of time.
+    disordered: BTreeSet<u32>,
+    /// The minutes of arrival that samples have, in order of their first batch, and how many samples each.
+    minutes: Vec<(i64, usize)>,
+}
+
+/// The series of one metric.
+#[derive(Clone, Debug, Default)]
+struct MetricPlaces {
+    places: Vec<u32>,
+    /// Whether they are in the order of their labels.
     is_sorted: bool,
-    samples: usize,
-    /// The minutes of arrival that samples have, in order of their first batch.
-    minutes: Vec<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,32 +96,32 @@ impl Head {
 
     /// Sorts what was appended, so that reads need not: requests of one minute come in any order.
     pub fn sort(&mut self) {
-        if std::mem::replace(&mut self.is_sorted, true) {
-            return;
-        }
-        for series in &mut self.series {
+        for place in std::mem::take(&mut self.disordered) {
+            let series = &mut self.series[place as usize];
             series.numbers.sort();
             series.histograms.iter_mut().for_each(|column| column.sort());
         }
         let labels = |place: &u32| &self.series[*place as usize].labels;
-        for places in self.metrics.values_mut() {
-            places.sort_by(|one, two| by_labels(labels(one), labels(two)));
+        for metric in self.metrics.values_mut().filter(|metric| !metric.is_sorted) {
+            metric.places.sort_by(|one, two| by_labels(labels(one), labels(two)));
+            metric.is_sorted = true;
         }
     }
 
     /// Takes all samples of a batch that arrived in a minute.
     pub fn append_arrived(&mut self, batch: &Batch, minute: i64) {
-        self.is_sorted = false;
         let arrival = self.arrival(minute);
         // Senders repeat their series in the same order: the next one is guessed before it is looked up.
         let mut guess = 0;
         for incoming in batch.iter() {
             let known = self.series.get(guess).is_some_and(|series| series.labels.as_ref() == incoming.labels);
             let place = if known { guess } else { self.place(incoming.labels) };
-            self.series[place].append(&incoming, arrival);
+            if self.series[place].append(&incoming, arrival) == Order::Any {
+                self.disordered.insert(u32::try_from(place).expect("a place is a number of 32 bits"));
+            }
             guess = place + 1;
         }
-        self.samples += batch.sample_count();
+        self.minutes[arrival as usize].1 += batch.sample_count();
     }
 
     /// How many series there are.
@@ -122,23 +130,22 @@ impl Head {
     }
 
     /// How many samples were appended, repeats included.
-    pub const fn sample_count(&self) -> usize {
-        self.samples
+    pub fn sample_count(&self) -> usize {
+        self.count_through(i64::MAX)
     }
 
     /// How many samples arrived in a minute or before it, repeats included.
     pub fn count_through(&self, minute: i64) -> usize {
-        let closed = self.arrived_through(minute);
-        self.series.iter().map(|series| series.count_arrived(&closed)).sum()
+        self.minutes.iter().filter(|(arrived, _)| *arrived <= minute).map(|(_, samples)| samples).sum()
     }
 
     /// Forgets the samples that arrived in a minute or before it, and series that have none left.
     pub fn forget_through(&mut self, minute: i64) {
         let mut kept = Vec::with_capacity(self.minutes.len());
         let mut moves = Vec::with_capacity(self.minutes.len());
-        for arrived in self.minutes.drain(..) {
+        for (arrived, samples) in self.minutes.drain(..) {
             moves.push((arrived > minute).then_some(u32::try_from(kept.len()).unwrap_or(u32::MAX)));
-            kept.extend((arrived > minute).then_some(arrived));
+            kept.extend((arrived > minute).then_some((arrived, samples)));
         }
         self.minutes = kept;
         if moves.iter().all(Option::is_some) {
@@ -146,7 +153,6 @@ impl Head {
         }
         let series_before = self.series.len();
         self.series.retain_mut(|series| series.forget(&moves));
-        self.samples = self.series.iter().map(HeadSeries::len).sum();
         if self.series.len() != series_before {
             self.index();
         }
@@ -181,32 +187,12 @@ impl Head {
         self.candidates(matchers).filter(|series| matches_all(matchers, series.labels.as_ref())).map(inside).sum()
     }
 
-    /// The chunks to store: for each hour with samples a block.
-    pub fn cut(&self) -> Vec<(i64, Vec<u8>)> {
-        self.cut_through(i64::MAX)
-    }
-
-    /// The chunks to store of what arrived in a minute or before it: for each hour with samples a block.
-    pub fn cut_through(&self, minute: i64) -> Vec<(i64, Vec<u8>)> {
-        let closed = self.arrived_through(minute);
-        let mut hours: BTreeMap<i64, Vec<Series>> = BTreeMap::new();
-        let mut shared = SharedTimes::default();
-        // Metric by metric, which is most of the order of a block.
-        for series in self.metrics.values().flatten().map(|&place| &self.series[place as usize]) {
-            let Some(whole) = series.arrived(&closed, &mut shared) else { continue };
-            for (hour, part) in by_hour(whole) {
-                hours.entry(hour).or_default().push(part);
-            }
-        }
-        hours.into_iter().map(|(hour, series)| (hour, block::encode(&series))).collect()
-    }
-
     /// The series that may match: those of one metric, when a matcher names it.
     fn candidates(&self, matchers: &[Matcher]) -> Box<dyn Iterator<Item = &HeadSeries> + '_> {
         let named = |matcher: &&Matcher| matcher.name() == METRIC_NAME && matcher.op() == MatchOp::Equal;
         match matchers.iter().find(named) {
             Some(matcher) => {
-                let places = self.metrics.get(matcher.value()).map_or(&[][..], Vec::as_slice);
+                let places = self.metrics.get(matcher.value()).map_or(&[][..], |metric| &metric.places);
                 Box::new(places.iter().map(|&place| &self.series[place as usize]))
             }
             None => Box::new(self.series.iter()),
@@ -215,9 +201,9 @@ impl Head {
 
     /// The place of a minute in `minutes`.
     fn arrival(&mut self, minute: i64) -> u32 {
-        let known = self.minutes.iter().rposition(|known| *known == minute);
+        let known = self.minutes.iter().rposition(|(known, _)| *known == minute);
         let place = known.unwrap_or_else(|| {
-            self.minutes.push(minute);
+            self.minutes.push((minute, 0));
             self.minutes.len() - 1
         });
         u32::try_from(place).expect("a head has samples of fewer than 2^32 minutes")
@@ -225,7 +211,7 @@ impl Head {
 
     /// For each place in `minutes`, whether it is a minute or one before it.
     fn arrived_through(&self, minute: i64) -> Vec<bool> {
-        self.minutes.iter().map(|arrived| *arrived <= minute).collect()
+        self.minutes.iter().map(|(arrived, _)| *arrived <= minute).collect()
     }
 
     fn place(&mut self, labels: LabelsRef<'_>) -> usize {
@@ -242,23 +228,29 @@ impl Head {
 
     /// Finds out again where each series is.
     fn index(&mut self) {
-        self.is_sorted = false;
         self.places.clear();
         self.metrics.clear();
-        (0..self.series.len()).for_each(|index| self.index_one(index));
+        self.disordered.clear();
+        for index in 0..self.series.len() {
+            let place = self.index_one(index);
+            self.disordered.extend((self.series[index].order() == Order::Any).then_some(place));
+        }
     }
 
     /// Notes where a new series is.
-    fn index_one(&mut self, index: usize) {
+    fn index_one(&mut self, index: usize) -> u32 {
         let place = u32::try_from(index).expect("a head has fewer than 2^32 series");
         let series = &self.series;
         let labels = series[index].labels.as_ref();
         self.places.insert_unique(hash(labels), place, |place| hash(series[*place as usize].labels.as_ref()));
         let metric = labels.get(METRIC_NAME).unwrap_or("");
-        match self.metrics.get_mut(metric) {
-            Some(places) => places.push(place),
-            None => drop(self.metrics.insert(metric.to_owned(), vec![place])),
+        if !self.metrics.contains_key(metric) {
+            self.metrics.insert(metric.to_owned(), MetricPlaces::default());
         }
+        let of_metric = self.metrics.get_mut(metric).expect("it was put there");
+        of_metric.places.push(place);
+        of_metric.is_sorted = false;
+        place
     }
 }
 
@@ -267,18 +259,20 @@ fn hash(labels: LabelsRef<'_>) -> u64 {
 }
 
 impl HeadSeries {
-    fn append(&mut self, incoming: &BatchSeries<'_>, arrival: u32) {
+    /// Appends, and says how times follow on each other now.
+    fn append(&mut self, incoming: &BatchSeries<'_>, arrival: u32) -> Order {
         self.numbers.append(incoming.timestamps, incoming.values, arrival);
         if !incoming.histograms.is_empty() {
             let (timestamps, values): (Vec<Timestamp>, Vec<Arc<Histogram>>) =
                 incoming.histograms.iter().map(|sample| (sample.timestamp, Arc::clone(&sample.histogram))).unzip();
             self.histograms.get_or_insert_default().append(&timestamps, &values, arrival);
         }
+        self.order()
     }
 
-    /// How many samples there are, repeats included.
-    fn len(&self) -> usize {
-        self.numbers.values.len() + self.histograms.as_ref().map_or(0, |column| column.values.len())
+    /// How times follow on each other, of numbers and of histograms.
+    fn order(&self) -> Order {
+        self.histograms.as_ref().map_or(self.numbers.order, |column| column.order.max(self.numbers.order))
     }
 
     /// The times of numbers, then of histograms.
@@ -291,11 +285,6 @@ impl HeadSeries {
     fn count(&self, range: TimeRange) -> usize {
         let histograms = self.histograms.iter().flat_map(|column| column.inside(range));
         self.numbers.count(range) + histograms.map(|(_, histogram)| weight(histogram)).sum::<usize>()
-    }
-
-    fn count_arrived(&self, marked: &[bool]) -> usize {
-        let inside = |arrivals: &[u32]| arrivals.iter().filter(|arrival| marked[**arrival as usize]).count();
-        inside(&self.numbers.arrivals) + self.histograms.as_ref().map_or(0, |column| inside(&column.arrivals))
     }
 
     /// Keeps the samples of the arrivals that go on, under their new places. False when none is left.
@@ -424,50 +413,6 @@ impl<T: SampleValue> HeadColumn<T> {
             if self.order == Order::Any { 0..self.values.len() } else { block::within(&self.timestamps, range) };
         let samples = self.timestamps[place.clone()].iter().copied().zip(&self.values[place]);
         samples.filter(move |(time, _)| range.contains(*time))
-    }
-}
-
-/// A series cut where the hour changes.
-fn by_hour(whole: Series) -> Vec<(i64, Series)> {
-    let mut parts = Vec::new();
-    each_hour(&whole.timestamps, |hour, place| {
-        let all = place.len() == whole.len();
-        parts.push((hour, if all { whole.clone() } else { slice(&whole, place) }));
-    });
-    let Some(histograms) = whole.histograms else { return parts };
-    each_hour(&histograms.timestamps, |hour, place| {
-        let values = histograms.values[place.clone()].to_vec();
-        let samples = Box::new(HistogramSamples::new(Arc::from(&histograms.timestamps[place]), values));
-        match parts.iter_mut().find(|(other, _)| *other == hour) {
-            Some((_, part)) => part.histograms = Some(samples),
-            None => {
-                let part = Series { histograms: Some(samples), ..Series::from_samples(whole.labels.clone(), &[]) };
-                parts.push((hour, part));
-            }
-        }
-    });
-    parts
-}
-
-fn each_hour(timestamps: &[Timestamp], mut show: impl FnMut(i64, std::ops::Range<usize>)) {
-    let mut start = 0;
-    while start < timestamps.len() {
-        let hour = hour_of(timestamps[start]);
-        let end = start + timestamps[start..].partition_point(|time| hour_of(*time) == hour);
-        show(hour, start..end);
-        start = end;
-    }
-}
-
-/// The numbers at some places.
-fn slice(series: &Series, place: std::ops::Range<usize>) -> Series {
-    Series {
-        labels: series.labels.clone(),
-        timestamps: Arc::from(&series.timestamps[place.clone()]),
-        values: series.values[place].to_vec(),
-        weights: None,
-        resolution: None,
-        histograms: None,
     }
 }
 

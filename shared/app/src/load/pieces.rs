@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use model::{Series, TimeRange};
 use tsdb::TsdbError;
-use tsdb::block::{Frame, Frames, Index, Selected, TRAILER_BYTES};
+use tsdb::block::{Frame, Frames, Index, LabelTables, Selected, TRAILER_BYTES};
 use tsdb::rollup::{Column, RollupSeries};
 
 use super::cache::Cache;
@@ -22,6 +22,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub(super) struct Pieces {
     objects: Arc<dyn ObjectStore>,
     opened: Mutex<Cache<u128, Piece>>,
+    /// Chunks of one tenant mostly have the same labels.
+    labels: LabelTables,
     frames: Mutex<Cache<FrameKey, Bytes>>,
     unpacked: Arc<UnpackedFrames>,
 }
@@ -60,7 +62,13 @@ impl Pieces {
     pub(super) fn new(objects: Arc<dyn ObjectStore>, cache_bytes: usize) -> Self {
         let (opened, frames) = (Cache::new(cache_bytes), Cache::new(cache_bytes));
         let unpacked = Arc::new(Mutex::new(Cache::new(cache_bytes)));
-        Self { objects, opened: Mutex::new(opened), frames: Mutex::new(frames), unpacked }
+        Self {
+            objects,
+            opened: Mutex::new(opened),
+            labels: LabelTables::default(),
+            frames: Mutex::new(frames),
+            unpacked,
+        }
     }
 
     pub(super) async fn open(&self, entry: &Entry) -> Result<Piece, AppError> {
@@ -72,7 +80,7 @@ impl Pieces {
             Place::Inline(bytes) => (bytes.clone(), None),
             Place::Object(key) => (self.tail(key).await?, Some(key.clone())),
         };
-        let index = Arc::new(Index::open(&tail, entry.size_bytes)?);
+        let index = Arc::new(Index::open(&tail, entry.size_bytes, &self.labels)?);
         let tail_start = entry.size_bytes - tail.len() as u64;
         let object = object.filter(|_| tail_start > 0);
         let bytes = index.memory_bytes() + tail.len();

@@ -25,27 +25,53 @@ pub fn encode_rollups(series: &[RollupSeries], resolution: Resolution) -> Vec<u8
 }
 
 /// One series to write: times, and one value a time in each column.
-struct View<'a> {
+pub(crate) struct View<'a> {
     /// The metric's name, looked up once: blocks are sorted by it.
     metric: &'a str,
     labels: &'a Labels,
     timestamps: &'a [Timestamp],
-    columns: Vec<&'a [f64]>,
+    columns: Columns<'a>,
     native: Option<NativeView<'a>>,
 }
 
+/// The columns of numbers of a series.
+enum Columns<'a> {
+    /// Its samples.
+    One(&'a [f64]),
+    /// What a rollup keeps of them.
+    Many(&'a [Vec<f64>]),
+}
+
 impl<'a> View<'a> {
-    fn of_raw(series: &'a Series) -> Self {
+    /// Numbers, in order of time and each time once; `metric` is the metric's name in `labels`.
+    pub(crate) const fn of_numbers(
+        metric: &'a str,
+        labels: &'a Labels,
+        timestamps: &'a [Timestamp],
+        values: &'a [f64],
+    ) -> Self {
+        Self { metric, labels, timestamps, columns: Columns::One(values), native: None }
+    }
+
+    /// Numbers and histograms.
+    pub(crate) fn of_raw(series: &'a Series) -> Self {
         let native = series.histograms.as_deref().map(NativeView::of_raw);
-        let (metric, columns) = (series.labels.metric_name(), vec![series.values.as_slice()]);
-        Self { metric, labels: &series.labels, timestamps: &series.timestamps, columns, native }
+        let numbers = Self::of_numbers(series.labels.metric_name(), &series.labels, &series.timestamps, &series.values);
+        Self { native, ..numbers }
     }
 
     fn of_rollups(series: &'a RollupSeries) -> Self {
-        let columns = series.columns.iter().map(Vec::as_slice).collect();
+        let columns = Columns::Many(&series.columns);
         let native = series.histograms.as_deref().map(NativeView::of_rollups);
         let metric = series.labels.metric_name();
         Self { metric, labels: &series.labels, timestamps: &series.timestamps, columns, native }
+    }
+
+    fn column(&self, column: usize) -> &'a [f64] {
+        match self.columns {
+            Columns::One(values) => values,
+            Columns::Many(columns) => &columns[column],
+        }
     }
 
     /// How many samples there are, numbers and histograms.
@@ -59,13 +85,22 @@ impl<'a> View<'a> {
     }
 }
 
-fn encode_views(mut views: Vec<View<'_>>, kind: BlockKind) -> Vec<u8> {
+/// Encodes series in any order; each label set stands there once.
+pub(crate) fn encode_views(mut views: Vec<View<'_>>, kind: BlockKind) -> Vec<u8> {
     views.retain(|view| view.samples() > 0);
+    let order = |one: &View<'_>, two: &View<'_>| (one.metric, one.labels).cmp(&(two.metric, two.labels));
+    if !views.is_sorted_by(|one, two| order(one, two).is_lt()) {
+        views.sort_by(order);
+        assert!(views.windows(2).all(|pair| pair[0].labels != pair[1].labels), "a label set stands once in a block");
+    }
+    encode_ascending(&views, kind)
+}
+
+/// Encodes series that have samples, in the order of a block: by metric name, then by labels.
+pub(crate) fn encode_ascending(views: &[View<'_>], kind: BlockKind) -> Vec<u8> {
     let has_native = views.iter().any(|view| view.native.is_some());
-    views.sort_by(|one, two| (one.metric, one.labels).cmp(&(two.metric, two.labels)));
-    assert!(views.windows(2).all(|pair| pair[0].labels != pair[1].labels), "a label set stands once in a block");
-    let (mut timelines, timeline_of) = share_timelines(&views);
-    let native = native_rows(&views, &mut timelines);
+    let (mut timelines, timeline_of) = share_timelines(views);
+    let native = native_rows(views, &mut timelines);
     let mut out = Vec::new();
     let mut groups = Vec::new();
     let mut start = 0;
@@ -132,7 +167,7 @@ fn write_frame<'a>(
     let mut writer = FrameWriter::default();
     let mut present = Vec::new();
     for (view, timeline) in views.iter().zip(timelines) {
-        let values = view.columns[column];
+        let values = view.column(column);
         let whole = view.timestamps.len() == timeline.len() && !values.iter().any(|value| is_stale(*value));
         if whole {
             writer.push(values, &[]);

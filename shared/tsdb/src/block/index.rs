@@ -4,15 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Batch, Labels, LabelsRef, METRIC_NAME, MatchOp, Matcher, TimeRange, Timestamp, matches_all};
+use model::{Labels, LabelsRef, METRIC_NAME, MatchOp, Matcher, TimeRange, Timestamp, matches_all};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::labels::{LabelTable, LabelTables};
 use super::{BlockKind, Frames};
 use crate::coding::{Reader, compress, decompress, finish_seal, open_seal, put_signed, put_varint};
 use crate::error::{Result, TsdbError};
 use crate::histogram::weight_of;
 use crate::rollup::Resolution;
-use crate::text::{TextReader, TextWriter};
+use crate::text::TextWriter;
 
 /// Format version of block and index.
 const VERSION: u8 = 2;
@@ -139,10 +140,7 @@ pub struct Index {
     timelines: Vec<Arc<[Timestamp]>>,
     groups: Vec<Group>,
     timeline_of: Vec<u32>,
-    /// The label sets in order, without samples.
-    labels: Batch,
-    /// The first series of each metric name, in order.
-    metrics: Vec<usize>,
+    labels: Arc<LabelTable>,
     /// The series that have native histograms, in order.
     native: Vec<NativeRow>,
 }
@@ -151,6 +149,17 @@ pub struct Index {
 struct Group {
     series: Range<usize>,
     frames: Vec<(Range<u64>, u64)>,
+}
+
+/// What the index of a block says of the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// How many series there are.
+    pub series: usize,
+    /// How many samples there are: for rollups, spans.
+    pub samples: u64,
+    /// From the oldest to the newest sample; `None` without samples.
+    pub range: Option<TimeRange>,
 }
 
 /// Which series of a block a query needs.
@@ -170,12 +179,39 @@ impl Selected {
 }
 
 impl Index {
-    /// Reads the index from the last bytes of a block that has `block_len` bytes.
+    /// Reads the index from the last bytes of a block that has `block_len` bytes; shares its labels with other blocks that
+    /// are open and have the same.
     ///
     /// # Errors
     /// When these bytes are no end of a block, or were changed. When there are fewer than [`Index::tail_bytes`] asks
     /// for, [`TsdbError::Truncated`].
-    pub fn open(tail: &[u8], block_len: u64) -> Result<Self> {
+    pub fn open(tail: &[u8], block_len: u64, tables: &LabelTables) -> Result<Self> {
+        let (content, version) = Self::content(tail)?;
+        let mut reader = Reader::new(&content, WHAT);
+        let rows = decode_rows(&mut reader, block_len, Self::tail_bytes(tail)?, version)?;
+        let series_count = rows.timeline_of.len();
+        let labels = tables.read(&mut reader, series_count)?;
+        let has_native = version != VERSION_PLAIN;
+        let timelines = rows.timelines.len();
+        let native = if has_native { decode_native(&mut reader, series_count, timelines)? } else { Vec::new() };
+        reader.end()?;
+        let Rows { kind, samples, timelines, groups, timeline_of } = rows;
+        Ok(Self { kind, samples, size_bytes: block_len, timelines, groups, timeline_of, labels, native })
+    }
+
+    /// What the index of a whole block says, without a look at its labels.
+    ///
+    /// # Errors
+    /// When the bytes are not a block, or were changed.
+    pub fn overview(block: &[u8]) -> Result<Overview> {
+        let (content, version) = Self::content(block)?;
+        let rows =
+            decode_rows(&mut Reader::new(&content, WHAT), block.len() as u64, Self::tail_bytes(block)?, version)?;
+        Ok(Overview { series: rows.timeline_of.len(), samples: rows.samples, range: range_of(&rows.timelines) })
+    }
+
+    /// The unpacked index at the end of a block, and its version.
+    fn content(tail: &[u8]) -> Result<(Vec<u8>, u8)> {
         let needed = Self::tail_bytes(tail)?;
         let index = tail.len().checked_sub(needed).map(|start| &tail[start..tail.len() - TRAILER_BYTES]);
         let version = tail[tail.len() - 1];
@@ -183,13 +219,7 @@ impl Index {
         let raw_len = usize::try_from(reader.varint()?).map_err(|_| TsdbError::malformed(WHAT, "too long"))?;
         let mut content = Vec::new();
         decompress(&mut content, reader.rest(), raw_len, WHAT)?;
-        let index = decode_rows(&content, block_len, version)?;
-        let frames_end = index.groups.last().map_or(0, |group| group.frames.last().map_or(0, |(range, _)| range.end));
-        if frames_end.checked_add(needed as u64) == Some(block_len) {
-            Ok(index)
-        } else {
-            Err(TsdbError::malformed(WHAT, "frames do not fill the block"))
-        }
+        Ok((content, version))
     }
 
     /// How many of the last bytes of a block hold its index, told from at least the [`TRAILER_BYTES`] last ones.
@@ -231,19 +261,21 @@ impl Index {
     /// About how much memory the index takes.
     pub fn memory_bytes(&self) -> usize {
         let times: usize = self.timelines.iter().map(|line| line.len() * 8).sum();
-        let text: usize = self.labels.iter().map(|series| series.labels.as_text().len() + 16).sum();
-        times + text + self.timeline_of.len() * 4 + self.groups.len() * 256 + self.native.len() * 24
+        times
+            + self.labels.memory_bytes()
+            + self.timeline_of.len() * 4
+            + self.groups.len() * 256
+            + self.native.len() * 24
     }
 
     /// From the oldest to the newest sample; `None` without samples.
     pub fn time_range(&self) -> Option<TimeRange> {
-        let ranges = self.timelines.iter().filter_map(|line| Some(TimeRange::new(*line.first()?, *line.last()?)));
-        ranges.reduce(|one, two| one.union(&two))
+        range_of(&self.timelines)
     }
 
     /// The label sets of selected series, in order.
     pub fn selected_labels<'a>(&'a self, selected: &'a Selected) -> impl Iterator<Item = LabelsRef<'a>> {
-        selected.series.iter().map(|&index| self.labels.series(index).labels)
+        selected.series.iter().map(|&index| self.labels.set(index))
     }
 
     /// Finds the series that fulfil all matchers and may have a sample in `range`.
@@ -257,7 +289,7 @@ impl Index {
             if let Some(row) = native.next_if(|row| row.series == index) {
                 samples += row.samples(inside[row.timeline], self.timelines[row.timeline].len());
             }
-            if samples > 0 && matches_all(matchers, self.labels.series(index).labels) {
+            if samples > 0 && matches_all(matchers, self.labels.set(index)) {
                 selected.series.push(index);
                 selected.samples_max += samples;
             }
@@ -282,11 +314,7 @@ impl Index {
         let Some(metric) = matchers.iter().find(named).map(Matcher::value) else {
             return 0..self.series_count();
         };
-        let name_of = |first: usize| self.labels.series(first).labels.get(METRIC_NAME).unwrap_or("");
-        let place = self.metrics.partition_point(|&first| name_of(first) < metric);
-        let start = self.metrics.get(place).copied().unwrap_or(self.series_count());
-        let end = self.metrics.get(place + 1).copied().unwrap_or(self.series_count());
-        start..end
+        self.labels.of_metric(metric)
     }
 
     pub(super) fn by_group<'a>(&'a self, selected: &'a Selected) -> impl Iterator<Item = (usize, &'a [usize])> {
@@ -318,6 +346,11 @@ impl Index {
     }
 
     #[cfg(test)]
+    pub(super) fn shares_labels_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.labels, &other.labels)
+    }
+
+    #[cfg(test)]
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
     }
@@ -339,7 +372,7 @@ impl Index {
     }
 
     pub(super) fn labels(&self, series: usize) -> Labels {
-        self.labels.series(series).labels.to_labels()
+        self.labels.set(series).to_labels()
     }
 }
 
@@ -350,8 +383,23 @@ impl NativeRow {
     }
 }
 
-fn decode_rows(content: &[u8], size_bytes: u64, version: u8) -> Result<Index> {
-    let mut reader = Reader::new(content, WHAT);
+/// From the oldest to the newest time of any timeline.
+fn range_of(timelines: &[Arc<[Timestamp]>]) -> Option<TimeRange> {
+    let ranges = timelines.iter().filter_map(|line| Some(TimeRange::new(*line.first()?, *line.last()?)));
+    ranges.reduce(|one, two| one.union(&two))
+}
+
+/// What stands before the labels.
+struct Rows {
+    kind: BlockKind,
+    samples: u64,
+    timelines: Vec<Arc<[Timestamp]>>,
+    groups: Vec<Group>,
+    timeline_of: Vec<u32>,
+}
+
+/// Reads what stands before the labels; the last `tail_bytes` of the block are its index.
+fn decode_rows(reader: &mut Reader<'_>, size_bytes: u64, tail_bytes: usize, version: u8) -> Result<Rows> {
     let kind = match reader.byte()? {
         0 => BlockKind::Raw,
         code => BlockKind::Rollup(
@@ -362,11 +410,14 @@ fn decode_rows(content: &[u8], size_bytes: u64, version: u8) -> Result<Index> {
     let timeline_count = reader.count(1)?;
     let mut timelines = Vec::with_capacity(timeline_count);
     for _ in 0..timeline_count {
-        timelines.push(decode_timeline(&mut reader)?);
+        timelines.push(decode_timeline(reader)?);
     }
-    let has_native = version != VERSION_PLAIN;
-    let groups = decode_groups(&mut reader, kind.columns() * if has_native { 2 } else { 1 })?;
-    let series_count = groups.last().map_or(0, |group: &Group| group.series.end);
+    let groups = decode_groups(reader, kind.columns() * if version == VERSION_PLAIN { 1 } else { 2 })?;
+    let frames_end = groups.last().map_or(0, |group| group.frames.last().map_or(0, |(range, _)| range.end));
+    if frames_end.checked_add(tail_bytes as u64) != Some(size_bytes) {
+        return Err(TsdbError::malformed(WHAT, "frames do not fill the block"));
+    }
+    let series_count = groups.last().map_or(0, |group| group.series.end);
     if series_count > reader.rest().len() {
         return Err(TsdbError::malformed(WHAT, "there are more series than follow"));
     }
@@ -375,10 +426,7 @@ fn decode_rows(content: &[u8], size_bytes: u64, version: u8) -> Result<Index> {
         let timeline = u32::try_from(reader.varint()?).ok().filter(|index| (*index as usize) < timelines.len());
         timeline_of.push(timeline.ok_or(TsdbError::malformed(WHAT, "a series has no timeline"))?);
     }
-    let (labels, metrics) = decode_labels(&mut reader, series_count)?;
-    let native = if has_native { decode_native(&mut reader, series_count, timelines.len())? } else { Vec::new() };
-    reader.end()?;
-    Ok(Index { kind, samples, size_bytes, timelines, groups, timeline_of, labels, metrics, native })
+    Ok(Rows { kind, samples, timelines, groups, timeline_of })
 }
 
 fn decode_native(reader: &mut Reader<'_>, series_count: usize, timelines: usize) -> Result<Vec<NativeRow>> {
@@ -425,24 +473,4 @@ fn decode_groups(reader: &mut Reader<'_>, columns: usize) -> Result<Vec<Group>> 
         first = end;
     }
     Ok(groups)
-}
-
-fn decode_labels(reader: &mut Reader<'_>, series_count: usize) -> Result<(Batch, Vec<usize>)> {
-    let mut table = TextReader::new(reader)?;
-    let mut labels = Batch::new();
-    let mut metrics = Vec::new();
-    for index in 0..series_count {
-        let set = table.read()?;
-        let metric = set.get(METRIC_NAME).unwrap_or("");
-        let before = index.checked_sub(1).map(|before| labels.series(before).labels);
-        let metric_before = before.map(|before| before.get(METRIC_NAME).unwrap_or(""));
-        if before.is_some_and(|before| (metric_before.unwrap_or(""), before) >= (metric, set)) {
-            return Err(TsdbError::malformed(WHAT, "series do not ascend"));
-        }
-        if metric_before != Some(metric) {
-            metrics.push(index);
-        }
-        labels.push(set, []);
-    }
-    Ok((labels, metrics))
 }

@@ -38,15 +38,33 @@ fn series_of_a_scrape_share_their_times() {
 }
 
 #[test]
+fn blocks_that_are_open_hold_the_same_labels_once() {
+    let tables = LabelTables::default();
+    let open = |values: &[(&str, &[f64])]| {
+        let bytes = encode(&scraped(values, 15));
+        Index::open(&bytes, bytes.len() as u64, &tables).unwrap()
+    };
+    let (first, second) = (open(&[("a", &[1.0]), ("b", &[2.0])]), open(&[("a", &[3.0, 4.0]), ("b", &[5.0, 5.0])]));
+    let other = open(&[("a", &[1.0]), ("c", &[2.0])]);
+    assert!(first.shares_labels_with(&second));
+    assert!(!first.shares_labels_with(&other) && !other.shares_labels_with(&second));
+    let c = other.select(&[Matcher::equal("__name__", "c")], TimeRange::ALL);
+    assert_eq!(other.selected_labels(&c).next().unwrap().get("__name__"), Some("c"));
+}
+
+#[test]
 fn a_reader_of_parts_needs_only_the_tail_and_its_frames() {
     let values: Vec<f64> = (0..240).map(f64::from).collect();
     let names: Vec<String> = (0..1200).map(|index| format!("metric_{index:04}")).collect();
     let metrics: Vec<(&str, &[f64])> = names.iter().map(|name| (name.as_str(), values.as_slice())).collect();
     let series = scraped(&metrics, 15);
     let bytes = encode(&series);
-    assert!(matches!(Index::open(&bytes[bytes.len() - 8..], bytes.len() as u64), Err(TsdbError::Truncated { .. })));
+    assert!(matches!(
+        Index::open(&bytes[bytes.len() - 8..], bytes.len() as u64, &LabelTables::default()),
+        Err(TsdbError::Truncated { .. })
+    ));
     let tail = Index::tail_bytes(&bytes[bytes.len() - TRAILER_BYTES..]).unwrap();
-    let index = Index::open(&bytes[bytes.len() - tail..], bytes.len() as u64).unwrap();
+    let index = Index::open(&bytes[bytes.len() - tail..], bytes.len() as u64, &LabelTables::default()).unwrap();
     let selected = index.select(&[Matcher::equal("__name__", "metric_0700")], TimeRange::ALL);
     assert_eq!((selected.series_count(), selected.samples_max), (1, 240));
     let frames = index.frames(&selected, &[0]);
@@ -168,6 +186,9 @@ proptest! {
         let block = block(&series);
         let kept: Vec<Series> = series.iter().filter(|series| !series.is_empty()).cloned().collect();
         prop_assert_eq!(block.series_count(), kept.len());
+        let overview = Index::overview(&encode(&series)).unwrap();
+        prop_assert_eq!((overview.series, overview.samples), (block.series_count(), block.sample_count()));
+        prop_assert_eq!(overview.range, block.time_range());
         prop_assert_eq!(block.sample_count(), kept.iter().map(|series| series.len() as u64).sum::<u64>());
         prop_assert_eq!(bits_of(&block.select(&[], TimeRange::ALL).unwrap()), bits_of(&kept));
     }
@@ -243,6 +264,7 @@ proptest! {
         }
         let version = bytes[bytes.len() - 1];
         finish_seal(&mut bytes[start..end], version);
+        drop(Index::overview(&bytes));
         if let Ok(block) = Block::open(Bytes::from(bytes)) {
             drop(block.select(&[], TimeRange::ALL));
         }

@@ -65,6 +65,9 @@ proptest! {
             parts.push(block.select(&[], TimeRange::ALL).unwrap());
         }
         prop_assert_eq!(bits_of(&merge(parts)), bits_of(&head.select(&[], TimeRange::ALL)));
+        let chunks = head.cut();
+        head.sort();
+        prop_assert_eq!(head.cut(), chunks, "the order of a block does not depend on that of the head");
     }
 
     #[test]
