@@ -277,6 +277,22 @@ def logarithms_of_the_smallest_numbers(query, _ours, _theirs, difference):
 
 @reason(0.005)
 def functions_have_another_last_digit(query, _ours, _theirs, difference):
-    """Powers, logarithms and the like are not exact; a label that is made of them shows their last digit."""
+    """Powers, logarithms and the like are not exact; a label that is made of them shows their last digit.
+
+    So do remainders, and angles of 1e15 and more: `large % time() ^ pi()`.
+    """
     function = r"\^|atan2|\b(a?(sin|cos|tan)h?|exp|ln|log2|log10)\("
-    return "count_values" in query and re.search(function, query) is not None and difference.startswith("series")
+    if re.search(function, query) is None:
+        return False
+    is_remainder = re.search(r"%|\b(sin|cos|tan)\(", query) is not None and difference.startswith("value")
+    return is_remainder or ("count_values" in query and difference.startswith("series"))
+
+
+@reason(0.005)
+def series_that_never_meet_may_be_made_equal(query, ours, theirs, _difference):
+    """Where `label_replace` and `label_join` make two series one that have no sample at the same step, they are joined.
+
+    Prometheus 3.5 refuses such a range, though it answers each of its steps.
+    """
+    is_refused = theirs.get("error") == "vector cannot contain metrics with the same labelset"
+    return "label_" in query and is_refused and ours["status"] == "success"

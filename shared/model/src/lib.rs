@@ -16,6 +16,7 @@ mod language;
 mod limits;
 mod matcher;
 mod metadata;
+pub mod pattern;
 mod sample;
 mod series;
 mod tenant;
@@ -29,7 +30,7 @@ pub use histogram::{
 pub use labels::{LabelError, Labels, LabelsBuffer, LabelsBuilder, LabelsIter, LabelsRef, METRIC_NAME, SeriesId};
 pub use language::Language;
 pub use limits::Limits;
-pub use matcher::{MatchOp, Matcher, MatcherError, PATTERN_BYTES_MAX, matches_all};
+pub use matcher::{MatchOp, Matcher, MatcherError, matches_all};
 pub use metadata::{Exemplar, Metadata, MetricType, SeriesExemplar};
 pub use sample::{STALE_NAN_BITS, Sample, TimeRange, Timestamp, is_stale, stale_nan};
 pub use series::{Aggregate, Series};

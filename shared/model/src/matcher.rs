@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 
 use crate::labels::LabelsRef;
+use crate::pattern::{self, PATTERN_BYTES_MAX, PatternError};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,15 +33,19 @@ impl MatchOp {
     }
 }
 
-/// Most bytes of a compiled regular expression.
-pub const PATTERN_BYTES_MAX: usize = 10 << 20;
-
 /// Why a matcher was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid regular expression {pattern:?}: {reason}")]
+#[error("invalid regular expression {pattern:?}: {}", source.reason())]
 pub struct MatcherError {
     pattern: String,
-    reason: String,
+    source: PatternError,
+}
+
+impl MatcherError {
+    /// What is wrong with the regular expression.
+    pub const fn pattern_error(&self) -> &PatternError {
+        &self.source
+    }
 }
 
 /// A condition on one label; an absent label is matched as the empty value. Regular expressions are anchored.
@@ -68,7 +73,10 @@ impl Matcher {
     pub fn with_room(name: &str, op: MatchOp, value: &str, bytes_max: usize) -> Result<Self, MatcherError> {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(anchored(value, bytes_max)?)),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let refused = |source| MatcherError { pattern: value.to_owned(), source };
+                Some(Arc::new(pattern::whole(value, bytes_max).map_err(refused)?))
+            }
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), pattern })
     }
@@ -112,13 +120,6 @@ impl Matcher {
 /// Whether a label set fulfils all conditions.
 pub fn matches_all(matchers: &[Matcher], labels: LabelsRef<'_>) -> bool {
     matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name).unwrap_or("")))
-}
-
-fn anchored(pattern: &str, bytes_max: usize) -> Result<Regex, MatcherError> {
-    RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(bytes_max).build().map_err(|error| MatcherError {
-        pattern: pattern.to_owned(),
-        reason: error.to_string().lines().last().unwrap_or("").trim().to_owned(),
-    })
 }
 
 impl PartialEq for Matcher {

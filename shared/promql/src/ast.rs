@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use model::Matcher;
+use model::pattern::{self, PATTERN_BYTES_MAX, PatternError};
 use regex::Regex;
 
 use crate::functions::{Function, ValueType};
@@ -527,11 +528,11 @@ impl CallPattern {
     ///
     /// # Errors
     /// When the text is no regular expression.
-    pub(crate) fn compiled(&self, text: &str) -> Result<Arc<Regex>, regex::Error> {
+    pub(crate) fn compiled(&self, text: &str) -> Result<Arc<Regex>, PatternError> {
         if let Some(pattern) = self.0.get() {
             return Ok(Arc::clone(pattern));
         }
-        let pattern = Arc::new(Regex::new(&format!("^(?s:{text})$"))?);
+        let pattern = Arc::new(pattern::whole(text, PATTERN_BYTES_MAX)?);
         Ok(Arc::clone(self.0.get_or_init(|| pattern)))
     }
 }

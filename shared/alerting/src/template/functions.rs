@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use model::duration;
+use model::pattern::{self, PATTERN_BYTES_MAX};
 use regex::Regex;
 
 use super::exec::World;
@@ -320,7 +321,7 @@ fn sort_by_label(name: &str, samples: &[Value]) -> Outcome {
 }
 
 fn regex(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|_| format!("invalid regular expression {pattern:?}"))
+    pattern::anywhere(pattern, PATTERN_BYTES_MAX).map_err(|_| format!("invalid regular expression {pattern:?}"))
 }
 
 /// Each word with a capital letter.

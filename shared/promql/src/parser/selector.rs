@@ -2,6 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "only selectors and subqueries take modifiers")]
 
+use model::pattern::PATTERN_BYTES_MAX;
 use model::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Parsed, Parser};
@@ -101,10 +102,10 @@ impl Parser<'_> {
             return Err(self.unexpected(CONTEXT, "string"));
         };
         let value = self.utf8(bytes.clone())?;
-        let room = if self.patterns < PATTERNS_LARGE { model::PATTERN_BYTES_MAX } else { PATTERN_BYTES_LATER };
+        let room = if self.patterns < PATTERNS_LARGE { PATTERN_BYTES_MAX } else { PATTERN_BYTES_LATER };
         self.patterns += usize::from(matches!(op, MatchOp::Regex | MatchOp::NotRegex));
-        let matcher =
-            Matcher::with_room(name, op, &value, room).map_err(|_| self.error_at(start, pattern_error(&value)))?;
+        let matcher = Matcher::with_room(name, op, &value, room)
+            .map_err(|error| self.error_at(start, error.pattern_error().to_string()))?;
         self.advance()?;
         Ok(matcher)
     }
@@ -246,26 +247,6 @@ impl Parser<'_> {
         );
         self.error_at(start, message)
     }
-}
-
-/// What is wrong with a pattern, as Prometheus says it.
-fn pattern_error(pattern: &str) -> String {
-    let reason = regex::Regex::new(pattern).err().map_or(String::new(), |error| error.to_string());
-    let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ");
-    let said = match reason {
-        "unclosed group" => format!("missing closing ): `{pattern}`"),
-        "unopened group" => format!("unexpected ): `{pattern}`"),
-        "repetition operator missing expression" => {
-            let operator = pattern.find(['*', '+', '?', '{']).map_or("", |at| &pattern[at..=at]);
-            format!("missing argument to repetition operator: `{operator}`")
-        }
-        "unclosed character class" => {
-            let class = pattern.rfind('[').map_or("", |at| &pattern[at..]);
-            format!("missing closing ]: `{class}`")
-        }
-        other => format!("{other}: `{pattern}`"),
-    };
-    format!("error parsing regexp: {said}")
 }
 
 fn shift_of(expr: &mut Expr) -> Option<&mut Shift> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use model::pattern::{self, PATTERN_BYTES_MAX};
 use model::{Histogram, Labels, Series, Timestamp};
-use regex::Regex;
 
 use super::native::Written;
 use super::notation::Point;
@@ -46,7 +46,7 @@ impl Text {
             Self::Exactly(text) => message == text || unquoted(text) == Some(message),
             Self::Matching(pattern) => {
                 let pattern = unquoted(pattern).unwrap_or(pattern);
-                Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(message))
+                pattern::anywhere(pattern, PATTERN_BYTES_MAX).is_ok_and(|pattern| pattern.is_match(message))
             }
         }
     }
