@@ -10,12 +10,14 @@ use model::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block;
 use crate::histogram::weight;
-use crate::merge::{SampleValue, by_labels, separate, settle};
+use crate::merge::{by_labels, separate};
 use crate::rollup::SharedTimes;
 
+mod column;
 mod cut;
+
+use column::{HeadColumn, Order};
 
 /// The samples of any number of batches, by series.
 ///
@@ -48,39 +50,6 @@ struct HeadSeries {
     numbers: HeadColumn<f64>,
     /// Most series have none.
     histograms: Option<Box<HeadColumn<Arc<Histogram>>>>,
-}
-
-/// Samples of one kind of a series.
-#[derive(Clone, Debug)]
-struct HeadColumn<T> {
-    timestamps: Vec<Timestamp>,
-    values: Vec<T>,
-    /// Places in the head's `minutes`, a sample each.
-    arrivals: Vec<u32>,
-    order: Order,
-}
-
-/// How times follow on each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Order {
-    /// Strictly ascending.
-    Strict,
-    /// Ascending, some more than once.
-    Ascending,
-    /// In any order.
-    Any,
-}
-
-impl Order {
-    fn of(timestamps: &[Timestamp]) -> Self {
-        if timestamps.is_sorted_by(|one, two| one < two) {
-            Self::Strict
-        } else if timestamps.is_sorted() {
-            Self::Ascending
-        } else {
-            Self::Any
-        }
-    }
 }
 
 impl Head {
@@ -330,89 +299,6 @@ impl HeadSeries {
         let mut series = Series { labels, timestamps, values, weights: None, resolution: None, histograms };
         separate(&mut series);
         Some(series)
-    }
-}
-
-impl<T> Default for HeadColumn<T> {
-    fn default() -> Self {
-        Self { timestamps: Vec::new(), values: Vec::new(), arrivals: Vec::new(), order: Order::Strict }
-    }
-}
-
-impl<T: SampleValue> HeadColumn<T> {
-    fn append(&mut self, timestamps: &[Timestamp], values: &[T], arrival: u32) {
-        let last = self.timestamps.len().saturating_sub(1);
-        self.timestamps.extend_from_slice(timestamps);
-        self.values.extend_from_slice(values);
-        self.arrivals.resize(self.values.len(), arrival);
-        self.order = self.order.max(Order::of(&self.timestamps[last..]));
-    }
-
-    /// Sorts by time; of one time the one that was appended first comes first.
-    fn sort(&mut self) {
-        if self.order != Order::Any {
-            return;
-        }
-        let mut places: Vec<usize> = (0..self.values.len()).collect();
-        places.sort_by_key(|place| self.timestamps[*place]);
-        self.timestamps = places.iter().map(|&place| self.timestamps[place]).collect();
-        self.values = places.iter().map(|&place| self.values[place].clone()).collect();
-        self.arrivals = places.iter().map(|&place| self.arrivals[place]).collect();
-        self.order = Order::of(&self.timestamps);
-    }
-
-    fn forget(&mut self, moves: &[Option<u32>]) -> bool {
-        let mut kept = 0;
-        for index in 0..self.values.len() {
-            let Some(arrival) = moves[self.arrivals[index] as usize] else { continue };
-            self.timestamps[kept] = self.timestamps[index];
-            self.values.swap(kept, index);
-            self.arrivals[kept] = arrival;
-            kept += 1;
-        }
-        self.timestamps.truncate(kept);
-        self.values.truncate(kept);
-        self.arrivals.truncate(kept);
-        if self.order != Order::Strict {
-            self.order = Order::of(&self.timestamps);
-        }
-        kept > 0
-    }
-
-    fn arrived(&self, marked: &[bool]) -> (Vec<Timestamp>, Vec<T>) {
-        let samples = self.timestamps.iter().zip(&self.values).zip(&self.arrivals);
-        let chosen = samples.filter(|(_, arrival)| marked[**arrival as usize]);
-        let mut chosen: Vec<(Timestamp, T)> = chosen.map(|((time, value), _)| (*time, value.clone())).collect();
-        if self.order != Order::Strict {
-            settle(&mut chosen);
-        }
-        chosen.into_iter().unzip()
-    }
-
-    fn within(&self, range: TimeRange) -> (Vec<Timestamp>, Vec<T>) {
-        if self.order == Order::Strict {
-            let place = block::within(&self.timestamps, range);
-            return (self.timestamps[place.clone()].to_vec(), self.values[place].to_vec());
-        }
-        let mut samples: Vec<(Timestamp, T)> = self.inside(range).map(|(time, value)| (time, value.clone())).collect();
-        settle(&mut samples);
-        samples.into_iter().unzip()
-    }
-
-    /// How many samples a range has.
-    fn count(&self, range: TimeRange) -> usize {
-        match self.order {
-            Order::Any => self.timestamps.iter().filter(|time| range.contains(**time)).count(),
-            Order::Strict | Order::Ascending => block::within(&self.timestamps, range).len(),
-        }
-    }
-
-    /// The samples of a range as they were appended.
-    fn inside(&self, range: TimeRange) -> impl Iterator<Item = (Timestamp, &T)> {
-        let place =
-            if self.order == Order::Any { 0..self.values.len() } else { block::within(&self.timestamps, range) };
-        let samples = self.timestamps[place.clone()].iter().copied().zip(&self.values[place]);
-        samples.filter(move |(time, _)| range.contains(*time))
     }
 }
 

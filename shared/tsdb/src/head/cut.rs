@@ -71,14 +71,10 @@ impl HeadSeries {
         if self.histograms.is_some() || numbers.order != Order::Strict {
             return None;
         }
-        let is_marked = |arrival: &u32| marked[*arrival as usize];
-        let start = numbers.arrivals.iter().position(is_marked)?;
-        let len = numbers.arrivals[start..].iter().take_while(|arrival| is_marked(arrival)).count();
-        let place = start..start + len;
-        let times = &numbers.timestamps[place.clone()];
-        let hour = hour_of(times[0]);
-        let is_one = hour_of(times[len - 1]) == hour && !numbers.arrivals[place.end..].iter().any(is_marked);
-        is_one.then_some((hour, place))
+        let place = numbers.together(marked)?;
+        let (first, last) = (numbers.timestamps[place.start], numbers.timestamps[place.end - 1]);
+        let hour = hour_of(first);
+        (hour_of(last) == hour).then_some((hour, place))
     }
 }
 
