@@ -209,7 +209,10 @@ impl Loader {
         heads: &[Arc<Head>],
         budget: &mut Budget,
     ) -> Result<SelectionParts, AppError> {
-        let tiers = tier::choose(selection, self.retention(), rows.now);
+        let mut tiers = tier::choose(selection, self.retention(), rows.now);
+        if self.is_all_raw(rows, selection).await? {
+            tiers.insert(0, Tier::Raw);
+        }
         let (last, finer) = tiers.split_last().expect("there is always a tier");
         for tier in finer {
             let mut left = budget.clone();
@@ -224,6 +227,18 @@ impl Loader {
             }
         }
         self.load_tier(rows, selection, *last, heads, budget).await
+    }
+
+    /// Whether a selection of one step reaches back farther than raw samples are kept, and nothing is known of that part:
+    /// then they answer exactly.
+    async fn is_all_raw(&self, rows: &RawRows<'_>, selection: &Selection) -> Result<bool, AppError> {
+        let (range, raw_start) = (selection.range, self.retention().raw_start(rows.now));
+        if !selection.step.is_zero() || range.start >= raw_start || range.end < raw_start {
+            return Ok(false);
+        }
+        let before = TimeRange::new(range.start.max(self.retention().rollup_start(rows.now)), raw_start);
+        let known = self.rollup_rows(rows.tenant, Resolution::Day, before, rows.now).await?;
+        Ok(known.iter().all(|row| row.entry.range.start >= raw_start))
     }
 
     async fn load_tier(
@@ -279,11 +294,16 @@ impl Loader {
         let raw_start = (range.start - Duration::from_secs(3600)).max(self.retention().raw_start(now));
         let raw_range = TimeRange::new(raw_start, range.end);
         let raw_rows = raw_rows.of(raw_range).await?;
-        let open = |row: &&CatalogueRow| !covered.contains(&row.hour()) || !covered.contains(&(row.hour() + 1));
-        let raw = self.fetch(raw_rows.iter().filter(open), &selection.matchers, raw_range, &[0], budget).await?;
+        let newest = newest_span(selection, resolution).filter(|span| span.start >= self.retention().raw_start(now));
+        let needed = |row: &&CatalogueRow| {
+            let is_open = !covered.contains(&row.hour()) || !covered.contains(&(row.hour() + 1));
+            is_open || newest.is_some_and(|span| row.entry.range.overlaps(&span))
+        };
+        let raw = self.fetch(raw_rows.iter().filter(needed), &selection.matchers, raw_range, &[0], budget).await?;
         budget.take_heads(heads, &selection.matchers, raw_range)?;
         let raw = SelectionParts::raw(raw, heads.to_vec(), selection.matchers.clone(), raw_range);
-        let parts = RollupParts { resolution, aggregate: selection.aggregate, range, pieces: rollups, covered };
+        let (aggregate, newest) = (selection.aggregate, newest.map(|span| span.end));
+        let parts = RollupParts { resolution, aggregate, range, pieces: rollups, covered, newest };
         Ok(raw.with_rollups(parts))
     }
 
@@ -360,6 +380,16 @@ impl Loads<'_> {
         let Share::From(whole) = self.wholes.of(selection, range) else { return Ok(None) };
         Ok(Some(Picked::new(whole, selection.matchers.clone(), range)))
     }
+}
+
+/// Of a selection of one step, the span that is not over at its end, and an hour before it, for the sample before the
+/// first increase.
+fn newest_span(selection: &Selection, resolution: Resolution) -> Option<TimeRange> {
+    let end = selection.range.end;
+    let is_cut = resolution.span_end(end) > end;
+    let start = resolution.span_end(end) - resolution.duration() - Duration::from_secs(3600);
+    let is_wanted = selection.step.is_zero() && is_cut && resolution <= tier::NEWEST_MAX;
+    is_wanted.then(|| TimeRange::new(start, end))
 }
 
 /// A range that starts no earlier than a time.

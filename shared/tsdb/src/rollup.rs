@@ -125,13 +125,27 @@ impl RollupSeries {
 ///
 /// Samples before it serve as the predecessor that the first increase is counted from.
 pub fn roll_up(series: &[Series], resolution: Resolution, range: TimeRange) -> Vec<RollupSeries> {
+    roll_up_to(series, resolution, range, Timestamp::MAX)
+}
+
+/// Rolls up what raw series have of the span that `end` lies in, and stamps it `end`: what is later is left out.
+///
+/// Samples before the span serve as in [`roll_up`].
+pub fn roll_up_newest(series: &[Series], resolution: Resolution, end: Timestamp) -> Vec<RollupSeries> {
+    let start = resolution.span_end(end) - resolution.duration() + Duration::from_millis(1);
+    roll_up_to(series, resolution, TimeRange::new(start, end), end)
+}
+
+/// Spans that would be stamped later than `latest` are stamped so.
+fn roll_up_to(series: &[Series], resolution: Resolution, range: TimeRange, latest: Timestamp) -> Vec<RollupSeries> {
     let mut shared = SharedTimes::default();
-    series.iter().filter_map(|series| roll_up_one(series, resolution, range, &mut shared)).collect()
+    let stamp = |time| resolution.span_end(time).min(latest);
+    series.iter().filter_map(|series| roll_up_one(series, stamp, range, &mut shared)).collect()
 }
 
 fn roll_up_one(
     series: &Series,
-    resolution: Resolution,
+    stamp: impl Fn(Timestamp) -> Timestamp,
     range: TimeRange,
     shared: &mut SharedTimes,
 ) -> Option<RollupSeries> {
@@ -142,7 +156,7 @@ fn roll_up_one(
         if sample.timestamp >= range.start {
             // Times ascend: the end is computed once a span, not once a sample.
             if sample.timestamp > span_end {
-                span_end = resolution.span_end(sample.timestamp);
+                span_end = stamp(sample.timestamp);
             }
             out.add(span_end, sample.value, previous);
         }
@@ -150,7 +164,7 @@ fn roll_up_one(
             previous = Some(sample.value);
         }
     }
-    let histograms = series.histograms.as_ref().and_then(|samples| native::roll_up(samples, resolution, range));
+    let histograms = series.histograms.as_ref().and_then(|samples| native::roll_up(samples, stamp, range));
     out.finish(series.labels.clone(), histograms, shared)
 }
 

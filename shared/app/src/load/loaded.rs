@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use model::{Aggregate, ErrorKind, Matcher, Series, TimeRange};
+use model::{Aggregate, ErrorKind, Matcher, Series, TimeRange, Timestamp};
 use promql::{Source, SourceError};
 use tsdb::hour::{hour_of, hour_range};
-use tsdb::rollup::{Column, Resolution, aggregate, cut, join, roll_up};
+use tsdb::rollup::{Column, Resolution, aggregate, cut, join, roll_up, roll_up_newest};
 use tsdb::{Head, merge};
 
 use super::pieces::Fetched;
@@ -91,6 +91,8 @@ pub(super) struct RollupParts {
     pub(super) pieces: Vec<Fetched>,
     /// The hours that the pieces were made from.
     pub(super) covered: HashSet<i64>,
+    /// Up to when the span that this lies in is rolled up from raw samples, if it is.
+    pub(super) newest: Option<Timestamp>,
 }
 
 impl SelectionParts {
@@ -140,6 +142,7 @@ impl SelectionParts {
         for hour in open_hours(&raw, &rollups.covered) {
             pieces.push(roll_up(&raw, rollups.resolution, hour_range(hour)));
         }
+        pieces.extend(rollups.newest.map(|end| roll_up_newest(&raw, rollups.resolution, end)));
         let joined = cut(join(pieces), rollups.range);
         Ok(aggregate(joined, rollups.aggregate, rollups.resolution))
     }

@@ -1,4 +1,5 @@
 mod native;
+mod windows;
 
 use std::time::Duration;
 

@@ -10,6 +10,9 @@ use tsdb::rollup::Resolution;
 /// Raw samples answer any range up to this one, as long as they are kept.
 const RAW_RANGE_MAX: Duration = Duration::from_secs(2 * 24 * 3600);
 
+/// Of a single step the span that its end lies in is rolled up from raw samples, unless it is longer than this.
+pub(super) const NEWEST_MAX: Resolution = Resolution::Hour;
+
 /// Where the samples of a selection come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {
@@ -21,14 +24,16 @@ pub enum Tier {
 
 /// The tiers that can answer a selection, the best first; a later one is for when an earlier one is too large.
 ///
-/// A resolution is exact enough when no step is shorter than its spans and every window holds two of them. Where raw
-/// samples are no longer kept, coarser ones stand in: the evaluator widens its windows to two spans. Where raw samples
-/// are kept as long as rollups, they answer all that is not too large.
+/// A resolution is exact enough when no step is shorter than its spans and every window holds two of them; of one step
+/// alone only hours are, since the last span is read anew. Where raw samples are no longer kept, coarser ones stand in:
+/// the evaluator widens its windows to two spans. Where raw samples are kept as long as rollups, they answer all that is
+/// not too large.
 pub(super) fn choose(selection: &Selection, retention: Retention, now: Timestamp) -> Vec<Tier> {
     let one_step = selection.step.is_zero();
     let in_steps = |resolution: Resolution| one_step || resolution.duration() <= selection.step;
+    let is_fine = |resolution: Resolution| !one_step || resolution <= NEWEST_MAX;
     let in_window = |resolution: Resolution| resolution.duration() * 2 <= selection.window;
-    let exact = Resolution::ALL.into_iter().rev().find(|&resolution| in_steps(resolution) && in_window(resolution));
+    let exact = Resolution::ALL.into_iter().rev().find(|&one| in_steps(one) && in_window(one) && is_fine(one));
     let is_long = selection.range.end.since(selection.range.start) > RAW_RANGE_MAX;
     if retention.raw >= retention.rollups && selection.range.start >= retention.raw_start(now) {
         // Whoever keeps all raw samples wants them; rollups of them are for what is too large.
@@ -90,7 +95,7 @@ mod tests {
         check(30, 30 * DAY, 300, 15, &[rollup(Minute)]);
         check(30, 30 * DAY, 300, 3600, &[rollup(Minute), rollup(FiveMinutes), rollup(Hour)]);
         check(30, 30 * DAY, 7200, 7200, &[rollup(Hour)]);
-        check(300, 300 * DAY, 30 * DAY, 0, &[rollup(Day)]);
+        check(300, 300 * DAY, 30 * DAY, 0, &[rollup(Hour), rollup(Day)]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct RollupHistograms {
 /// Rolls up the samples that lie within `range`; those before it serve as predecessor.
 pub(super) fn roll_up(
     samples: &HistogramSamples,
-    resolution: Resolution,
+    stamp: impl Fn(Timestamp) -> Timestamp,
     range: TimeRange,
 ) -> Option<Box<RollupHistograms>> {
     let mut out = Spans::default();
@@ -42,7 +42,7 @@ pub(super) fn roll_up(
     for (&time, histogram) in samples.timestamps.iter().zip(&samples.values).filter(|(time, _)| **time <= range.end) {
         if time >= range.start {
             if time > span_end {
-                span_end = resolution.span_end(time);
+                span_end = stamp(time);
             }
             let value = without_hint(histogram);
             out.add(span_end, 1.0, &value, &value, &increase(histogram, previous));
