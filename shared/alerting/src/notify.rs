@@ -17,6 +17,7 @@ mod held;
 mod interval;
 mod matchers;
 mod mute;
+mod order;
 mod plan;
 
 pub use config::{
@@ -30,6 +31,7 @@ pub use held::{Arrival, Held};
 pub use interval::{IntervalError, TimeInterval};
 pub use matchers::{MatchersError, Notation, parse_matchers};
 pub use mute::{InhibitRule, Inhibitor, Mute, Silence, SilenceError, SilenceState, silenced_by};
+pub use order::{order_of_alerts, order_of_labels};
 pub use plan::{Decision, Input, Notification, Plan, Quiet, Reason, Verdict, idempotency_key, plan};
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use model::{Labels, Timestamp};
 pub(crate) use functions::{GraphTab, graph_path};
 pub use library::{Library, Markup, Text};
 pub use notice::{Data, DataAlert};
-pub(crate) use print::exponential;
+pub(crate) use print::{exponential, quoted};
 
 /// Whose functions a template may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

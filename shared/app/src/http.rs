@@ -38,9 +38,9 @@ pub use reply::Reply;
 /// What a path leads to. The name is the label of the request's metrics, so there are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// `/-/healthy` and `/-/ready`.
+    /// `/-/healthy` and `/-/ready`, also below `/am`.
     Health,
-    /// `/metrics`.
+    /// `/metrics`, also below `/am`.
     Metrics,
     /// `/api/v1/write`.
     RemoteWrite,
@@ -112,8 +112,8 @@ impl Route {
     /// The route of a path.
     pub fn of(path: &str) -> Self {
         match path {
-            "/-/healthy" | "/-/ready" => Self::Health,
-            "/metrics" => Self::Metrics,
+            "/-/healthy" | "/-/ready" | "/am/-/healthy" | "/am/-/ready" => Self::Health,
+            "/metrics" | "/am/metrics" => Self::Metrics,
             "/api/v1/write" => Self::RemoteWrite,
             "/api/v1/import/prometheus" => Self::Import,
             "/firehose" => Self::Firehose,

@@ -11,6 +11,7 @@ use super::config::Route;
 use super::held::Held;
 use super::plan::Reason;
 use crate::Fingerprint;
+use crate::template::quoted;
 
 mod codec;
 
@@ -51,12 +52,19 @@ impl GroupKey {
 
     /// The key as Alertmanager prints it: `{}/{severity="critical"}:{alertname="X"}`.
     pub fn text(&self) -> String {
-        format!("{}:{}", self.route, self.labels)
+        let label = |(name, value): (&str, &str)| format!("{name}={}", quoted(value));
+        format!("{}:{{{}}}", self.route, self.labels.iter().map(label).collect::<Vec<_>>().join(", "))
+    }
+
+    /// The key of the route in such a text about these labels.
+    pub fn route_in<'a>(text: &'a str, labels: &Labels) -> Option<&'a str> {
+        let key = Self { route: String::new(), labels: labels.clone(), receiver: String::new() };
+        text.strip_suffix(&key.text())
     }
 
     /// A short name for rows: a hash of the key and the receiver.
     pub fn id(&self) -> String {
-        hash(&[&self.text(), &self.receiver])
+        hash(&[&format!("{}:{}", self.route, self.labels), &self.receiver])
     }
 }
 
@@ -370,5 +378,11 @@ mod tests {
         let other = GroupKey { receiver: "chat".to_owned(), ..key.clone() };
         assert_ne!(key.id(), other.id());
         assert_eq!(key.id().len(), 32);
+        // What PromQL would write in quotes, Alertmanager does not.
+        let labels = Labels::from_pairs([("__name__", "up"), ("a.b", "ガ\u{1}\t"), ("room", "'東'")]).unwrap();
+        let key = GroupKey { labels: labels.clone(), ..key };
+        assert_eq!(key.text(), r#"{}/{severity="critical"}:{__name__="up", a.b="ガ\x01\t", room="'東'"}"#);
+        assert_eq!(GroupKey::route_in(&key.text(), &labels), Some(key.route.as_str()));
+        assert_eq!(GroupKey::route_in(&key.text(), &Labels::empty()), None);
     }
 }

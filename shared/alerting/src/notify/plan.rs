@@ -11,6 +11,7 @@ use super::config::{Config, Integration, Receiver, Route};
 use super::group::{Attempt, CLAIM, Group, GroupKey, Intent, LogEntry, first_flush, hash, log_kept};
 use super::held::Held;
 use super::mute::{Heard, Inhibitor, Mute, Silence, mutes};
+use super::order::order_of_alerts;
 use crate::Fingerprint;
 
 /// How far a muted group looks ahead for the end of its calendars.
@@ -187,6 +188,17 @@ pub struct Notification {
     pub resolved: Vec<Held>,
     /// Who answered, where that is what it tells.
     pub answered_by: Option<String>,
+}
+
+impl Notification {
+    /// Its alerts in Alertmanager's order, in which those that have ended stand among those that fire; each with whether
+    /// it has ended.
+    pub fn in_order(&self) -> Vec<(&Held, bool)> {
+        let firing = self.firing.iter().map(|held| (held, false));
+        let mut alerts: Vec<(&Held, bool)> = firing.chain(self.resolved.iter().map(|held| (held, true))).collect();
+        alerts.sort_by(|(one, _), (two, _)| order_of_alerts(&one.alert.labels, &two.alert.labels));
+        alerts
+    }
 }
 
 /// What a due group does.
@@ -443,7 +455,7 @@ impl<'a> Planner<'a> {
     fn notify(&mut self, receiver: &Receiver, integration: &Integration, intent: &Intent) {
         let shown = |set: &BTreeSet<Fingerprint>| {
             let mut alerts: Vec<Held> = set.iter().filter_map(|one| self.input.alerts.get(one).cloned()).collect();
-            alerts.sort_by(|a, b| sort_key(&a.alert.labels).cmp(&sort_key(&b.alert.labels)));
+            alerts.sort_by(|a, b| order_of_alerts(&a.alert.labels, &b.alert.labels));
             alerts
         };
         let resolved = if integration.send_resolved { shown(&intent.resolved) } else { Vec::new() };
@@ -495,10 +507,4 @@ fn after_hours(known: Result<Reason, Quiet>, was_out_of_hours: bool) -> Result<R
         Ok(_) | Err(Quiet::NothingNew { .. }) if was_out_of_hours => Ok(Reason::MuteEnded),
         other => other,
     }
-}
-
-/// Alerts are shown by job, then by instance, then by all labels; without job or instance last.
-fn sort_key(labels: &Labels) -> (bool, &str, bool, &str, &Labels) {
-    let of = |name: &str| labels.get(name);
-    (of("job").is_none(), of("job").unwrap_or(""), of("instance").is_none(), of("instance").unwrap_or(""), labels)
 }

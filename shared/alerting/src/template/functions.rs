@@ -20,9 +20,9 @@ type Outcome = Result<Value, String>;
 
 /// The functions of the language by name, sorted. `and` and `or` are not called: they decide which operands are looked
 /// at.
-const LANGUAGE: [&str; 18] = [
-    "and", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf", "println",
-    "slice", "urlquery",
+const LANGUAGE: [&str; 19] = [
+    "and", "call", "eq", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not", "or", "print", "printf",
+    "println", "slice", "urlquery",
 ];
 
 /// Those of rules, sorted.
@@ -72,7 +72,7 @@ pub(super) fn find(name: &str, dialect: Dialect) -> Option<&'static str> {
 pub(super) fn wrong_count(name: &str, count: usize) -> Option<String> {
     let (least, most) = match name {
         "print" | "println" | "html" | "js" | "urlquery" | "args" | "dict" | "list" | "stringSlice" => (0, usize::MAX),
-        "printf" | "index" | "slice" | "eq" | "append" => (1, usize::MAX),
+        "call" | "printf" | "index" | "slice" | "eq" | "append" => (1, usize::MAX),
         "now" | "externalURL" | "pathPrefix" => (0, 0),
         "ne" | "lt" | "gt" | "le" | "ge" | "label" | "match" | "sortByLabel" | "tmpl" | "join" | "date" | "tz"
         | "toDate" | "mustToDate" => (2, 2),
@@ -101,6 +101,11 @@ pub(super) fn call(name: &str, arguments: &[Value], world: World<'_>) -> Outcome
         "js" => Ok(Value::text(escape_script(&print::joined(arguments)))),
         "urlquery" => Ok(Value::text(query_escape(&print::joined(arguments)))),
         "args" => Ok(numbered(arguments)),
+        // No value of a template is a function.
+        "call" => {
+            let one = arguments.first().unwrap_or(&Value::Nil);
+            Err(format!("non-function {} of type {}", print::plain(one), one.type_name()))
+        }
         "index" => index(arguments),
         "slice" => slice(arguments),
         "printf" => match arguments.split_first() {

@@ -41,9 +41,6 @@ pub(super) fn humanize_1024(number: f64) -> String {
 
 /// A ratio as a percentage with four digits: `12.35%`.
 pub(super) fn percentage(ratio: f64) -> String {
-    if !ratio.is_finite() {
-        return four_digits(ratio);
-    }
     format!("{}%", four_digits(ratio * 100.0))
 }
 
@@ -109,6 +106,7 @@ mod tests {
         assert_eq!(humanize(0.12), "120m");
         assert_eq!(humanize_1024(1_234_567.0), "1.177Mi");
         assert_eq!(percentage(0.123_456_7), "12.35%");
+        assert_eq!([f64::INFINITY, f64::NAN].map(percentage), ["+Inf%", "NaN%"]);
         assert_eq!(duration(-(86_400.0 * 2.0 + 3600.0 * 3.0 + 245.0)), "-2d 3h 4m 5s");
         assert_eq!(timestamp(1_435_065_584.128).unwrap(), "2015-06-23 13:19:44.128 +0000 UTC");
         assert!(timestamp(1e19).is_err());

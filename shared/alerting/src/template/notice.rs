@@ -12,7 +12,7 @@ use super::value::{Items, Value};
 pub struct Data {
     /// The name of the receiver.
     pub receiver: String,
-    /// The alerts, those that fire first.
+    /// The alerts, in Alertmanager's order.
     pub alerts: Vec<DataAlert>,
     /// The labels that make the group.
     pub group_labels: BTreeMap<String, String>,

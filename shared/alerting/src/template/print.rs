@@ -171,7 +171,7 @@ impl Verb {
             ('c', Value::Int(number)) => {
                 u32::try_from(*number).ok().and_then(char::from_u32).unwrap_or('\u{fffd}').into()
             }
-            ('q', Value::Text(text)) => format!("{:?}", self.cut(text)),
+            ('q', Value::Text(text)) => quoted(&self.cut(text)),
             ('x', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
             ('X', Value::Text(text)) => text.bytes().map(|byte| format!("{byte:02X}")).collect(),
             ('f' | 'F', Value::Float(number)) => self.signed(*number, fixed(number.abs(), self.precision.unwrap_or(6))),
@@ -245,6 +245,31 @@ impl Verb {
         }
         format!("{}{body}", " ".repeat(missing))
     }
+}
+
+/// A text in quotes, as `%q` of Go prints it: what cannot be seen is escaped, all else stays.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\u{7}' => quoted.push_str("\\a"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{c}' => quoted.push_str("\\f"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{b}' => quoted.push_str("\\v"),
+            '\0'..' ' | '\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            // After another letter the standard library escapes only what cannot be seen, no accent.
+            _ if format!("a{letter}").escape_debug().nth(1) != Some('\\') || letter == '\'' => quoted.push(letter),
+            '\u{80}'..='\u{ffff}' => quoted.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => quoted.push_str(&format!("\\U{:08x}", u32::from(letter))),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn not_finite(number: f64) -> Option<String> {
@@ -330,6 +355,20 @@ mod tests {
         ];
         for (number, expected) in cases {
             assert_eq!(plain(&Value::Float(number)), expected);
+        }
+    }
+
+    #[test]
+    fn texts_are_quoted_as_go_quotes_them() {
+        let cases = [
+            ("", r#""""#),
+            (r#"a"b\c'd"#, r#""a\"b\\c'd""#),
+            ("\u{0}\u{7}\u{8}\t\n\u{b}\u{c}\r\u{1b}\u{7f}", r#""\x00\a\b\t\n\v\f\r\x1b\x7f""#),
+            ("高い カ\u{3099}", "\"高い カ\u{3099}\""),
+            ("\u{a0}\u{200b}\u{feff}\u{e0001}🔥", r#""\u00a0\u200b\ufeff\U000e0001🔥""#),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(quoted(text), expected, "{text:?}");
         }
     }
 

@@ -128,6 +128,7 @@ fn faults_are_named_with_their_line() {
         ("{{ gt $value 90 }}", "1: error calling gt: incompatible types for comparison"),
         ("{{ humanize \"one\" }}", "1: error calling humanize: strconv.ParseFloat: parsing \"one\": invalid syntax"),
         ("{{ query \"none\" | first }}", "1: error calling first: first() called on vector with no elements"),
+        ("{{ if false }}{{ call $value }}{{ end }}{{ call 1 2 }}", "1: error calling call: non-function 1 of type int"),
         ("{{ template \"nosuch\" }}", "1: template \"nosuch\" not defined"),
         (
             "{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}",

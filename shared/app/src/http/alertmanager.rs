@@ -19,12 +19,18 @@ use body::{AlertBody, GroupBody, PostedAlert, PostedSilence, ReceiverBody, Silen
 /// What all paths of the API start with.
 pub(super) const PREFIX: &str = "/am/";
 
+/// What of a path is the API's own; a slash at its end says nothing, as upstream.
+fn room(path: &str) -> &str {
+    let room = path.strip_prefix(PREFIX).unwrap_or("");
+    room.strip_suffix('/').unwrap_or(room)
+}
+
 /// The methods that a path takes.
 pub(super) fn methods(path: &str) -> &'static [Method] {
     const GET: &[Method] = &[Method::GET, Method::HEAD];
     const GET_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
     const GET_DELETE: &[Method] = &[Method::GET, Method::HEAD, Method::DELETE];
-    match path.strip_prefix(PREFIX).unwrap_or("") {
+    match room(path) {
         "api/v2/alerts" | "api/v2/silences" => GET_POST,
         rest if rest.starts_with("api/v2/silence/") => GET_DELETE,
         _ => GET,
@@ -33,7 +39,7 @@ pub(super) fn methods(path: &str) -> &'static [Method] {
 
 /// What a caller must be allowed to do: to send alerts, write; all else, read.
 pub(super) fn scope(path: &str, method: &Method) -> Scope {
-    if *method == Method::POST && path == "/am/api/v2/alerts" { Scope::Write } else { Scope::Read }
+    if *method == Method::POST && room(path) == "api/v2/alerts" { Scope::Write } else { Scope::Read }
 }
 
 /// Answers a request to the API.
@@ -44,7 +50,7 @@ pub(super) async fn handle(
     random: [u8; 32],
     now: Timestamp,
 ) -> Result<Reply, HttpError> {
-    let path = request.uri().path().strip_prefix(PREFIX).unwrap_or("");
+    let path = room(request.uri().path());
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && path != "api/v2/alerts" {
         // Whoever silences must be somebody who reads the alerts and may write, not an agent that only delivers.
@@ -52,7 +58,6 @@ pub(super) async fn handle(
     }
     let params = Params::of(request);
     let answered = match (path, changes) {
-        ("-/healthy" | "-/ready", _) => Ok(reply::text(StatusCode::OK, "OK")),
         ("api/v2/status", _) => Ok(json(&StatusBody::of(app, &caller.tenant, now))),
         ("api/v2/receivers", _) => receivers(app, caller, &params),
         ("api/v2/alerts", false) => alerts(app, caller, &params, now).await,

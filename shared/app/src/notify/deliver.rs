@@ -290,8 +290,17 @@ impl Desk<'_> {
             (_, Some(by)) => Some(Stage::Acknowledged { by: by.clone() }),
             (_, None) => None,
         };
-        let firing = notification.firing.iter().map(|held| Item { stage: stage.clone(), ..item(held, false) });
-        let resolved = notification.resolved.iter().map(|held| item(held, true));
+        let firing = notification.firing.iter().map(|held| (held, false));
+        let alerts = if matches!(notification.integration.target, Target::Webhook(_)) {
+            notification.in_order()
+        } else {
+            // People see first what still fires.
+            firing.chain(notification.resolved.iter().map(|held| (held, true))).collect()
+        };
+        let shown = |(held, has_ended): (&Held, bool)| {
+            let stage = stage.clone().filter(|_| !has_ended);
+            Item { stage, ..item(held, has_ended) }
+        };
         Message {
             receiver: notification.receiver.clone(),
             group_key: notification.group_key.clone(),
@@ -301,7 +310,7 @@ impl Desk<'_> {
             answer_url: None,
             picture: None,
             buttons: None,
-            alerts: firing.chain(resolved).collect(),
+            alerts: alerts.into_iter().map(shown).collect(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alerting::notify::{Email, Held, Notification, Sns, Target, TextError};
+use alerting::notify::{Email, GroupKey, Held, Notification, Sns, Target, TextError};
 use alerting::template::{Data, DataAlert};
 use model::{Labels, TenantId};
 use render::notification::Mail;
@@ -32,7 +32,7 @@ impl Desk<'_> {
 
     /// What templates see of a notification.
     fn data(&self, tenant: &TenantId, notification: &Notification) -> Data {
-        let route = notification.group_key.strip_suffix(&format!(":{}", notification.group_labels));
+        let route = GroupKey::route_in(&notification.group_key, &notification.group_labels);
         let route = route.and_then(|key| self.routes(tenant).route(key, &notification.receiver));
         let mut most = usize::MAX;
         if let Target::Webhook(hook) = &notification.integration.target
@@ -40,11 +40,10 @@ impl Desk<'_> {
         {
             most = hook.max_alerts;
         }
-        let firing = notification.firing.iter().map(|held| alert(held, false));
-        let resolved = notification.resolved.iter().map(|held| alert(held, true));
+        let alerts = notification.in_order().into_iter().map(|(held, has_ended)| alert(held, has_ended));
         Data {
             receiver: notification.receiver.clone(),
-            alerts: firing.chain(resolved).take(most).collect(),
+            alerts: alerts.take(most).collect(),
             group_labels: map(&notification.group_labels),
             external_url: self.settings.external_url.clone(),
             reason: notification.reason.as_str().to_owned(),

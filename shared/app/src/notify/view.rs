@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use alerting::Fingerprint;
-use alerting::notify::{Config as Routes, GroupKey, Held, Inhibitor, Receiver, Route, Silence, silenced_by};
-use model::{Labels, Matcher, TenantId, Timestamp};
+use alerting::notify::{
+    Config as Routes, GroupKey, Held, Inhibitor, Receiver, Route, Silence, order_of_alerts, order_of_labels,
+    silenced_by,
+};
+use model::{Matcher, TenantId, Timestamp};
 
 use super::{Desk, load_silences};
 use crate::{App, AppError};
@@ -140,13 +143,14 @@ pub async fn alert_groups(
         }
     }
     let mut groups: Vec<AlertGroupView> = groups.into_values().collect();
-    groups.sort_by(|one, two| order(&one.key).cmp(&order(&two.key)));
+    for group in &mut groups {
+        group.alerts.sort_by(|one, two| order_of_alerts(&one.held.alert.labels, &two.held.alert.labels));
+    }
+    let order = |one: &GroupKey, two: &GroupKey| {
+        order_of_labels(&one.labels, &two.labels).then_with(|| one.receiver.cmp(&two.receiver))
+    };
+    groups.sort_by(|one, two| order(&one.key, &two.key));
     Ok(groups)
-}
-
-/// Fewer labels come first, as upstream has it.
-fn order(key: &GroupKey) -> (usize, &Labels, &str) {
-    (key.labels.iter().count(), &key.labels, &key.receiver)
 }
 
 pub(super) struct Loaded {

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 
 use alerting::notify::{Receiver, Silence, SilenceState};
+use jiff::civil;
+use jiff::tz::TimeZone;
 use model::{MatchOp, Matcher, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::App;
 use crate::notify::{self, AlertGroupView, SentAlert, SentAlertState, SentAlertView};
+
+/// The Alertmanager whose API this is: amtool warns of any other one than its own, and our version stands beside it.
+const SPOKEN_VERSION: &str = "0.34.0";
 
 /// A time as the API writes it: UTC with milliseconds.
 fn written(time: Timestamp) -> String {
@@ -15,13 +20,27 @@ fn written(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.as_millis()).map_or_else(|_| zero(), |time| format!("{time:.3}"))
 }
 
-/// A time as a client writes it; Go's zero time and the empty text are none.
+/// A time as a client writes it, in UTC where it names no zone, as upstream has it; Go's zero time and the empty text
+/// are none.
 fn read_time(text: &str) -> Result<Option<Timestamp>, String> {
-    if text.is_empty() || text.starts_with("0001-01-01T00:00:00") {
+    if text.is_empty() || text.starts_with("0001-01-01") {
         return Ok(None);
     }
-    let time: jiff::Timestamp = text.parse().map_err(|_| format!("{text:?} is not a time as RFC 3339 writes it"))?;
+    let in_utc = |_| text.parse::<civil::DateTime>()?.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    let time = text.parse::<jiff::Timestamp>().or_else(in_utc);
+    let time = time.map_err(|_| format!("{text:?} is not a time as RFC 3339 writes it"))?;
     Ok(Some(Timestamp::from_millis(time.as_millisecond())))
+}
+
+/// Texts by name; null is the empty text.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Texts(BTreeMap<String, Option<String>>);
+
+impl Texts {
+    fn filled(self) -> BTreeMap<String, String> {
+        self.0.into_iter().map(|(name, text)| (name, text.unwrap_or_default())).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -67,9 +86,9 @@ impl StatusBody {
         Self {
             cluster: ClusterBody { status: "disabled", peers: [] },
             version_info: VersionBody {
-                version: env!("CARGO_PKG_VERSION"),
-                revision: "",
-                branch: "",
+                version: SPOKEN_VERSION,
+                revision: env!("CARGO_PKG_VERSION"),
+                branch: "mihari",
                 build_user: "",
                 build_date: "",
                 go_version: "",
@@ -165,9 +184,9 @@ impl<'a> GroupBody<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PostedAlert {
-    labels: BTreeMap<String, String>,
+    labels: Texts,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Texts>,
     #[serde(default)]
     starts_at: Option<String>,
     #[serde(default)]
@@ -180,8 +199,8 @@ impl PostedAlert {
     pub(super) fn sent(self) -> Result<SentAlert, String> {
         let time = |text: Option<String>| read_time(text.as_deref().unwrap_or(""));
         Ok(SentAlert {
-            labels: self.labels,
-            annotations: self.annotations.unwrap_or_default(),
+            labels: self.labels.filled(),
+            annotations: self.annotations.map(Texts::filled).unwrap_or_default(),
             starts_at: time(self.starts_at)?,
             ends_at: time(self.ends_at)?,
             generator_url: self.generator_url.unwrap_or_default(),
@@ -192,21 +211,17 @@ impl PostedAlert {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MatcherBody {
-    #[serde(default = "yes")]
-    is_equal: bool,
+    /// Equal unless it says otherwise.
+    is_equal: Option<bool>,
     is_regex: bool,
     name: String,
     value: String,
 }
 
-const fn yes() -> bool {
-    true
-}
-
 impl MatcherBody {
     fn of(matcher: &Matcher) -> Self {
         Self {
-            is_equal: matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex),
+            is_equal: Some(matches!(matcher.op(), MatchOp::Equal | MatchOp::Regex)),
             is_regex: matches!(matcher.op(), MatchOp::Regex | MatchOp::NotRegex),
             name: matcher.name().to_owned(),
             value: matcher.value().to_owned(),
@@ -214,7 +229,7 @@ impl MatcherBody {
     }
 
     fn matcher(&self) -> Result<Matcher, String> {
-        let op = match (self.is_equal, self.is_regex) {
+        let op = match (self.is_equal.unwrap_or(true), self.is_regex) {
             (true, false) => MatchOp::Equal,
             (false, false) => MatchOp::NotEqual,
             (true, true) => MatchOp::Regex,
@@ -238,7 +253,7 @@ pub(super) struct PostedSilence {
     created_by: String,
     comment: String,
     #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Texts>,
 }
 
 impl PostedSilence {
@@ -254,7 +269,7 @@ impl PostedSilence {
             updated_at: now,
             created_by: self.created_by,
             comment: self.comment,
-            annotations: self.annotations.unwrap_or_default(),
+            annotations: self.annotations.map(Texts::filled).unwrap_or_default(),
         })
     }
 }
@@ -265,6 +280,7 @@ pub(super) struct SilenceBody<'a> {
     id: &'a str,
     status: SilenceStatusBody,
     updated_at: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
     comment: &'a str,
     created_by: &'a str,

@@ -113,11 +113,13 @@ async fn the_status_shows_the_configuration_without_its_secrets() {
     let status = server.get("api/v2/status", NOON).await;
     assert_eq!(status["cluster"], json!({"status": "disabled", "peers": []}));
     assert_eq!(status["uptime"], "2026-11-22T12:00:00.000Z");
-    assert_eq!(status["versionInfo"]["version"], env!("CARGO_PKG_VERSION"));
+    let version = &status["versionInfo"];
+    assert_eq!((&version["version"], &version["branch"]), (&json!("0.34.0"), &json!("mihari")), "amtool compares it");
+    assert_eq!(version["revision"], env!("CARGO_PKG_VERSION"));
     let original = status["config"]["original"].as_str().unwrap();
     assert!(original.contains("slack_api_url: \"<secret>\"") && !original.contains("geheim"), "{original}");
     alerting::notify::parse("again.yml", &original.replace("<secret>", "http://x")).unwrap();
-    for path in ["-/healthy", "-/ready"] {
+    for path in ["-/healthy", "-/ready", "metrics", "api/v2/status/", "api/v2/alerts/", "api/v2/silences/"] {
         assert_eq!(server.ask(Method::GET, path, None, NOON).await.0, StatusCode::OK);
     }
     // Grafana takes a server that answers there for another product.
@@ -171,6 +173,54 @@ async fn alerts_are_taken_with_their_gaps_filled() {
     );
     // Nobody sends them any more: they end when their time is over.
     assert_eq!(shown(&server.get("api/v2/alerts", NOON + 601).await), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_go_reads_is_read() {
+    let server = Server::new();
+    let at = |n: &str, start: &str| json!({"labels": {"alertname": "cpu", "n": n}, "startsAt": start});
+    let nulls = json!({"labels": {"alertname": "cpu", "n": "5", "x": null}, "annotations": {"a": null}});
+    let times = ["2026-11-22", "2026-11-22 10:00:00", "2026-11-22T10:00:00", "2026-11-22T10:00:00.5+0900"];
+    let mut body: Vec<Value> = times.iter().zip(1..).map(|(time, n)| at(&format!("{n}"), time)).collect();
+    body.push(nulls);
+    assert_eq!(server.post("api/v2/alerts/", &body.into(), NOON).await, (StatusCode::OK, Value::Null));
+    let alerts = server.get("api/v2/alerts", NOON).await;
+    let found = |n: &str| alerts.as_array().unwrap().iter().find(|one| one["labels"]["n"] == n).unwrap().clone();
+    let starts = ["1", "2", "3", "4"].map(|n| found(n)["startsAt"].as_str().unwrap().to_owned());
+    let expected = [
+        "2026-11-22T00:00:00.000Z",
+        "2026-11-22T10:00:00.000Z",
+        "2026-11-22T10:00:00.000Z",
+        "2026-11-22T01:00:00.500Z",
+    ];
+    assert_eq!(starts, expected);
+    assert_eq!(found("5")["labels"], json!({"alertname": "cpu", "n": "5"}));
+    assert_eq!(found("5")["annotations"], json!({"a": ""}));
+    let matcher = json!({"name": "a", "value": "b", "isRegex": false, "isEqual": null});
+    let quiet = silence(&matcher, "", "2026-11-22 13:00:00");
+    let (status, made) = server.post("api/v2/silences", &quiet, NOON).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    assert_eq!(server.get("api/v2/silences", NOON).await[0]["matchers"][0]["isEqual"], true);
+}
+
+#[tokio::test]
+async fn groups_and_their_alerts_stand_in_the_order_of_alertmanager() {
+    let server = Server::new();
+    server
+        .fire(&[
+            &[("alertname", "b"), ("n", "3"), ("a", "z")],
+            &[("alertname", "b"), ("n", "2"), ("x", "a")],
+            &[("alertname", "b"), ("n", "1"), ("x", "a"), ("y", "a"), ("job", "a")],
+            &[("n", "0"), ("x", "a"), ("y", "a")],
+            &[("alertname", "a"), ("n", "4")],
+        ])
+        .await;
+    let groups = server.get("api/v2/alerts/groups", NOON).await;
+    let names = |group: &Value| -> String {
+        group["alerts"].as_array().unwrap().iter().map(|one| one["labels"]["n"].as_str().unwrap()).collect()
+    };
+    let groups: Vec<String> = groups.as_array().unwrap().iter().map(names).collect();
+    assert_eq!(groups, ["0", "4", "123"]);
 }
 
 #[tokio::test]
@@ -280,7 +330,7 @@ async fn a_silence_is_made_changed_and_ended() {
     assert_eq!(
         server.get(&path, NOON).await,
         json!({
-            "id": id, "status": {"state": "active"}, "updatedAt": "2026-11-22T12:00:00.000Z", "annotations": {},
+            "id": id, "status": {"state": "active"}, "updatedAt": "2026-11-22T12:00:00.000Z",
             "comment": "deploy", "createdBy": "愛子", "startsAt": "2026-11-22T12:00:00.000Z",
             "endsAt": "2026-11-22T13:00:00.000Z", "matchers": [matcher],
         })

@@ -172,3 +172,49 @@ fn the_files_of_templates_belong_to_tenants_and_are_checked() {
     assert_eq!(errors[0].to_string(), "t/b.tmpl:2:0: function \"what\" not defined");
     assert!(Config::reads("t/b.tmpl") && Config::reads("tenants/shop/t/a.tmpl") && !Config::reads("notes.txt"));
 }
+
+/// What ended stands among what fires, in the order of the labels, in webhooks as in templates: as Alertmanager has it.
+#[tokio::test]
+async fn alerts_stand_in_the_order_of_their_labels_in_webhooks_and_templates() {
+    let routes = "
+route: {receiver: desk, group_by: [room.no], group_wait: 10s, group_interval: 2m}
+receivers:
+  - name: desk
+    webhook_configs:
+      - {url: 'http://127.0.0.1:1/all'}
+      - {url: 'http://127.0.0.1:1/own', payload: {hosts: '{{ range .Alerts }}{{ .Labels.host }} {{ .Status }};{{ end }}'}}
+";
+    let bench = Bench::with(routes, &FaultPlan::none());
+    let hosts = [("w3", 1000, None), ("w1", 1000, None), ("w2", 1000, None)];
+    bench.receive(&[message(1000, &hosts)], 1000).await;
+    bench.run(1010).await;
+    bench.messenger.drain();
+    bench.receive(&[message(1020, &[("w1", 1000, Some(1020)), ("w2", 1000, None), ("w3", 1000, None)])], 1020).await;
+    bench.run(1130).await;
+    let deliveries = bench.messenger.drain();
+    let of = |end: &str| {
+        let is_there = |one: &&Delivery| matches!(&one.address, Address::Webhook { url, .. } if ends_with(url, end));
+        json_of(deliveries.iter().find(is_there).unwrap_or_else(|| panic!("{end}: {deliveries:?}")))
+    };
+    let alerts = of("all")["alerts"].as_array().unwrap().clone();
+    let states: Vec<_> = alerts.iter().map(|one| (one["labels"]["host"].clone(), one["status"].clone())).collect();
+    assert_eq!(states, [("w1", "resolved"), ("w2", "firing"), ("w3", "firing")].map(|(a, b)| (a.into(), b.into())));
+    assert_eq!(of("own")["hosts"], "w1 resolved;w2 firing;w3 firing;");
+}
+
+/// The labels of the route are found although a name in the key of the group is no plain one.
+#[tokio::test]
+async fn a_group_of_a_quoted_name_knows_the_labels_of_its_route() {
+    let routes = "
+route: {receiver: desk, group_by: [alertname, 'room.no'], group_wait: 10s, labels: {desk: front}}
+receivers: [{name: desk, webhook_configs: [{url: 'http://127.0.0.1:1/own', payload: {desk: '{{ routeLabels \"desk\" }}'}}]}]
+";
+    let bench = Bench::with(routes, &FaultPlan::none());
+    let mut told = message(1000, &[("w1", 1000, None)]);
+    let mut body: AlertMessage = serde_json::from_slice(&told.body).unwrap();
+    body.alerts[0].labels = Labels::from_pairs([("alertname", "cpu"), ("room.no", "東")]).unwrap();
+    told.body = serde_json::to_vec(&body).unwrap().into();
+    bench.receive(&[told], 1000).await;
+    bench.run(1010).await;
+    assert_eq!(json_of(&bench.messenger.drain()[0])["desk"], "front");
+}
