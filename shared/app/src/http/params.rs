@@ -1,5 +1,6 @@
-//! Parameters of a request: from the query string and from a form body, in the order they came.
+//! Parameters of a request: from a form body and from the query string, in this order, as Prometheus reads them.
 
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,10 +18,8 @@ pub struct Params(Vec<(String, String)>);
 impl Params {
     /// Reads the raw query string and, for a form, the body.
     pub fn of(request: &Request<Bytes>) -> Self {
-        let Self(mut pairs) = Self::of_uri(request.uri());
-        if is_form(request) {
-            pairs.extend(decode(request.body()));
-        }
+        let mut pairs = if is_form(request) { decode(request.body()) } else { Vec::new() };
+        pairs.extend(Self::of_uri(request.uri()).0);
         Self(pairs)
     }
 
@@ -108,8 +107,9 @@ impl Params {
     /// When it is there and is no such number.
     pub fn count(&self, name: &str) -> Result<Option<usize>, AppError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let error = |_| invalid(name, &unreadable(text, "a number, 0 or more"));
-        text.parse::<usize>().map(Some).map_err(error)
+        let number: i64 = text.parse().map_err(|error: ParseIntError| invalid(name, &unparsed(text, &error)))?;
+        let error = |_| invalid(name, &format!("{name} must be non-negative"));
+        usize::try_from(number).map(Some).map_err(error)
     }
 }
 
@@ -121,6 +121,13 @@ pub(super) fn invalid(name: &str, reason: &str) -> AppError {
 fn unreadable(text: &str, what: &str) -> String {
     let shown: String = text.chars().take(100).collect();
     format!("cannot parse {shown:?} to {what}")
+}
+
+/// What Prometheus says of a text that is no whole number.
+fn unparsed(text: &str, error: &ParseIntError) -> String {
+    let is_far = matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow);
+    let shown: String = text.chars().take(100).collect();
+    format!("strconv.Atoi: parsing {shown:?}: {}", if is_far { "value out of range" } else { "invalid syntax" })
 }
 
 fn decode(encoded: &[u8]) -> Vec<(String, String)> {
@@ -209,13 +216,14 @@ mod tests {
     }
 
     #[test]
-    fn a_form_adds_to_the_query_string_and_names_repeat() {
-        let request = Request::post("/api/v1/series?match[]=up&start=")
+    fn a_form_comes_before_the_query_string_and_names_repeat() {
+        let request = Request::post("/api/v1/series?match[]=up&start=&end=9&limit=3")
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .body(Bytes::from_static(b"match%5B%5D=%7Bjob%3D%22a+b%22%7D&limit=0"))
+            .body(Bytes::from_static(b"match%5B%5D=%7Bjob%3D%22a+b%22%7D&limit=0&end=5"))
             .unwrap();
         let params = Params::of(&request);
-        assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["up", r#"{job="a b"}"#]);
+        assert_eq!(params.all("match[]").collect::<Vec<_>>(), [r#"{job="a b"}"#, "up"]);
+        assert_eq!(params.get("end"), Some("5"));
         assert_eq!(params.get("start"), None);
         assert_eq!(params.limit().unwrap(), None);
         assert!(params.required("query").unwrap_err().to_string().contains("\"query\""));

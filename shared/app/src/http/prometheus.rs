@@ -224,7 +224,12 @@ fn canceled() -> StatusCode {
 }
 
 fn options(params: &Params) -> Result<Options, AppError> {
-    let lookback = params.duration("lookback_delta")?.filter(|lookback| !lookback.is_zero());
+    let said = |error: AppError| {
+        let reason =
+            error.to_string().replace("invalid parameter \"lookback_delta\"", "error parsing lookback delta duration");
+        AppError::Invalid(reason)
+    };
+    let lookback = params.duration("lookback_delta").map_err(said)?.filter(|lookback| !lookback.is_zero());
     let counts_samples = params.get("stats").is_some();
     Ok(Options { lookback, timeout: params.duration("timeout")?, counts_samples })
 }

@@ -58,7 +58,7 @@ async fn data(app: &App, path: &str) -> Json {
 async fn bad_requests_are_refused_in_prometheuss_words() {
     let (_world, app) = deployment().await;
     let range = |rest: &str| format!("/api/v1/query_range?query=up&{rest}");
-    let cases: [(&str, u16, &str, &str); 24] = [
+    let cases: [(&str, u16, &str, &str); 26] = [
         (
             "/api/v1/query",
             400,
@@ -83,11 +83,18 @@ async fn bad_requests_are_refused_in_prometheuss_words() {
             "bad_data",
             "invalid parameter \"timeout\": cannot parse \"x\" to a valid duration",
         ),
+        ("/api/v1/query?query=up&limit=-1", 400, "bad_data", "invalid parameter \"limit\": limit must be non-negative"),
         (
-            "/api/v1/query?query=up&limit=-1",
+            "/api/v1/labels?limit=1.5",
             400,
             "bad_data",
-            "invalid parameter \"limit\": cannot parse \"-1\" to a number, 0 or more",
+            "invalid parameter \"limit\": strconv.Atoi: parsing \"1.5\": invalid syntax",
+        ),
+        (
+            "/api/v1/query?query=up&lookback_delta=-5m",
+            400,
+            "bad_data",
+            "error parsing lookback delta duration: cannot parse \"-5m\" to a valid duration",
         ),
         (
             "/api/v1/query?query=sum(requests_total)%20%2B%20on()%20group_left%20requests_total%20%2B%20on()%20requests_total",
@@ -135,10 +142,10 @@ async fn bad_requests_are_refused_in_prometheuss_words() {
             "invalid parameter \"match[]\": 1:1: parse error: match[] must contain at least one non-empty matcher",
         ),
         (
-            "/api/v1/labels?start=2&end=1",
+            "/api/v1/series?match[]=up%5B5m%5D",
             400,
             "bad_data",
-            "invalid parameter \"end\": end timestamp must not be before start time",
+            "invalid parameter \"match[]\": 1:1: parse error: not a series selector",
         ),
         ("/api/v1/rules?type=some", 400, "bad_data", "invalid parameter \"type\": not supported value \"some\""),
         (
@@ -207,6 +214,11 @@ async fn get_and_post_answer_alike_and_a_limit_cuts_with_a_warning() {
         json!(["http.status", "requests_total", "up"])
     );
     assert_eq!(data(&app, "/api/v1/label/instance/values?match[]=up").await, json!(["a"]));
+    for path in ["/api/v1/labels?", "/api/v1/label/job/values?", "/api/v1/series?match[]=up&"] {
+        assert_eq!(data(&app, &format!("{path}start=2&end=1")).await, json!([]), "{path}");
+    }
+    let (_, both) = ask(&app, Method::POST, "/api/v1/query?query=7&time=9", "query=1%2B1&time=4").await;
+    assert_eq!(both["data"]["result"], json!([4, "2"]), "a form comes before the query string");
     assert_eq!(
         data(&app, "/api/v1/query?query=1%2B1&time=4").await,
         json!({"resultType": "scalar", "result": [4, "2"]})
