@@ -47,10 +47,12 @@ impl Parser<'_> {
             let message = format!("metric name must not be set twice: {} or {}", quote(outer), quote(quoted));
             return Err(self.error_at(start, message));
         }
-        let name = name.or(quoted_name);
-        if let Some(name) = &name {
+        if let Some(name) = name.as_ref().or(quoted_name.as_ref()) {
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
+        // A name in braces is a matcher like any other, and only a name when it is the only one.
+        let is_name = matchers.iter().filter(|matcher| matcher.name() == METRIC_NAME).count() == 1;
+        let name = name.or(quoted_name.filter(|_| is_name));
         let index = self.selectors;
         self.selectors += 1;
         let selector = Selector { index, name, matchers, shift: Shift::default(), extent: None };
@@ -71,11 +73,10 @@ impl Parser<'_> {
             };
             self.advance()?;
             if quoted && (self.is_symbol(",") || self.is_symbol("}")) {
-                if let Some(first) = quoted_name {
-                    let message = format!("metric name must not be set twice: {} or {}", quote(first), quote(&name));
-                    return Err(self.error(message));
+                match quoted_name {
+                    Some(_) => matchers.push(Matcher::equal(METRIC_NAME, &name)),
+                    None => *quoted_name = Some(name),
                 }
-                *quoted_name = Some(name);
             } else if quoted && matches!(self.token.kind, TokenKind::Text(_) | TokenKind::Name) {
                 return Err(self.unexpected(CONTEXT, "\",\" or \"}\""));
             } else {
