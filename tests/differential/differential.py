@@ -25,6 +25,9 @@ HOUR = 3600
 STEPS = [15, 30, 60, 60, 47, 300]
 """Seconds from one step of a range query to the next."""
 
+LOOKBACKS = [None] * 12 + ["15s", "1m", "20m", "0.5"]
+"""How far back a query looks for a sample, mostly as far as usual."""
+
 ATTEMPTS = 6
 """How often Prometheus is asked again: where it contradicts itself, its answer is one of several right ones."""
 
@@ -37,9 +40,10 @@ def questions(seed, profile, count, end):
     for _ in range((count + 1) // 2):
         text = source.expression()
         at = chance.choice([end, end - chance.randint(0, HOUR), end - HOUR // 2, end + chance.randint(0, 400)])
-        yield servers.Question(text, at, at)
+        lookback = chance.choice(LOOKBACKS)
+        yield servers.Question(text, at, at, lookback=lookback)
         first, step = end - chance.randint(600, HOUR), chance.choice(STEPS)
-        yield servers.Question(text, first, min(first + step * chance.randint(1, 40), end + 300), step)
+        yield servers.Question(text, first, min(first + step * chance.randint(1, 40), end + 300), step, lookback)
 
 
 class Report:
@@ -92,7 +96,7 @@ def judge(report, profile, question, prometheus, mihari):
     if reason is None:
         report.add(profile, "different")
         when = question.start if question.step is None else (question.start, question.end, question.step)
-        print(f"[{profile}] {question.query}\n    at {when}\n    {difference[:600]}", flush=True)
+        print(f"[{profile}] {question.query}\n    at {when}, {question.lookback}\n    {difference[:600]}", flush=True)
         return
     report.add(profile, "explained")
     report.reasons[reason] += 1

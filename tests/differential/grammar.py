@@ -57,6 +57,15 @@ VALUES = {
 
 PATTERNS = [".*", ".+", "a.*", "[ab].*", "api|web", "", "4..|500", ".*:1", "(?i:API)", "x?"]
 
+RARE_PATTERNS = [
+    "\\\\w+", "\\\\d+", "\\\\W*", ".*\\\\b1", "\\\\Qapi\\\\E", "\\\\Qa:1", "[[a].*", "[a&&p]+i?", "[\\\\w-:]+", "a{1}.*", "{a}", "a**", "(?x)a pi",
+    "(?P<x>a)pi", "\\\\pL+", "\\\\p{Han}+", "\\\\<.*", "[[:alpha:]]+", "(|a)pi", "a)|(b", "\\\\141.*", "(?i)WEB|zoo", "[z-a]", "\\\\x61.*",
+]
+"""Where RE2 and its kin differ; doubled backslashes are those of a text in quotes."""
+
+SOURCES = [', "job"', ', "__name__"', ', "instance"', ', "nothing"', ', ""', ', "wert.ü"']
+"""What `label_join` joins."""
+
 SIMPLE = (
     "abs ceil floor sgn sqrt exp ln log2 log10 sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh rad deg "
     "absent sort sort_desc timestamp day_of_month day_of_week day_of_year days_in_month hour minute month year "
@@ -116,6 +125,9 @@ class Grammar:
             return "{" + ", ".join(matchers) + "}"
         if self.chance.random() < 0.02:
             return self.one_of('{__name__=~"queue|up"}', '{__name__=~".*_total", job="api"}', '{job="api", instance="a:1"}')
+        if self.chance.random() < 0.02:
+            other = self.one_of("", f'__name__!="{name}"', '__name__=~".+"', f'__name__="{name}"', '"up"')
+            return "{" + ", ".join([f'"{name}"', *filter(None, [other]), *matchers]) + "}"
         braces = "{" + ", ".join(matchers) + "}" if matchers else self.maybe(0.03, "{}")
         return (name if plain else "") + braces
 
@@ -123,7 +135,8 @@ class Grammar:
         shown = label if label.replace("_", "").isalnum() and label.isascii() else f'"{label}"'
         operator = self.one_of("=", "=", "=", "!=", "=~", "!~")
         known = VALUES.get(label, ["x"])
-        value = self.chance.choice(PATTERNS) if "~" in operator else self.chance.choice(known)
+        patterns = RARE_PATTERNS if self.chance.random() < 0.2 else PATTERNS
+        value = self.chance.choice(patterns) if "~" in operator else self.chance.choice(known)
         return f'{shown}{operator}"{value}"'
 
     def duration(self):
@@ -312,6 +325,9 @@ class Grammar:
             f'label_replace({inner}, {target}, "{self.one_of("$1", "x$1y", "", "${1}", "$name", "$2")}", '
             f'"{self.one_of("job", "instance", "absent", "__name__")}", "{self.one_of("(.*)", "(a).*", "(?P<name>.+):1", "b", "")}")',
             f'label_join({inner}, {target}, "{self.one_of("-", "", ",")}", "job", "{self.one_of("instance", "code", "absent")}")',
+            f'label_join({inner}, {target}, "-"{"".join(self.chance.choices(SOURCES, k=self.chance.randint(0, 3)))})',
+            f"absent({self.selector('absent_metric')}{self.modifiers()})",
+            f"absent_over_time({self.selector('absent_metric')}[{self.window()}])",
             f"{self.one_of('day_of_month', 'hour', 'year', 'days_in_month', 'minute', 'day_of_week', 'month')}({self.one_of('', 'moment')})",
         )
 
@@ -334,7 +350,9 @@ class Grammar:
             f"histogram_count({self.native()})",
             f"histogram_{self.one_of('sum', 'avg', 'stddev', 'stdvar', 'count')}({self.native()})",
             self.native(),
-            f"{self.native()} {self.one_of('+', '-', '*', '/', '==', '!=', '>')} {self.one_of(self.native(), self.number())}",
+            f"{self.native()} {self.one_of('+', '-', '*', '/', '==', '!=', '>', '^', '%', 'atan2')} {self.one_of(self.native(), self.number())}",
+            f"{self.one_of(self.native(), self.number())} {self.one_of('==', '!=', '>', '<=')} bool {self.native()}",
+            f"{self.native()} {self.one_of('and', 'or', 'unless')}{self.matching()} {self.one_of(self.native(), self.selector())}",
         )
 
     def native(self):

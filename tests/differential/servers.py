@@ -28,11 +28,15 @@ class Question:
     start: float
     end: float
     step: float | None = None
+    lookback: str | None = None
 
     def form(self):
+        """The path and what is sent to it."""
+        lookback = {"lookback_delta": self.lookback} if self.lookback else {}
         if self.step is None:
-            return "/api/v1/query", {"query": self.query, "time": self.start}
-        return "/api/v1/query_range", {"query": self.query, "start": self.start, "end": self.end, "step": self.step}
+            return "/api/v1/query", {"query": self.query, "time": self.start, **lookback}
+        times = {"start": self.start, "end": self.end, "step": self.step}
+        return "/api/v1/query_range", {"query": self.query, **times, **lookback}
 
 
 class Server:
