@@ -50,7 +50,11 @@ impl fmt::Debug for MessengerSubject {
 fn webhook(url: &str, key: &str) -> Delivery {
     Delivery {
         idempotency_key: key.to_owned(),
-        address: Address::Webhook { url: Secret::new(url), headers: vec![("X-Test".to_owned(), "yes".to_owned())] },
+        address: Address::Webhook {
+            url: Secret::new(url),
+            headers: vec![("X-Test".to_owned(), "yes".to_owned())],
+            connection: None,
+        },
         content: Content::Json("{\"text\":\"警告\"}".to_owned()),
         time: Timestamp::from_secs(1_700_000_000),
     }

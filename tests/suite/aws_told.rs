@@ -106,7 +106,7 @@ fn delivery(address: Address, content: Content) -> Delivery {
 }
 
 fn webhook(url: Secret) -> Delivery {
-    delivery(Address::Webhook { url, headers: Vec::new() }, Content::Json("{}".to_owned()))
+    delivery(Address::Webhook { url, headers: Vec::new(), connection: None }, Content::Json("{}".to_owned()))
 }
 
 fn mail(to: &[&str]) -> Delivery {

@@ -21,9 +21,10 @@ mod order;
 mod plan;
 
 pub use config::{
-    Alertmanager, Authorization, Config, Discord, Email, Expanded, Forwarding, GroupBy, Http, Integration, MailSender,
-    Opsgenie, PagerDuty, PagerDutyKey, Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook, Smtp, Sns,
-    SnsTarget, Target, Teams, Telegram, TemplateFile, TextError, Thread, Tls, Webhook, is_mailbox, parse, parse_with,
+    Alertmanager, Authorization, Config, Connection, Discord, Email, Expanded, Forwarding, GroupBy, Http, Integration,
+    MailSender, Opsgenie, PagerDuty, PagerDutyKey, Receiver, Route, Secret, Slack, SlackDoor, SlackField, SlackLook,
+    Smtp, Sns, SnsTarget, Target, Teams, Telegram, TemplateFile, TextError, Thread, Tls, Webhook, is_mailbox, parse,
+    parse_with,
 };
 pub(crate) use group::hash;
 pub use group::{Attempt, Failure, Group, GroupError, GroupKey, IntegrationState, Intent, LogEntry, Outcome};

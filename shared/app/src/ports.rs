@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use alerting::notify::{Secret, Smtp, Tls as MailTls};
+pub use alerting::notify::{Connection, Secret, Smtp, Tls};
 use async_trait::async_trait;
 use bytes::Bytes;
 use model::{ErrorKind, TenantId, Timestamp};
@@ -423,6 +423,8 @@ pub enum Address {
         url: Secret,
         /// Further headers: name and value.
         headers: Vec<(String, String)>,
+        /// How the server is reached, with its secrets revealed; as any other where there is nothing to say.
+        connection: Option<Box<Connection>>,
     },
     /// Mailboxes.
     Email {
@@ -485,6 +487,22 @@ impl MailServer {
         }
         Ok(Some(Box::new(Self { smarthost: smarthost.to_owned(), smtp })))
     }
+}
+
+/// How an HTTP server is reached, with its secrets revealed; `None` where it is reached as any other.
+///
+/// # Errors
+/// When a secret cannot be read.
+pub async fn revealed(connection: &Connection, messenger: &dyn Messenger) -> PortResult<Option<Box<Connection>>> {
+    if *connection == Connection::default() {
+        return Ok(None);
+    }
+    let mut connection = connection.clone();
+    let tls = &mut connection.tls;
+    for secret in [&mut connection.proxy, &mut tls.ca, &mut tls.cert, &mut tls.key].into_iter().flatten() {
+        *secret = Secret::Inline(messenger.reveal(secret).await?);
+    }
+    Ok(Some(Box::new(connection)))
 }
 
 /// What a delivery carries.

@@ -78,25 +78,28 @@ impl AwsMessenger {
 
     /// Posts to a webhook whose URL may be a secret. One that refuses under a remembered URL is asked again under the
     /// one that is stored now, if that is another: somebody has just changed it.
-    async fn post(&self, url: &Secret, headers: &[(String, String)], delivery: &Delivery) -> PortResult<Receipt> {
+    async fn post(&self, url: &Secret, delivery: &Delivery) -> PortResult<Receipt> {
         let used = self.secrets.reveal(DELIVER, url).await?;
-        let posted = self.mail.net.deliver(&posted_to(&used.text, headers, delivery)).await;
+        let posted = self.mail.net.deliver(&posted_to(&used.text, delivery)).await;
         match posted {
             Err(error) if error.kind() == ErrorKind::Invalid && used.is_remembered => {
                 let stored = self.secrets.reveal_again(DELIVER, url).await?;
                 if stored.text == used.text {
                     return Err(error);
                 }
-                self.mail.net.deliver(&posted_to(&stored.text, headers, delivery)).await
+                self.mail.net.deliver(&posted_to(&stored.text, delivery)).await
             }
             posted => posted,
         }
     }
 }
 
-fn posted_to(url: &str, headers: &[(String, String)], delivery: &Delivery) -> Delivery {
-    let address = Address::Webhook { url: Secret::new(url), headers: headers.to_vec() };
-    Delivery { address, ..delivery.clone() }
+fn posted_to(revealed: &str, delivery: &Delivery) -> Delivery {
+    let mut delivery = delivery.clone();
+    if let Address::Webhook { url, .. } = &mut delivery.address {
+        *url = Secret::new(revealed);
+    }
+    delivery
 }
 
 #[async_trait]
@@ -105,7 +108,7 @@ impl Messenger for AwsMessenger {
         check_delivery(DELIVER, delivery)?;
         match (&delivery.address, &delivery.content) {
             (Address::Email { .. }, _) => self.mail.deliver(delivery).await,
-            (Address::Webhook { url, headers }, _) => self.post(url, headers, delivery).await,
+            (Address::Webhook { url, .. }, _) => self.post(url, delivery).await,
             (Address::SlackThread { .. }, _) => self.mail.net.deliver(delivery).await,
             (Address::Sms { numbers }, Content::Text { text, .. }) => self.sms.send(numbers, text).await,
             (Address::Topic { arn, attributes }, Content::Text { subject, text }) => {

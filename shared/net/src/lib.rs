@@ -8,7 +8,9 @@
 //!   resolves differently a moment later changes nothing. Redirects are resolved and checked as well.
 //! - No URL, mailbox, header value or answer text is in an error or a log: they hold secrets and personal data.
 //! - A repeat carries the same `Idempotency-Key`, the same `Message-ID`, and overwrites the same file of the outbox.
-//! - TLS is rustls with ring and the roots of Mozilla compiled in; no proxy and no setting is read from the environment.
+//! - TLS is rustls with ring and the roots of Mozilla compiled in, and what a receiver trusts besides; no proxy and no
+//!   setting is read from the environment. Where a receiver names a proxy, that is where the call goes: its addresses
+//!   are the ones that are checked.
 
 mod drawn;
 mod guard;
@@ -19,6 +21,7 @@ mod slack;
 mod smtp;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod webhook;
 
 use std::borrow::Cow;
@@ -107,9 +110,13 @@ impl NetMessenger {
 
     async fn send(&self, delivery: &Delivery) -> PortResult<Receipt> {
         match (&delivery.address, &delivery.content) {
-            (Address::Webhook { url, headers }, Content::Json(body)) => {
+            (Address::Webhook { url, headers, connection }, Content::Json(body)) => {
                 let url = reveal(url).await?;
-                self.webhooks.post(&url, headers, body, &delivery.idempotency_key).await
+                let webhooks = match connection {
+                    Some(connection) => &self.webhooks.over(connection)?,
+                    None => &self.webhooks,
+                };
+                webhooks.post(&url, headers, body, &delivery.idempotency_key).await
             }
             (Address::Email { from, to, server }, Content::Email { subject, text, html, headers, thread }) => {
                 let letter = mail::Letter { from, to, subject, text, html, headers, thread: thread.as_deref() };

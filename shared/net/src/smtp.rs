@@ -1,6 +1,6 @@
 //! Mail by SMTP.
 
-use app::ports::{MailServer, MailTls, PortError, PortResult, Receipt, Secret};
+use app::ports::{MailServer, PortError, PortResult, Receipt, Secret};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{
     Certificate, CertificateStore, Identity, Tls, TlsParameters, TlsParametersBuilder, TlsVersion,
@@ -93,7 +93,7 @@ fn tls(host: &Host<String>, port: u16, on_this_machine: bool, server: &MailServe
 }
 
 /// Whom to trust and what to show, as `tls_config` says.
-fn trusting(mut parameters: TlsParametersBuilder, tls: &MailTls) -> PortResult<TlsParametersBuilder> {
+fn trusting(mut parameters: TlsParametersBuilder, tls: &app::ports::Tls) -> PortResult<TlsParametersBuilder> {
     let pem = |secret: &Option<Secret>| secret.as_ref().map(inline).transpose();
     if let Some(ca) = pem(&tls.ca)? {
         // A file may hold several, one after the other.

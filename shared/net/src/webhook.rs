@@ -4,15 +4,15 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::ports::{PortError, PortResult, Receipt};
+use app::ports::{Connection, PortError, PortResult, Receipt, Secret, Tls};
 use bytes::Bytes;
 use model::ErrorKind;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Proxy, Response, StatusCode, Url};
 
 use serde_json::Value;
 
-use crate::{DELIVER, Guard};
+use crate::{DELIVER, Guard, tls};
 
 /// Most redirects that are followed.
 const REDIRECTS_MAX: usize = 3;
@@ -44,11 +44,32 @@ pub(crate) struct Answer {
 pub(crate) struct Webhooks {
     guard: Guard,
     tls: Arc<rustls::ClientConfig>,
+    /// The proxy that everything goes through.
+    proxy: Option<Url>,
+    refuses_redirects: bool,
 }
 
 impl Webhooks {
     pub(crate) fn new(guard: Guard) -> Self {
-        Self { guard, tls: Arc::new(tls_config()) }
+        let tls = tls::client_config(&Tls::default()).expect("the roots of Mozilla need no reading");
+        Self { guard, tls: Arc::new(tls), proxy: None, refuses_redirects: false }
+    }
+
+    /// The same for a server that is reached in its own way.
+    ///
+    /// # Errors
+    /// `Invalid` when a certificate or the URL of the proxy cannot be read.
+    pub(crate) fn over(&self, connection: &Connection) -> PortResult<Self> {
+        let proxy = connection.proxy.as_ref().map(|proxy| match proxy {
+            Secret::Inline(url) => parse(url).map_err(|_| invalid("`proxy_url` is not a URL of http or https")),
+            Secret::File(_) => Err(PortError::new(ErrorKind::Bug, DELIVER, "the proxy was not revealed")),
+        });
+        Ok(Self {
+            guard: self.guard,
+            tls: Arc::new(tls::client_config(&connection.tls)?),
+            proxy: proxy.transpose()?,
+            refuses_redirects: connection.refuses_redirects,
+        })
     }
 
     /// Posts a JSON document, following redirects that ask for the same POST elsewhere.
@@ -80,7 +101,8 @@ impl Webhooks {
             all.insert("idempotency-key", header_value("Idempotency-Key", idempotency_key)?);
             let response = self.send(&url, all, body.bytes.clone()).await?;
             let status = response.status();
-            let Some(next) = redirect(&url, &response)? else {
+            let next = if self.refuses_redirects { None } else { redirect(&url, &response)? };
+            let Some(next) = next else {
                 return outcome(status, response).await;
             };
             if next.origin() != url.origin() {
@@ -93,16 +115,22 @@ impl Webhooks {
     }
 
     async fn send(&self, url: &Url, headers: HeaderMap, body: Bytes) -> PortResult<Response> {
-        let host = url.host().ok_or_else(|| invalid("the webhook's URL names no host"))?;
-        let port = url.port_or_known_default().ok_or_else(|| invalid("the webhook's URL names no port"))?;
+        // A proxy is the one that is connected with.
+        let peer = self.proxy.as_ref().unwrap_or(url);
+        let host = peer.host().ok_or_else(|| invalid("the webhook's URL names no host"))?;
+        let port = peer.port_or_known_default().ok_or_else(|| invalid("the webhook's URL names no port"))?;
         let addresses = self.guard.resolve(&host, port).await;
         let addresses = addresses.map_err(|error| PortError::new(error.kind(), DELIVER, error))?;
-        let client = Client::builder()
+        let builder = Client::builder().no_proxy();
+        let builder = match &self.proxy {
+            Some(proxy) => builder.proxy(through(proxy)?),
+            None => builder,
+        };
+        let client = builder
             .tls_backend_preconfigured(rustls::ClientConfig::clone(&self.tls))
-            .resolve_to_addrs(url.host_str().unwrap_or(""), &addresses)
+            .resolve_to_addrs(peer.host_str().unwrap_or(""), &addresses)
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("mihari/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -115,15 +143,9 @@ impl Webhooks {
     }
 }
 
-/// rustls with ring and the roots of Mozilla.
-fn tls_config() -> rustls::ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks all protocol versions that rustls does")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
+/// A proxy for all requests, with the name and the password that its URL holds.
+fn through(proxy: &Url) -> PortResult<Proxy> {
+    Proxy::all(proxy.clone()).map_err(|_| invalid("`proxy_url` cannot be used"))
 }
 
 fn parse(url: &str) -> PortResult<Url> {

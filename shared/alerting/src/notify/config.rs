@@ -497,6 +497,19 @@ pub struct Http {
     pub authorization: Option<Authorization>,
     /// Further headers; a name may come more than once.
     pub headers: Vec<(String, Secret)>,
+    /// How it is reached.
+    pub connection: Connection,
+}
+
+/// How an HTTP server is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// Whom to trust, and how to prove who asks.
+    pub tls: Tls,
+    /// The proxy that requests go through, `http://` or `https://`; its URL may hold a password.
+    pub proxy: Option<Secret>,
+    /// Whether an answer that asks for the same request elsewhere is a refusal.
+    pub refuses_redirects: bool,
 }
 
 /// How to say who asks.

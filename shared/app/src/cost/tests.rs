@@ -108,7 +108,7 @@ async fn people_are_counted_one_by_one() {
         (Address::Email { from: "c".to_owned(), to: two.clone(), server: None }, mail, &[(Item::Mail, 2)][..]),
         (Address::Sms { numbers: two }, text.clone(), &[(Item::Sms, 2)]),
         (Address::Topic { arn: "arn".to_owned(), attributes: BTreeMap::new() }, text, &[(Item::TopicPublish, 1)]),
-        (Address::Webhook { url, headers: Vec::new() }, Content::Json("{}".to_owned()), &[]),
+        (Address::Webhook { url, headers: Vec::new(), connection: None }, Content::Json("{}".to_owned()), &[]),
     ];
     for (address, content, expected) in cases {
         let delivery = Delivery { idempotency_key: "key".to_owned(), address, content, time: NOW };

@@ -15,7 +15,7 @@ use render::notification::{Item, Mail, Message, Stage, Writer, webhook};
 use super::history::Detection;
 use super::services::{self, Said};
 use super::{Desk, TEMPLATES, own_texts};
-use crate::ports::{Address, Content, Delivery, MailServer, PortError, PortResult, Receipt, Secret};
+use crate::ports::{Address, Content, Delivery, MailServer, PortError, PortResult, Receipt, Secret, revealed};
 
 /// How long one delivery may take; below the time after which somebody else would try it again.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(40);
@@ -208,7 +208,8 @@ impl Desk<'_> {
         let (http, call) = match target {
             Target::Webhook(hook) => {
                 let headers = self.headers(&hook.http).await?;
-                let address = Address::Webhook { url: hook.url.clone(), headers };
+                let connection = revealed(&hook.http.connection, self.messenger).await?;
+                let address = Address::Webhook { url: hook.url.clone(), headers, connection };
                 let house = || webhook(message, hook.max_alerts);
                 return Ok((address, Content::Json(hook.payload.as_ref().map_or_else(house, ToString::to_string))));
             }
@@ -220,7 +221,8 @@ impl Desk<'_> {
                 let headers = self.slack_headers(&slack.http, token).await?;
                 let house = writer.slack(message, &slack.channel);
                 let content = Content::Json(services::slack(slack, &house).to_string());
-                return Ok((Address::Webhook { url, headers }, content));
+                let connection = revealed(&slack.http.connection, self.messenger).await?;
+                return Ok((Address::Webhook { url, headers, connection }, content));
             }
             Target::PagerDuty(service) => {
                 let (PagerDutyKey::Routing(key) | PagerDutyKey::Service(key)) = &service.key;
@@ -241,7 +243,9 @@ impl Desk<'_> {
         };
         let mut headers = self.headers(http).await?;
         headers.extend(call.headers);
-        Ok((Address::Webhook { url: Secret::new(call.url), headers }, Content::Json(call.body.to_string())))
+        let connection = revealed(&http.connection, self.messenger).await?;
+        let address = Address::Webhook { url: Secret::new(call.url), headers, connection };
+        Ok((address, Content::Json(call.body.to_string())))
     }
 
     /// The headers that `http_config` asks for, and the token of an app.

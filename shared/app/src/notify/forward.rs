@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Desk;
-use crate::ports::{Address, Content, Delivery, PortError, PortResult, Secret};
+use crate::ports::{Address, Content, Delivery, PortError, PortResult, Secret, revealed};
 
 /// Most alerts in one request.
 const BATCH_MAX: usize = 256;
@@ -53,11 +53,16 @@ impl Desk<'_> {
 
     async fn send_all(&self, to: &Alertmanager, alerts: &[Alert]) -> PortResult<()> {
         let headers = self.headers(&to.http).await?;
+        let connection = revealed(&to.http.connection, self.messenger).await?;
         for batch in alerts.chunks(BATCH_MAX) {
             let body = Value::Array(batch.iter().map(|alert| posted(alert, self.now)).collect()).to_string();
             let delivery = Delivery {
                 idempotency_key: format!("{:032x}", xxh3_128(format!("{}\n{body}", to.url).as_bytes())),
-                address: Address::Webhook { url: Secret::new(to.url.clone()), headers: headers.clone() },
+                address: Address::Webhook {
+                    url: Secret::new(to.url.clone()),
+                    headers: headers.clone(),
+                    connection: connection.clone(),
+                },
                 content: Content::Json(body),
                 time: self.now,
             };

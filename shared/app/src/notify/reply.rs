@@ -49,7 +49,7 @@ impl Desk<'_> {
         }
         let delivery = Delivery {
             idempotency_key: message.id.clone(),
-            address: Address::Webhook { url: Secret::new(url), headers: Vec::new() },
+            address: Address::Webhook { url: Secret::new(url), headers: Vec::new(), connection: None },
             content: Content::Json(json),
             time: self.now,
         };
@@ -93,7 +93,8 @@ mod tests {
         }
         let [said] = messenger.drain().try_into().unwrap();
         assert_eq!(said.content, Content::Json("{\"text\":\"aiko: ack\"}".to_owned()));
-        let address = Address::Webhook { url: Secret::new("http://127.0.0.1:1/response"), headers: Vec::new() };
+        let address =
+            Address::Webhook { url: Secret::new("http://127.0.0.1:1/response"), headers: Vec::new(), connection: None };
         assert_eq!((said.address, said.idempotency_key.as_str()), (address, "reply/v0=aa"));
         let broken = Message { id: "reply/x".to_owned(), body: Bytes::from_static(b"{}") };
         assert_eq!(receive(&app, &[broken], NOW).await.failed.len(), 1);

@@ -20,6 +20,7 @@ mod forward;
 mod handed;
 mod own_texts;
 mod pictures;
+mod reached;
 mod threads;
 mod wakes;
 
@@ -218,7 +219,7 @@ receivers:
     assert_eq!(subject.as_deref(), Some("[CRITICAL] cpu"));
     assert!(text.contains("Since: 1970-01-01 09:16:40 UTC+09:00"), "{text}");
     let url = Secret::File("ssm:/mihari/slack".to_owned());
-    assert_eq!(slack.address, Address::Webhook { url, headers: Vec::new() });
+    assert_eq!(slack.address, Address::Webhook { url, headers: Vec::new(), connection: None });
 }
 
 #[tokio::test]

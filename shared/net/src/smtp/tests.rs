@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use app::ports::{Address, Content, Delivery, MailServer, MailTls, Messenger as _, Secret, Smtp};
+use app::ports::{Address, Content, Delivery, MailServer, Messenger as _, Secret, Smtp, Tls as MailTls};
 use model::Timestamp;
 
 use super::*;

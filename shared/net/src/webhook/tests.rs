@@ -20,7 +20,7 @@ fn delivery(url: &str) -> Delivery {
     let headers = vec![("Authorization".to_owned(), "Bearer token".to_owned()), ("X-Key".to_owned(), "k".to_owned())];
     Delivery {
         idempotency_key: "key-1".to_owned(),
-        address: Address::Webhook { url: Secret::new(url), headers },
+        address: Address::Webhook { url: Secret::new(url), headers, connection: None },
         content: Content::Json("{\"text\":\"警告\"}".to_owned()),
         time: Timestamp::default(),
     }
@@ -170,6 +170,7 @@ async fn what_cannot_be_sent_is_refused_without_naming_it() {
         address: Address::Webhook {
             url: Secret::new("http://127.0.0.1:1/secret"),
             headers: vec![(name.to_owned(), value.to_owned())],
+            connection: None,
         },
         ..delivery("")
     };

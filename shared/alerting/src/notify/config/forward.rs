@@ -150,7 +150,9 @@ alerting:
         assert_eq!(timeouts, [5, 5, 10]);
         let is_basic = |one: &Alertmanager| matches!(one.http.authorization, Some(Authorization::Basic { .. }));
         assert_eq!(read.alertmanagers.iter().map(is_basic).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(read.unheeded, ["forward.yml:4:5: `insecure_skip_verify` of `tls_config` is not heeded"]);
+        let skips = |one: &Alertmanager| one.http.connection.tls.skips_verification;
+        assert_eq!(read.alertmanagers.iter().map(skips).collect::<Vec<_>>(), [false, false, true]);
+        assert_eq!(read.unheeded, [""; 0]);
         assert!(!format!("{read:?}").contains("geheim"));
     }
 

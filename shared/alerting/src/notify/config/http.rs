@@ -1,7 +1,7 @@
 //! How a receiver's HTTP server is asked: `http_config`.
 
 use super::fields::{Fields, Read};
-use super::{Authorization, Http, Secret, Tls};
+use super::{Authorization, Connection, Http, Secret, Tls};
 
 /// Reads `http_config` of a receiver or of `global`; `None` when there is none.
 pub(super) fn http_config(of: &mut Fields<'_>) -> Read<Option<Http>> {
@@ -15,11 +15,11 @@ pub(super) fn http_config(of: &mut Fields<'_>) -> Read<Option<Http>> {
 pub(super) fn inlined(fields: &mut Fields<'_>) -> Read<Http> {
     let authorization = authorization(fields)?;
     let headers = headers(fields)?;
-    proxy(fields)?;
     // Redirects are followed only where they ask for the same POST again.
-    fields.ignore(&["enable_http2", "follow_redirects"]);
-    unheeded_tls(fields)?;
-    Ok(Http { authorization, headers })
+    let refuses_redirects = fields.flag("follow_redirects")? == Some(false);
+    let connection = Connection { proxy: proxy(fields)?, tls: own_tls(fields)?, refuses_redirects };
+    fields.ignore(&["enable_http2"]);
+    Ok(Http { authorization, headers, connection })
 }
 
 fn authorization(fields: &mut Fields<'_>) -> Read<Option<Authorization>> {
@@ -100,7 +100,7 @@ fn headers(fields: &mut Fields<'_>) -> Read<Vec<(String, Secret)>> {
     Ok(headers)
 }
 
-fn proxy(fields: &mut Fields<'_>) -> Read<()> {
+fn proxy(fields: &mut Fields<'_>) -> Read<Option<Secret>> {
     let from_environment = fields.flag("proxy_from_environment")?.unwrap_or(false);
     let (url, no_proxy) = (fields.has("proxy_url"), fields.has("no_proxy"));
     if from_environment && (url || no_proxy) {
@@ -115,11 +115,27 @@ fn proxy(fields: &mut Fields<'_>) -> Read<()> {
     if from_environment {
         fields.notes.unheeded(fields.place, "`proxy_from_environment` is not heeded: requests go out directly");
     }
-    fields.unheeded(&["proxy_url", "no_proxy", "proxy_connect_header"]);
-    Ok(())
+    fields.unheeded(&["proxy_connect_header"]);
+    if no_proxy {
+        fields.notes.unheeded(fields.place, "`no_proxy` is not heeded: all requests go through the proxy");
+    }
+    fields.ignore(&["no_proxy"]);
+    let Some(url) = fields.filled_text("proxy_url")? else { return Ok(None) };
+    if url.starts_with("http://") || url.starts_with("https://") {
+        return Ok(Some(Secret::new(url)));
+    }
+    fields.notes.unheeded(fields.place, "`proxy_url` is not heeded: only proxies of http and https are spoken to");
+    Ok(None)
 }
 
-/// Reads the `tls_config` of an HTTP server, of which nothing is heeded but that it is one.
+/// Reads the `tls_config` of an HTTP server.
+fn own_tls(of: &mut Fields<'_>) -> Read<Tls> {
+    let Some(mut fields) = of.object("tls_config", "`tls_config`")? else { return Ok(Tls::default()) };
+    fields.unheeded(&["ca_ref", "cert_ref", "key_ref", "max_version", "server_name"]);
+    tls(fields)
+}
+
+/// Reads the `tls_config` of a server that is never asked, of which nothing is heeded.
 fn unheeded_tls(of: &mut Fields<'_>) -> Read<()> {
     let Some(fields) = of.object("tls_config", "`tls_config`")? else { return Ok(()) };
     for name in fields.names().into_iter().filter(|name| fields.has(name)) {

@@ -192,21 +192,21 @@ fn what_is_wrong_is_named_with_its_place() {
 #[test]
 fn what_is_asked_for_and_not_done_is_said_by_name_and_place() {
     let yaml = "
-global: {smtp_auth_identity: x, http_config: {proxy_url: 'http://proxy:3128'}}
+global: {smtp_auth_identity: x, http_config: {proxy_url: 'socks5://proxy:1080'}}
 route: {receiver: r}
 receivers:
   - name: r
     wechat_configs: [{api_secret: x, corp_id: y}]
     sns_configs: [{phone_number: '+819012345678', sigv4: {access_key: x, secret_key: y}, attributes: {a: b}}]
-    webhook_configs: [{url: 'http://x', http_config: {tls_config: {insecure_skip_verify: true, server_name: ''}}}]
+    webhook_configs: [{url: 'http://x', http_config: {tls_config: {insecure_skip_verify: true, server_name: x, ca_ref: ''}}}]
 tracing: {endpoint: x}
 ";
     let config = parse("am.yml", yaml).unwrap();
     let expected = [
-        "am.yml:2:52: `proxy_url` of `http_config` is not heeded",
+        "am.yml:2:45: `proxy_url` is not heeded: only proxies of http and https are spoken to",
         "am.yml:2:9: `smtp_auth_identity` of `global` is not heeded",
         "am.yml:9:10: `tracing` is not heeded",
-        "am.yml:8:55: `insecure_skip_verify` of `tls_config` is not heeded",
+        "am.yml:8:55: `server_name` of `tls_config` is not heeded",
         "am.yml:7:58: `access_key` of `sigv4` is not heeded",
         "am.yml:7:58: `secret_key` of `sigv4` is not heeded",
         "am.yml:6:22: nothing is delivered to this service",

@@ -32,7 +32,7 @@ impl Bench {
     /// What was posted since the last call: the URL, the authorization, the alerts.
     fn posted(&self) -> Vec<(String, String, Vec<Value>)> {
         let posted = self.messenger.drain().into_iter().map(|delivery| {
-            let (Address::Webhook { url: Secret::Inline(url), headers }, Content::Json(body)) =
+            let (Address::Webhook { url: Secret::Inline(url), headers, .. }, Content::Json(body)) =
                 (delivery.address, delivery.content)
             else {
                 panic!("alerts are posted as JSON");
