@@ -453,7 +453,12 @@ async fn open_routes(
     if route == Route::Asset {
         return Ok(pages::asset(path).unwrap_or_else(|| not_found(path)));
     }
-    let state = if path == "/-/ready" { "Mihari is Ready.\n" } else { "Mihari is Healthy.\n" };
+    let state = match path {
+        "/-/ready" => "Mihari is Ready.\n",
+        "/-/healthy" => "Mihari is Healthy.\n",
+        // In the word of Alertmanager.
+        _ => "OK",
+    };
     Ok(reply::text(StatusCode::OK, state))
 }
 

@@ -122,6 +122,9 @@ async fn the_status_shows_the_configuration_without_its_secrets() {
     for path in ["-/healthy", "-/ready", "metrics", "api/v2/status/", "api/v2/alerts/", "api/v2/silences/"] {
         assert_eq!(server.ask(Method::GET, path, None, NOON).await.0, StatusCode::OK);
     }
+    let ready = Request::builder().uri("/am/-/ready").body(Bytes::new()).unwrap();
+    let ready = respond(&server.app, ready, [0; 32], Timestamp::from_secs(NOON)).await;
+    assert_eq!(ready.body(), "OK");
     // Grafana takes a server that answers there for another product.
     for path in ["alertmanager/api/v2/status", "api/v1/status/buildinfo", "api/v2", "api/v2/silence/"] {
         assert_ne!(server.ask(Method::GET, path, None, NOON).await.0, StatusCode::OK, "{path}");
