@@ -69,7 +69,7 @@ async fn a_bad_query_names_its_position() {
         ("/api/v1/query_range?query=up&start=10&end=0&step=1", 400, "bad_data", "before start"),
         ("/api/v1/query_range?query=up&start=0&end=10&step=0", 400, "bad_data", "step"),
         ("/api/v1/series", 400, "bad_data", "match[]"),
-        ("/api/v1/series?match[]=up&start=10&end=0", 400, "bad_data", "before start"),
+        ("/api/v1/query_exemplars?query=up&start=10&end=0", 400, "bad_data", "before start"),
         ("/api/v1/nothing", 404, "not_found", "/api/v1/nothing"),
     ];
     for (path, status, error_type, expected) in cases {

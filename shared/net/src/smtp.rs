@@ -79,7 +79,9 @@ fn tls(host: &Host<String>, port: u16, on_this_machine: bool, server: &MailServe
         (None, Host::Ipv4(address)) => address.to_string(),
         (None, Host::Ipv6(address)) => address.to_string(),
     };
-    let parameters = TlsParameters::builder(name).certificate_store(CertificateStore::WebpkiRoots);
+    // Authorities of its own are the only ones that a receiver trusts.
+    let known = if smtp.tls.ca.is_some() { CertificateStore::None } else { CertificateStore::WebpkiRoots };
+    let parameters = TlsParameters::builder(name).certificate_store(known);
     let parameters = trusting(parameters, &smtp.tls)?.build_rustls();
     let parameters = parameters.map_err(|_| invalid("the certificates of `tls_config` cannot be used"))?;
     if smtp.implicit_tls.unwrap_or(port == IMPLICIT_TLS_PORT) {

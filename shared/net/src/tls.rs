@@ -15,7 +15,7 @@ use rustls::{
 
 use crate::DELIVER;
 
-/// rustls with ring and the roots of Mozilla, and what a receiver says besides. Its secrets are revealed.
+/// rustls with ring, and what a receiver says of it. Its secrets are revealed.
 ///
 /// # Errors
 /// `Invalid` when a certificate or a key is none in PEM.
@@ -26,17 +26,21 @@ pub(crate) fn client_config(tls: &Tls) -> PortResult<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .expect("ring speaks all protocol versions that rustls does");
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(ca) = &tls.ca {
-        for certificate in certificates(ca, "`ca` of `tls_config` is no certificate in PEM")? {
-            roots.add(certificate).map_err(|_| invalid("`ca` of `tls_config` cannot be trusted"))?;
-        }
-    }
     if tls.skips_verification {
         let any = Arc::new(AnyCertificate(provider));
         return showing(builder.dangerous().with_custom_certificate_verifier(any), tls);
     }
-    showing(builder.with_root_certificates(roots), tls)
+    showing(builder.with_root_certificates(roots(tls)?), tls)
+}
+
+/// Whom to trust: the receiver's own authorities and nobody else, or the roots of Mozilla.
+fn roots(tls: &Tls) -> PortResult<RootCertStore> {
+    let Some(ca) = &tls.ca else { return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }) };
+    let mut own = RootCertStore::empty();
+    for certificate in certificates(ca, "`ca` of `tls_config` is no certificate in PEM")? {
+        own.add(certificate).map_err(|_| invalid("`ca` of `tls_config` cannot be trusted"))?;
+    }
+    Ok(own)
 }
 
 /// With the certificate that proves who asks.

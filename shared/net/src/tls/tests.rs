@@ -105,6 +105,13 @@ async fn a_server_is_trusted_as_the_receiver_says() {
     }
 }
 
+#[test]
+fn with_an_authority_of_its_own_a_receiver_trusts_no_other() {
+    let both = format!("{CA}{CA}");
+    assert_eq!(roots(&Tls { ca: pem(&both), ..Tls::default() }).unwrap().len(), 2);
+    assert!(roots(&Tls::default()).unwrap().len() > 100);
+}
+
 #[tokio::test]
 async fn what_is_no_certificate_is_refused_without_repeating_it() {
     let broken = [
