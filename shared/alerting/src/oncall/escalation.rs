@@ -53,8 +53,8 @@ pub struct Escalation {
     pub alerts: BTreeMap<Fingerprint, Watched>,
     /// Calls that are not made yet.
     pub pages: Vec<Page>,
-    /// The contacts and incidents that were reached about its alerts, to be told when somebody else answers; incidents
-    /// also when all is over.
+    /// The contacts that were reached about its alerts, and the services that may have an incident open, to be told when
+    /// somebody else answers; services also when all is over.
     pub called: BTreeSet<PageTarget>,
     /// The number of the last page; never goes back.
     pub sequence: u64,

@@ -317,7 +317,9 @@ impl World {
         let gone = plan.leaving.keys().filter(|leaving| !self.bench.group.members.contains_key(leaving));
         for held in gone.map(|fingerprint| &self.bench.alerts[fingerprint]) {
             for integration in ["webhook/0", "slack/0"] {
-                self.left.insert((integration.to_owned(), name(held)), self.is_muted(&held.alert.labels));
+                // What it was not told of before stays untold, whatever came and went since.
+                let is_muted = self.is_muted(&held.alert.labels);
+                *self.left.entry((integration.to_owned(), name(held))).or_default() |= is_muted;
             }
         }
     }

@@ -185,14 +185,10 @@ impl Stepper<'_> {
         self.claim(muted);
     }
 
-    /// Nothing fires any more: incidents that were opened are closed, also those of calls whose end is unknown.
+    /// Nothing fires any more: incidents that may stand are closed.
     fn end(&mut self, ended: BTreeSet<Fingerprint>) {
-        let escalation = &mut self.step.escalation;
-        let mut targets = std::mem::take(&mut escalation.called);
-        let pages = escalation.pages.iter().filter(|page| page.cause.is_call());
-        let tried = pages.flat_map(|page| &page.tries).filter(|call| call.count > 0);
-        targets.extend(tried.map(|call| call.target.clone()));
-        let closed = targets.into_iter().filter(|target| self.incident(target).is_some_and(|one| one.send_resolved));
+        let called = std::mem::take(&mut self.step.escalation.called);
+        let closed = called.into_iter().filter(|target| self.incident(target).is_some_and(|one| one.send_resolved));
         self.page(Cause::Ended, ended, closed.collect());
     }
 
@@ -233,14 +229,19 @@ impl Stepper<'_> {
                 self.step.calls.push((page.sequence, call.target.clone()));
             }
         }
+        // An incident may stand from the first try on, whatever becomes known of it.
+        let page = |sequence: &u64| self.step.escalation.page(*sequence);
+        let calls = self.step.calls.iter().filter(|(number, _)| page(number).is_some_and(|page| page.cause.is_call()));
+        let incidents = calls.map(|(_, target)| target).filter(|target| self.incident(target).is_some());
+        let incidents: Vec<PageTarget> = incidents.cloned().collect();
+        self.step.escalation.called.extend(incidents);
     }
 
     fn called(&mut self, sequence: u64, target: &PageTarget, result: &Result<(), Failure>) {
         let now = self.now;
-        // Other receivers, such as a channel, have nothing to close.
-        let is_told_more = matches!(target, PageTarget::Contact { .. }) || self.incident(target).is_some();
         let Some(page) = self.step.escalation.pages.iter_mut().find(|page| page.sequence == sequence) else { return };
-        if page.cause.is_call() && result.is_ok() && is_told_more {
+        // Other receivers, such as a channel, have nothing to close.
+        if page.cause.is_call() && result.is_ok() && matches!(target, PageTarget::Contact { .. }) {
             self.step.escalation.called.insert(target.clone());
         }
         let is_over = page.tries.iter().any(|call| call.target == *target && call.count >= TRIES_MAX);
