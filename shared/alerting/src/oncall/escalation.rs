@@ -21,7 +21,8 @@ pub use step::step;
 
 /// Most alerts of one escalation, so that its row stays under the limit of a row.
 const ALERTS_MAX: usize = 2000;
-/// How often a muted alert is looked at, and how long a call may be under way before it counts as crashed.
+/// How often a muted alert is looked at, or whether an incident is over, and how long a call may be under way before it
+/// counts as crashed.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// What makes an escalation.

@@ -20,7 +20,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 const BACK_OFF_FIRST: Duration = Duration::from_secs(5);
 /// How often a call is tried: with the pauses between, for about an hour. Time in which it waits is none of it.
 const TRIES_MAX: u32 = 64;
-/// How often an escalation in which nothing is due lets go of what has ended.
+/// How often an escalation in which nothing is due lets go of what has ended; [`AGAIN`] where an incident is to be closed.
 const TIDY: Duration = Duration::from_secs(3600);
 
 /// Applies an event to an escalation. Only a look makes calls; every other event changes what the next look finds.
@@ -158,7 +158,6 @@ impl Stepper<'_> {
         if is_watching && self.step.escalation.alerts.is_empty() {
             self.end(ended);
         }
-        self.step.escalation.tidy_at = now + TIDY;
         let mut by_tier: BTreeMap<usize, BTreeSet<Fingerprint>> = BTreeMap::new();
         for (alert, watched) in &mut self.step.escalation.alerts {
             if watched.answer.is_some() {
@@ -183,6 +182,8 @@ impl Stepper<'_> {
         }
         self.drop_pages();
         self.claim(muted);
+        let has_incident = self.step.escalation.called.iter().any(|target| self.incident(target).is_some());
+        self.step.escalation.tidy_at = now + if has_incident { AGAIN } else { TIDY };
     }
 
     /// Nothing fires any more: incidents that may stand are closed.

@@ -164,6 +164,7 @@ fn an_incident_is_acknowledged_when_all_is_answered_and_closed_when_all_is_over(
     assert!(world.look(&[A, B], &[], 21).is_empty(), "nobody has answered the other one");
     world.apply(Event::Acknowledged { alerts: &set(&[B]), by: "aiko" }, 30).unwrap();
     assert_eq!(world.look(&[A, B], &[], 31), [pager(2), quiet(2)].concat());
+    assert_eq!(world.due(), Some(91), "the end is seen soon");
     assert!(world.look(&[B], &[], 3700).is_empty(), "one still fires");
     assert_eq!(world.look(&[], &[], 7400), pager(3));
     assert_eq!(world.due(), None);
